@@ -1,0 +1,112 @@
+package io.switchback.resp;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import java.io.EOFException;
+import java.io.IOException;
+import java.io.InputStream;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * Reads RESP2 replies one after another from a blocking stream, for the control plane; one thread at a time.
+ *
+ * <p>Limits: {@link #LINE_BYTES_MAX}, {@link #BULK_BYTES_MAX}, {@link #ELEMENTS_MAX}, {@link #DEPTH_MAX}; a reply past one
+ * is a {@link ProtocolException}, after which the stream is of no further use.
+ */
+public final class ReplyReader {
+    public static final int LINE_BYTES_MAX = 64 * 1024;
+    public static final int BULK_BYTES_MAX = 512 * 1024 * 1024;
+    public static final int ELEMENTS_MAX = 16 * 1024 * 1024;
+    public static final int DEPTH_MAX = 32;
+
+    private final InputStream in;
+
+    /** Reads from {@code in}, which should be buffered. */
+    public ReplyReader(InputStream in) {
+        this.in = in;
+    }
+
+    /** The next reply; waits for it. */
+    public Reply read() throws IOException {
+        return read(0);
+    }
+
+    private Reply read(int depth) throws IOException {
+        int type = in.read();
+        if (type < 0) {
+            throw new EOFException("the server closed the connection");
+        }
+        String line = readLine();
+        return switch (type) {
+            case '+' -> new Reply.Simple(line);
+            case '-' -> new Reply.Failure(line);
+            case ':' -> new Reply.Int(number(line));
+            case '$' -> bulk(number(line));
+            case '*' -> array(number(line), depth);
+            default -> throw new ProtocolException("expected a RESP2 reply, got the type byte " + type);
+        };
+    }
+
+    private Reply bulk(long length) throws IOException {
+        if (length < 0) {
+            return new Reply.Nil();
+        }
+        if (length > BULK_BYTES_MAX) {
+            throw new ProtocolException("a bulk string of " + length + " bytes; the limit is " + BULK_BYTES_MAX);
+        }
+        byte[] bytes = in.readNBytes((int) length);
+        if (bytes.length < length || in.read() != '\r' || in.read() != '\n') {
+            throw new EOFException("the connection ended within a bulk string of " + length + " bytes");
+        }
+        return new Reply.Bulk(bytes);
+    }
+
+    private Reply array(long count, int depth) throws IOException {
+        if (count < 0) {
+            return new Reply.Nil();
+        }
+        if (count > ELEMENTS_MAX || depth >= DEPTH_MAX) {
+            throw new ProtocolException("an array of " + count + " elements at depth " + depth + "; the limits are "
+                    + ELEMENTS_MAX + " and " + DEPTH_MAX);
+        }
+        List<Reply> elements = new ArrayList<>((int) Math.min(count, 1024));
+        for (long i = 0; i < count; i++) {
+            elements.add(read(depth + 1));
+        }
+        return new Reply.Array(elements);
+    }
+
+    /** A line without its CRLF, which is consumed. */
+    public String readLine() throws IOException {
+        byte[] line = new byte[64];
+        int length = 0;
+        while (true) {
+            int b = in.read();
+            if (b < 0) {
+                throw new EOFException("the server closed the connection");
+            }
+            if (b == '\r') {
+                if (in.read() != '\n') {
+                    throw new ProtocolException("a carriage return without a line feed");
+                }
+                return new String(line, 0, length, UTF_8);
+            }
+            if (length == LINE_BYTES_MAX) {
+                throw new ProtocolException("a line of more than " + LINE_BYTES_MAX + " bytes");
+            }
+            if (length == line.length) {
+                line = java.util.Arrays.copyOf(line, length * 2);
+            }
+            line[length++] = (byte) b;
+        }
+    }
+
+    private static long number(String line) throws ProtocolException {
+        try {
+            return Long.parseLong(line);
+        } catch (NumberFormatException e) {
+            throw new ProtocolException("expected a number, got \"" + line + "\"");
+        }
+    }
+}

@@ -1,0 +1,5 @@
+/** Floor 3: links, snapshots, verify. */
+@NullMarked
+package io.switchback.sync;
+
+import org.jspecify.annotations.NullMarked;
