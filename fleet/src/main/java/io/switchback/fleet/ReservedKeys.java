@@ -1,0 +1,29 @@
+package io.switchback.fleet;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import java.util.Arrays;
+
+/** The keys that Switchback keeps on the servers themselves, in database 0: hidden from clients, ignored when fleets are compared. */
+public final class ReservedKeys {
+    /** How every reserved key begins. */
+    public static final String PREFIX = "switchback:reserved:";
+
+    /** Which attempt at which switch may change roles ({@link RoleCommands}). */
+    public static final String TOKEN = PREFIX + "token";
+
+    private static final byte[] PREFIX_BYTES = PREFIX.getBytes(UTF_8);
+
+    private ReservedKeys() {}
+
+    /** Where a link notes, within its target's data, which point of its source's stream the target has applied. */
+    public static String marker(String link) {
+        return PREFIX + "marker:" + link;
+    }
+
+    /** Whether a key is one of Switchback's own. */
+    public static boolean isReserved(byte[] key) {
+        return key.length >= PREFIX_BYTES.length
+                && Arrays.equals(key, 0, PREFIX_BYTES.length, PREFIX_BYTES, 0, PREFIX_BYTES.length);
+    }
+}
