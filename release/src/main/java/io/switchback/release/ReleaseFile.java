@@ -1,0 +1,182 @@
+package io.switchback.release;
+
+import io.switchback.config.ConfigException;
+import io.switchback.config.YamlFile;
+import io.switchback.config.YamlMap;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalLong;
+import java.util.Set;
+import java.util.function.BiFunction;
+
+/**
+ * A release as a person writes it (release.yaml). What a key means when it is left out is said at the constants; whether the
+ * caches and fleets that it names exist is for the node to say that runs it.
+ *
+ * @param name by which the release is spoken of from now on
+ * @param moves at least one, no cache twice
+ * @param commit how the decision is reached
+ * @param protect what an acknowledged write has reached while the way back is open
+ * @param holdLimit the longest that one attempt of a switch may hold traffic
+ * @param holdAttempts how many attempts a switch has
+ * @param gates what must hold while the release is observed
+ * @param observe how long it is observed after the cutover
+ * @param onBreach what a breached gate leads to
+ * @param outage how long a link may be cut and still resume without a full copy; sizes the backlogs
+ * @param overwriteTarget whether data that the new fleet already holds may be thrown away
+ * @param sourceText the file as it was written, kept with the release
+ */
+public record ReleaseFile(
+        String name,
+        List<CacheMove> moves,
+        CommitProtocol commit,
+        Protect protect,
+        Duration holdLimit,
+        int holdAttempts,
+        Gates gates,
+        Duration observe,
+        OnBreach onBreach,
+        Duration outage,
+        boolean overwriteTarget,
+        String sourceText) {
+
+    static final Duration HOLD_LIMIT_DEFAULT = Duration.ofMillis(500);
+    static final Duration HOLD_LIMIT_MIN = Duration.ofMillis(10);
+    /** Clients give up on their own after some seconds; a hold beyond that is an outage. */
+    static final Duration HOLD_LIMIT_MAX = Duration.ofSeconds(10);
+
+    static final int HOLD_ATTEMPTS_DEFAULT = 5;
+    static final int HOLD_ATTEMPTS_MAX = 100;
+    static final Duration OBSERVE_DEFAULT = Duration.ofHours(24);
+    static final Duration OBSERVE_MAX = Duration.ofDays(90);
+    static final Duration OUTAGE_DEFAULT = Duration.ofSeconds(60);
+    static final Duration OUTAGE_MIN = Duration.ofSeconds(1);
+    static final Duration OUTAGE_MAX = Duration.ofHours(24);
+    static final double RATIO_MIN = 1;
+    static final double RATIO_MAX = 1000;
+    static final Duration LAG_MAX = Duration.ofMinutes(10);
+    static final long SAMPLES_MAX = 1_000_000_000;
+
+    public ReleaseFile {
+        moves = List.copyOf(moves);
+    }
+
+    /**
+     * Reads a file.
+     *
+     * @throws ConfigException with everything that is wrong with it at once
+     */
+    public static ReleaseFile read(Path file) {
+        return read(YamlFile.read(file));
+    }
+
+    /** Reads {@code text} as if it were the file {@code name}. */
+    public static ReleaseFile parse(String name, String text) {
+        return read(YamlFile.parse(name, text));
+    }
+
+    private static ReleaseFile read(YamlFile file) {
+        YamlMap root = file.root();
+        Optional<YamlMap> hold = root.has("hold") ? Optional.of(root.map("hold")) : Optional.empty();
+        root.unsupported("on-stall");
+        ReleaseFile release = new ReleaseFile(
+                root.name("release"),
+                moves(root),
+                root.choice(
+                        "commit", CommitProtocol.class, CommitProtocol.TWO_PHASE, Set.of(CommitProtocol.THREE_PHASE)),
+                root.choice("protect", Protect.class, Protect.ASYNC, Set.of(Protect.SYNC)),
+                hold.map(map -> map.duration("limit", HOLD_LIMIT_DEFAULT, HOLD_LIMIT_MIN, HOLD_LIMIT_MAX))
+                        .orElse(HOLD_LIMIT_DEFAULT),
+                hold.map(map -> Math.toIntExact(map.integer("attempts", HOLD_ATTEMPTS_DEFAULT, 1, HOLD_ATTEMPTS_MAX)))
+                        .orElse(HOLD_ATTEMPTS_DEFAULT),
+                root.optionalMap("gates").map(ReleaseFile::gates).orElse(Gates.DEFAULT),
+                root.duration("observe", OBSERVE_DEFAULT, Duration.ZERO, OBSERVE_MAX),
+                root.choice("on-breach", OnBreach.class, OnBreach.ROLLBACK),
+                root.duration("outage", OUTAGE_DEFAULT, OUTAGE_MIN, OUTAGE_MAX),
+                root.flag("overwrite-target", false),
+                file.text());
+        file.finish();
+        return release;
+    }
+
+    private static List<CacheMove> moves(YamlMap root) {
+        List<CacheMove> moves = new ArrayList<>();
+        Map<String, Integer> lineOf = new HashMap<>();
+        for (YamlMap item : root.maps("moves")) {
+            if (item.has("service") || item.has("database")) {
+                refuseOtherMove(item);
+                continue;
+            }
+            CacheMove move = new CacheMove(item.name("cache"), item.name("to"));
+            Integer first = lineOf.putIfAbsent(move.cache(), item.line());
+            if (first != null && !move.cache().isEmpty()) {
+                item.problem("cache", "\"" + move.cache() + "\" is moved twice, first in line " + first);
+            }
+            moves.add(move);
+        }
+        return moves;
+    }
+
+    /** One line for the kind of move that does nothing yet, and none for the keys that go with it. */
+    private static void refuseOtherMove(YamlMap item) {
+        item.unsupported("service");
+        item.unsupported("database");
+        for (String key : List.of("cache", "to", "canary", "apply", "undo")) {
+            item.has(key);
+        }
+    }
+
+    private static Gates gates(YamlMap gates) {
+        return new Gates(
+                gate(gates, "art", Gates.DEFAULT.artRatioMax(), ReleaseFile::maxRatio),
+                gate(gates, "p99", Gates.DEFAULT.p99RatioMax(), ReleaseFile::maxRatio),
+                gate(
+                        gates,
+                        "errors",
+                        Gates.DEFAULT.errorRateMax(),
+                        (map, fallback) -> map.percent("max-rate")
+                                .or(() -> missing(map, "max-rate", "a percentage such as 0.1%"))
+                                .orElse(fallback)),
+                gate(
+                                gates,
+                                "dlp",
+                                Optional.of(Gates.DEFAULT.dlpMax().orElseThrow()),
+                                (map, fallback) -> map.optionalInteger("max", 0, Long.MAX_VALUE)
+                                        .or(() -> missing(map, "max", "a whole number of lost items"))
+                                        .orElse(fallback))
+                        .map(OptionalLong::of)
+                        .orElseGet(OptionalLong::empty),
+                gates.has("lag")
+                        ? gates.map("lag").duration("max", Gates.DEFAULT.lagMax(), Duration.ofMillis(1), LAG_MAX)
+                        : Gates.DEFAULT.lagMax(),
+                gates.integer("samples-min", Gates.DEFAULT.samplesMin(), 1, SAMPLES_MAX));
+    }
+
+    /** A gate is left out (its default holds), {@code off}, or a map with its limit. */
+    private static <T> Optional<T> gate(
+            YamlMap gates, String key, Optional<T> fallback, BiFunction<YamlMap, T, T> limit) {
+        if (gates.isText(key, "off")) {
+            return Optional.empty();
+        }
+        return gates.has(key) ? Optional.of(limit.apply(gates.map(key), fallback.orElseThrow())) : fallback;
+    }
+
+    private static double maxRatio(YamlMap map, double fallback) {
+        return map.ratio("max-ratio", RATIO_MIN, RATIO_MAX)
+                .or(() -> missing(map, "max-ratio", "a number such as 1.2"))
+                .orElse(fallback);
+    }
+
+    /** A gate that is named must say its limit: an empty one is a slip, not a wish for the default. */
+    private static <T> Optional<T> missing(YamlMap map, String key, String form) {
+        if (!map.has(key)) {
+            map.problem(key, "missing; expected " + form);
+        }
+        return Optional.empty();
+    }
+}

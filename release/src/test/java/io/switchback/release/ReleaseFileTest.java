@@ -1,0 +1,201 @@
+package io.switchback.release;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
+
+import io.switchback.config.ConfigException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.OptionalLong;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class ReleaseFileTest {
+    /** As the documentation shows it, without what does nothing yet. */
+    private static final String FULL = """
+            release: catalog-2026-11
+            moves:
+              - { cache: sessions, to: green }
+              - { cache: carts, to: v2 }
+            commit: two-phase
+            protect: async
+            hold: { limit: 250ms, attempts: 3 }
+            gates:
+              art:    { max-ratio: 1.3 }
+              p99:    { max-ratio: 1.6 }
+              errors: { max-rate: 0.2% }
+              dlp:    { max: 1 }
+              lag:    { max: 200ms }
+              samples-min: 50
+            observe: 12h
+            on-breach: pause
+            outage: 30s
+            overwrite-target: true
+            """;
+
+    @Test
+    void everyKeyIsReadAsItIsWritten(@TempDir Path folder) throws IOException {
+        Path path = Files.writeString(folder.resolve("release.yaml"), FULL);
+
+        assertThat(ReleaseFile.read(path))
+                .isEqualTo(new ReleaseFile(
+                        "catalog-2026-11",
+                        List.of(new CacheMove("sessions", "green"), new CacheMove("carts", "v2")),
+                        CommitProtocol.TWO_PHASE,
+                        Protect.ASYNC,
+                        Duration.ofMillis(250),
+                        3,
+                        new Gates(
+                                Optional.of(1.3),
+                                Optional.of(1.6),
+                                Optional.of(0.002),
+                                OptionalLong.of(1),
+                                Duration.ofMillis(200),
+                                50),
+                        Duration.ofHours(12),
+                        OnBreach.PAUSE,
+                        Duration.ofSeconds(30),
+                        true,
+                        FULL));
+    }
+
+    @Test
+    void aNameAndAMoveAreEnoughAndTheRestIsTheSafeChoice() {
+        String text = "release: r\nmoves: [{ cache: sessions, to: green }]\n";
+
+        assertThat(ReleaseFile.parse("release.yaml", text))
+                .isEqualTo(new ReleaseFile(
+                        "r",
+                        List.of(new CacheMove("sessions", "green")),
+                        CommitProtocol.TWO_PHASE,
+                        Protect.ASYNC,
+                        Duration.ofMillis(500),
+                        5,
+                        new Gates(
+                                Optional.of(1.2),
+                                Optional.of(1.5),
+                                Optional.of(0.001),
+                                OptionalLong.of(0),
+                                Duration.ofMillis(100),
+                                1000),
+                        Duration.ofHours(24),
+                        OnBreach.ROLLBACK,
+                        Duration.ofSeconds(60),
+                        false,
+                        text));
+    }
+
+    @Test
+    void aGateCanBeSwitchedOffAndTheOthersKeepTheirDefaults() {
+        Gates gates = ReleaseFile.parse(
+                        "release.yaml",
+                        "release: r\nmoves: [{ cache: c, to: g }]\ngates: { art: off, errors: off, dlp: off }\n")
+                .gates();
+
+        assertThat(gates.artRatioMax()).isEmpty();
+        assertThat(gates.errorRateMax()).isEmpty();
+        assertThat(gates.dlpMax()).isEmpty();
+        assertThat(gates.p99RatioMax()).isEqualTo(Gates.DEFAULT.p99RatioMax());
+        assertThat(gates.lagMax()).isEqualTo(Gates.DEFAULT.lagMax());
+    }
+
+    @Test
+    void everyMistakeIsReportedAtOnceWithLineKeyAndWhatWasExpected() {
+        assertThat(problemsOf("""
+                        release: "a b"
+                        moves:
+                          - { cache: sessions, to: green }
+                          - { cache: sessions, to: blue }
+                          - { cach: carts, to: v2 }
+                          - nonsense
+                        commit: one-phase
+                        protect: maybe
+                        hold: { limit: 1m, attempts: 0 }
+                        gates:
+                          art: { max-ratio: 0.5 }
+                          p99: {}
+                          errors: { max-rate: 0.1 }
+                          dlp: { max: -1 }
+                          lag: { max: 0s }
+                          samples-min: many
+                          speed: 1
+                        observe: 91
+                        on-breach: panic
+                        outage: 10ms
+                        overwrite-target: perhaps
+                        """))
+                .containsExactly(
+                        "release.yaml:1: release: expected a name of up to 64 letters, digits, dots, dashes and underscores that begins with a letter or digit, found \"a b\"",
+                        "release.yaml:4: moves[2].cache: \"sessions\" is moved twice, first in line 3",
+                        "release.yaml:5: moves[3].cache: missing; expected a name of up to 64 letters, digits, dots, dashes and underscores that begins with a letter or digit",
+                        "release.yaml:5: moves[3].cach: unknown key; did you mean \"cache\"?",
+                        "release.yaml:6: moves[4]: expected a map of keys, found \"nonsense\"",
+                        "release.yaml:7: commit: expected two-phase, found \"one-phase\"",
+                        "release.yaml:8: protect: expected async, found \"maybe\"",
+                        "release.yaml:9: hold.limit: expected a duration such as 200ms, 5s, 10m or 24h, from 10ms to 10s, found \"1m\"",
+                        "release.yaml:9: hold.attempts: expected a whole number from 1 to 100, found \"0\"",
+                        "release.yaml:11: gates.art.max-ratio: expected a number such as 1.2, from 1.0 to 1000.0, found \"0.5\"",
+                        "release.yaml:12: gates.p99.max-ratio: missing; expected a number such as 1.2",
+                        "release.yaml:13: gates.errors.max-rate: expected a percentage such as 0.1%, from 0% to 100%, found \"0.1\"",
+                        "release.yaml:14: gates.dlp.max: expected a whole number from 0 to 9223372036854775807, found \"-1\"",
+                        "release.yaml:15: gates.lag.max: expected a duration such as 200ms, 5s, 10m or 24h, from 1ms to 10m, found \"0s\"",
+                        "release.yaml:16: gates.samples-min: expected a whole number from 1 to 1000000000, found \"many\"",
+                        "release.yaml:17: gates.speed: unknown key; known here: art, p99, errors, dlp, lag, samples-min",
+                        "release.yaml:18: observe: expected a duration such as 200ms, 5s, 10m or 24h, at most 2160h, found \"91\"",
+                        "release.yaml:19: on-breach: expected rollback or pause or report, found \"panic\"",
+                        "release.yaml:20: outage: expected a duration such as 200ms, 5s, 10m or 24h, from 1s to 24h, found \"10ms\"",
+                        "release.yaml:21: overwrite-target: expected true or false, found \"perhaps\"");
+    }
+
+    @Test
+    void whatThisVersionCannotDoYetIsRefusedByNameAndLineAndNothingElseIsSaidOfIt() {
+        assertThat(problemsOf("""
+                        release: catalog-2026-11
+                        moves:
+                          - { cache: sessions, to: green }
+                          - { service: catalog, to: v2, canary: [1%, 10%, 50%] }
+                          - { database: orders, apply: file:V42.sql, undo: file:U42.sql }
+                        commit: three-phase
+                        protect: sync
+                        hold: { limit: 500ms }
+                        gates:
+                          art:    { max-ratio: 1.2 }
+                          p99:    { max-ratio: 1.5 }
+                          errors: { max-rate: 0.1% }
+                          dlp:    { max: 0 }
+                          lag:    { max: 100ms }
+                        observe: 24h
+                        on-breach: rollback
+                        """))
+                .containsExactly(
+                        "release.yaml:4: moves[2].service: not supported yet by this version",
+                        "release.yaml:5: moves[3].database: not supported yet by this version",
+                        "release.yaml:6: commit: three-phase is not supported yet by this version; expected two-phase",
+                        "release.yaml:7: protect: sync is not supported yet by this version; expected async");
+    }
+
+    @Test
+    void aReleaseThatMovesNothingIsAMistake() {
+        assertThat(problemsOf("release: r\n")).containsExactly("release.yaml:1: moves: missing; expected a list");
+        assertThat(problemsOf("release: r\nmoves: []\n"))
+                .containsExactly("release.yaml:2: moves: expected a list with at least one item, found an empty list");
+        assertThat(problemsOf("release: r\nmoves: [{ cache: c, to: g }]\nhold:\ngates:\n"))
+                .containsExactly(
+                        "release.yaml:3: hold: expected a map of keys, found nothing",
+                        "release.yaml:4: gates: expected a map of keys, found nothing");
+    }
+
+    private static List<String> problemsOf(String text) {
+        return Objects.requireNonNull(
+                        catchThrowableOfType(ConfigException.class, () -> ReleaseFile.parse("release.yaml", text)))
+                .problems()
+                .stream()
+                .map(ConfigException.Problem::toString)
+                .toList();
+    }
+}

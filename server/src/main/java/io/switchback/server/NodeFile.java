@@ -1,0 +1,216 @@
+package io.switchback.server;
+
+import io.switchback.config.ConfigException;
+import io.switchback.config.HostPort;
+import io.switchback.config.Secret;
+import io.switchback.config.YamlFile;
+import io.switchback.config.YamlMap;
+import io.switchback.fleet.Credential;
+import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.FleetSpec;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/**
+ * A node as a person writes it (node.yaml).
+ *
+ * @param file where it was read from
+ * @param node the node's name
+ * @param admin the admin API, where the file has one
+ * @param ledgerFolder where the embedded ledger lives; relative ones are relative to the file's folder
+ * @param caches at least one
+ */
+public record NodeFile(
+        Path file, String node, Optional<AdminSettings> admin, Path ledgerFolder, List<CacheSettings> caches) {
+    private static final String EMBEDDED = "embedded:";
+    private static final String ZOOKEEPER = "zookeeper:";
+
+    /** Where the admin API listens, on this machine only, and the token that it asks for. */
+    public record AdminSettings(HostPort listen, Secret token) {}
+
+    /**
+     * One cache.
+     *
+     * @param listen where clients connect; port 0 is any free one
+     * @param active the fleet in use before the first release; from then on the ledger knows
+     * @param fleets by name, in the order of the file
+     */
+    public record CacheSettings(String name, List<Endpoint> listen, String active, Map<String, FleetSpec> fleets) {}
+
+    public NodeFile {
+        caches = List.copyOf(caches);
+    }
+
+    /**
+     * Reads a file.
+     *
+     * @throws ConfigException with everything that is wrong with it at once
+     */
+    public static NodeFile read(Path path) {
+        YamlFile file = YamlFile.read(path);
+        YamlMap root = file.root();
+        Addresses addresses = new Addresses();
+        root.unsupported("services");
+        root.unsupported("on-ledger-loss");
+        NodeFile node = new NodeFile(
+                path,
+                root.name("node"),
+                root.has("admin") ? Optional.of(admin(root.map("admin"), addresses)) : Optional.empty(),
+                ledgerFolder(root, file),
+                caches(root, addresses));
+        addresses.check();
+        file.finish();
+        return node;
+    }
+
+    private static AdminSettings admin(YamlMap map, Addresses addresses) {
+        HostPort listen = map.bindAddress("listen");
+        if (!isPlaceholder(listen) && !ownMachine(listen.host())) {
+            // Token and answers travel in the clear.
+            map.problem(
+                    "listen",
+                    "expected an address of this machine only, such as 127.0.0.1:7070, found \"" + listen + "\"");
+        }
+        map.unsupported("tls");
+        addresses.listening(map, new Endpoint(listen.host(), listen.port()));
+        return new AdminSettings(listen, map.secret("token"));
+    }
+
+    private static boolean isPlaceholder(HostPort address) {
+        return address.equals(YamlMap.HOST_PORT_PLACEHOLDER);
+    }
+
+    private static boolean ownMachine(String host) {
+        return host.startsWith("127.") || host.equals("::1") || host.equals("localhost");
+    }
+
+    private static Path ledgerFolder(YamlMap root, YamlFile file) {
+        String form = EMBEDDED + "FOLDER such as " + EMBEDDED + "./data";
+        if (!root.has("ledger")) {
+            root.problem("ledger", "missing; expected " + form);
+            return file.resolve("");
+        }
+        String text = root.text("ledger");
+        if (text.startsWith(ZOOKEEPER)) {
+            root.problem("ledger", "zookeeper is not supported yet by this version; expected " + form);
+        } else if (!text.isEmpty() && (!text.startsWith(EMBEDDED) || text.equals(EMBEDDED))) {
+            root.problem("ledger", "expected " + form + ", found \"" + text + "\"");
+        }
+        return file.resolve(text.startsWith(EMBEDDED) ? text.substring(EMBEDDED.length()) : "");
+    }
+
+    private static List<CacheSettings> caches(YamlMap root, Addresses addresses) {
+        List<CacheSettings> caches = new ArrayList<>();
+        root.namedMaps("caches").forEach((name, map) -> caches.add(cache(name, map, addresses)));
+        return caches;
+    }
+
+    private static CacheSettings cache(String name, YamlMap map, Addresses addresses) {
+        List<Endpoint> listen = map.bindAddresses("listen").stream()
+                .map(address -> new Endpoint(address.host(), address.port()))
+                .toList();
+        listen.forEach(endpoint -> addresses.listening(map, endpoint));
+        map.unsupported("tls");
+        String active = map.name("active");
+        Map<String, FleetSpec> fleets = new LinkedHashMap<>();
+        map.namedMaps("fleets")
+                .forEach((fleet, keys) ->
+                        fleet(name, fleet, keys, addresses).ifPresent(spec -> fleets.put(fleet, spec)));
+        List<String> names = map.map("fleets").keys();
+        if (!active.isEmpty() && !names.isEmpty() && !names.contains(active)) {
+            map.problem(
+                    "active", "expected one of the fleets " + String.join(", ", names) + ", found \"" + active + "\"");
+        }
+        return new CacheSettings(name, listen, active, fleets);
+    }
+
+    private static Optional<FleetSpec> fleet(String cache, String name, YamlMap map, Addresses addresses) {
+        map.unsupported("sentinel");
+        map.unsupported("cluster");
+        map.unsupported("tls");
+        Optional<Credential> credential = credential(map);
+        if (map.has("sentinel") || map.has("cluster")) {
+            if (map.has("standalone")) {
+                map.problem("standalone", "expected one kind of fleet: standalone, sentinel or cluster");
+            }
+            return Optional.empty();
+        }
+        HostPort address = map.hostPort("standalone");
+        if (isPlaceholder(address)) {
+            return Optional.empty();
+        }
+        Endpoint endpoint = new Endpoint(address.host(), address.port());
+        addresses.serving(map, "fleet " + name + " of cache " + cache, endpoint);
+        return Optional.of(new FleetSpec(name, endpoint, credential));
+    }
+
+    private static Optional<Credential> credential(YamlMap map) {
+        Optional<String> user = map.optionalText("user");
+        Optional<Secret> password = map.optionalSecret("password");
+        if (user.isPresent() && !map.has("password")) {
+            map.problem("user", "has no password; expected the key \"password\" beside it");
+        }
+        return password.map(secret -> new Credential(user.orElse(Credential.DEFAULT_USER), secret.reveal()));
+    }
+
+    /** All addresses of a file, for the mistakes that show only between them. */
+    private static final class Addresses {
+        private record Listening(YamlMap map, Endpoint endpoint) {}
+
+        private record Serving(YamlMap map, String who, Endpoint endpoint) {}
+
+        private final List<Listening> listening = new ArrayList<>();
+        private final List<Serving> serving = new ArrayList<>();
+
+        void listening(YamlMap map, Endpoint endpoint) {
+            if (endpoint.port() != 0) {
+                listening.add(new Listening(map, endpoint));
+            }
+        }
+
+        void serving(YamlMap map, String who, Endpoint endpoint) {
+            serving.add(new Serving(map, who, endpoint));
+        }
+
+        void check() {
+            for (int i = 0; i < listening.size(); i++) {
+                for (Listening earlier : listening.subList(0, i)) {
+                    Listening later = listening.get(i);
+                    if (earlier.endpoint().equals(later.endpoint())) {
+                        later.map()
+                                .problem(
+                                        "listen",
+                                        "\"" + later.endpoint() + "\" is listened at twice, first in line "
+                                                + earlier.map().line("listen"));
+                    }
+                }
+            }
+            for (int i = 0; i < serving.size(); i++) {
+                Serving later = serving.get(i);
+                for (Serving earlier : serving.subList(0, i)) {
+                    if (earlier.endpoint().equals(later.endpoint())) {
+                        // A switch makes the whole server read-only; another cache on it would be cut off.
+                        later.map()
+                                .problem(
+                                        "standalone",
+                                        "\"" + later.endpoint() + "\" is " + earlier.who()
+                                                + " already; a server belongs to one fleet of one cache");
+                    }
+                }
+                for (Listening own : listening) {
+                    if (own.endpoint().equals(later.endpoint())) {
+                        later.map()
+                                .problem(
+                                        "standalone",
+                                        "\"" + later.endpoint()
+                                                + "\" is where this node itself listens; expected the address of a server");
+                    }
+                }
+            }
+        }
+    }
+}

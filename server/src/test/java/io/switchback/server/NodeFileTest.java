@@ -1,0 +1,214 @@
+package io.switchback.server;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
+
+import io.switchback.config.ConfigException;
+import io.switchback.config.HostPort;
+import io.switchback.config.Secret;
+import io.switchback.fleet.Credential;
+import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.FleetSpec;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class NodeFileTest {
+    @TempDir
+    private Path folder;
+
+    @Test
+    void everyKeyIsReadAsItIsWritten() throws IOException {
+        Files.writeString(folder.resolve("admin.token"), "t0ken\n");
+        Path file = write("""
+                node: edge-1
+                admin: { listen: 127.0.0.1:7070, token: file:admin.token }
+                ledger: embedded:./data
+                caches:
+                  sessions:
+                    listen: [0.0.0.0:6379, 127.0.0.1:0]
+                    active: blue
+                    fleets:
+                      blue:  { standalone: 10.0.0.5:6379, user: switchback, password: secret }
+                      green: { standalone: 10.0.1.5:6379, password: other }
+                  carts:
+                    listen: 127.0.0.1:6380
+                    active: old
+                    fleets:
+                      old: { standalone: 10.0.2.5:6379 }
+                """);
+
+        assertThat(NodeFile.read(file))
+                .isEqualTo(new NodeFile(
+                        file,
+                        "edge-1",
+                        Optional.of(new NodeFile.AdminSettings(new HostPort("127.0.0.1", 7070), Secret.of("t0ken"))),
+                        folder.resolve("data"),
+                        List.of(
+                                new NodeFile.CacheSettings(
+                                        "sessions",
+                                        List.of(new Endpoint("0.0.0.0", 6379), new Endpoint("127.0.0.1", 0)),
+                                        "blue",
+                                        Map.of(
+                                                "blue",
+                                                new FleetSpec(
+                                                        "blue",
+                                                        new Endpoint("10.0.0.5", 6379),
+                                                        Optional.of(new Credential("switchback", "secret"))),
+                                                "green",
+                                                new FleetSpec(
+                                                        "green",
+                                                        new Endpoint("10.0.1.5", 6379),
+                                                        Optional.of(new Credential("default", "other"))))),
+                                new NodeFile.CacheSettings(
+                                        "carts",
+                                        List.of(new Endpoint("127.0.0.1", 6380)),
+                                        "old",
+                                        Map.of(
+                                                "old",
+                                                new FleetSpec(
+                                                        "old", new Endpoint("10.0.2.5", 6379), Optional.empty()))))));
+    }
+
+    @Test
+    void nothingThatIsShownOfANodeShowsASecret() throws IOException {
+        Path file = write("""
+                node: n
+                admin: { listen: localhost:0, token: hush-1 }
+                ledger: embedded:/var/lib/switchback
+                caches: { c: { listen: a:1, active: f, fleets: { f: { standalone: b:1, password: hush-2 } } } }
+                """);
+
+        NodeFile node = NodeFile.read(file);
+
+        assertThat(node.toString()).doesNotContain("hush");
+        assertThat(node.ledgerFolder()).isEqualTo(Path.of("/var/lib/switchback"));
+    }
+
+    @Test
+    void everyMistakeIsReportedAtOnceWithLineKeyAndWhatWasExpected() throws IOException {
+        assertThat(problemsOf("""
+                        node: /
+                        admin: { listen: 0.0.0.0:7070, token: "env:SWITCHBACK_TEST_NOT_SET", colour: red }
+                        ledger: ./data
+                        caches:
+                          sessions:
+                            listen: 6379
+                            active: red
+                            fleets:
+                              blue: { standalone: 10.0.0.5, user: switchback }
+                              green: { standalone: 10.0.1.5:0, pasword: x }
+                              mauve: { password: x }
+                          "a b":
+                            listen: 127.0.0.1:1
+                            active: x
+                            fleets: {}
+                          carts: nothing
+                          baskets: { fleets: { x: { standalone: 10.0.9.9:1 } } }
+                        """))
+                .containsExactly(
+                        ":1: node: expected a name of up to 64 letters, digits, dots, dashes and underscores that begins with a letter or digit, found \"/\"",
+                        ":2: admin.listen: expected an address of this machine only, such as 127.0.0.1:7070, found \"0.0.0.0:7070\"",
+                        ":2: admin.token: the environment variable \"SWITCHBACK_TEST_NOT_SET\" is not set",
+                        ":2: admin.colour: unknown key; known here: listen, tls, token",
+                        ":3: ledger: expected embedded:FOLDER such as embedded:./data, found \"./data\"",
+                        ":6: caches.sessions.listen: expected host:port such as 127.0.0.1:6379, or a list of them, found \"6379\"",
+                        ":7: caches.sessions.active: expected one of the fleets blue, green, mauve, found \"red\"",
+                        ":9: caches.sessions.fleets.blue.user: has no password; expected the key \"password\" beside it",
+                        ":9: caches.sessions.fleets.blue.standalone: expected host:port such as 127.0.0.1:6379, found \"10.0.0.5\"",
+                        ":10: caches.sessions.fleets.green.standalone: expected host:port such as 127.0.0.1:6379, found \"10.0.1.5:0\"",
+                        ":10: caches.sessions.fleets.green.pasword: unknown key; did you mean \"password\"?",
+                        ":11: caches.sessions.fleets.mauve.standalone: missing; expected host:port such as 127.0.0.1:6379",
+                        ":12: caches.a b: is no name; expected a name of up to 64 letters, digits, dots, dashes and underscores that begins with a letter or digit",
+                        ":15: caches.a b.fleets: expected at least one name with its keys, found none",
+                        ":16: caches.carts: expected a map of keys, found \"nothing\"",
+                        ":17: caches.baskets.listen: missing; expected host:port such as 127.0.0.1:6379, or a list of them",
+                        ":17: caches.baskets.active: missing; expected a name of up to 64 letters, digits, dots, dashes and underscores that begins with a letter or digit");
+    }
+
+    @Test
+    void addressesThatCannotBothHoldAreMistakes() throws IOException {
+        assertThat(problemsOf("""
+                        node: n
+                        admin: { listen: 127.0.0.1:6379, token: x }
+                        ledger: embedded:data
+                        caches:
+                          a:
+                            listen: 127.0.0.1:6379
+                            active: x
+                            fleets: { x: { standalone: h:1 }, y: { standalone: h:1 } }
+                          b:
+                            listen: 127.0.0.1:6380
+                            active: x
+                            fleets: { x: { standalone: h:1 }, y: { standalone: 127.0.0.1:6380 } }
+                        """))
+                .containsExactly(
+                        ":6: caches.a.listen: \"127.0.0.1:6379\" is listened at twice, first in line 2",
+                        ":8: caches.a.fleets.y.standalone: \"h:1\" is fleet x of cache a already; a server belongs to one fleet of one cache",
+                        ":12: caches.b.fleets.x.standalone: \"h:1\" is fleet x of cache a already; a server belongs to one fleet of one cache",
+                        ":12: caches.b.fleets.x.standalone: \"h:1\" is fleet y of cache a already; a server belongs to one fleet of one cache",
+                        ":12: caches.b.fleets.y.standalone: \"127.0.0.1:6380\" is where this node itself listens; expected the address of a server");
+    }
+
+    @Test
+    void whatThisVersionCannotDoYetIsRefusedByNameAndLineAndNothingElseIsSaidOfIt() throws IOException {
+        Files.writeString(folder.resolve("admin.token"), "t0ken\n");
+        assertThat(problemsOf("""
+                        # node.yaml: one node. Durations: 200ms, 5s, 24h. Secrets: env:NAME or file:PATH, never in the clear by necessity.
+                        node: edge-1
+                        admin: { listen: 127.0.0.1:7070, token: file:admin.token }
+                        ledger: zookeeper://zk1:2181,zk2:2181,zk3:2181/switchback
+                        caches:
+                          sessions:
+                            listen: 0.0.0.0:6379
+                            tls: { cert: a, key: b, clients: c }
+                            active: blue
+                            fleets:
+                              blue:  { sentinel: { primary: x, sentinels: [a:1] }, user: switchback, password: x }
+                              green: { cluster: [10.0.1.5:6379, 10.0.1.6:6379], password: x, tls: { ca: file:ca.pem } }
+                        services:
+                          catalog:
+                            listen: 0.0.0.0:8080
+                            active: v1
+                            fleets:
+                              v1: { endpoints: [http://10.0.0.7:8081, http://10.0.0.8:8081], health: /healthz }
+                              v2: { endpoints: [http://10.0.1.7:8081, http://10.0.1.8:8081], health: /healthz }
+                        """))
+                .containsExactly(
+                        ":4: ledger: zookeeper is not supported yet by this version; expected embedded:FOLDER such as embedded:./data",
+                        ":8: caches.sessions.tls: not supported yet by this version",
+                        ":11: caches.sessions.fleets.blue.sentinel: not supported yet by this version",
+                        ":12: caches.sessions.fleets.green.cluster: not supported yet by this version",
+                        ":12: caches.sessions.fleets.green.tls: not supported yet by this version",
+                        ":13: services: not supported yet by this version");
+    }
+
+    @Test
+    void anEmptyFileAndOneWithNothingButItsNameSayWhatIsMissing() throws IOException {
+        assertThat(problemsOf("")).containsExactly(": the file is empty");
+        assertThat(problemsOf("node: n\n"))
+                .containsExactly(
+                        ":1: ledger: missing; expected embedded:FOLDER such as embedded:./data",
+                        ":1: caches: missing; expected a map of keys");
+    }
+
+    private Path write(String text) throws IOException {
+        return Files.writeString(folder.resolve("node.yaml"), text);
+    }
+
+    /** Without the name of the file, which every line begins with. */
+    private List<String> problemsOf(String text) throws IOException {
+        Path file = write(text);
+        return Objects.requireNonNull(catchThrowableOfType(ConfigException.class, () -> NodeFile.read(file)))
+                .problems()
+                .stream()
+                .map(problem -> problem.toString().substring(file.toString().length()))
+                .toList();
+    }
+}
