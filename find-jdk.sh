@@ -15,7 +15,7 @@ jdk_feature() {
 find_jdk() {
   path_java=$(command -v java 2>/dev/null) && path_java=$(readlink -f "$path_java" 2>/dev/null) || path_java=
   for home in "${JAVA_HOME:-}" "${path_java%/bin/java}" \
-    /usr/lib/jvm/* /usr/java/* /opt/java/* /opt/jdk* /opt/*jdk* "$HOME"/.sdkman/candidates/java/* "$HOME"/.jdks/* \
+    /usr/lib/jvm/* /usr/java/* /opt/java/* /opt/jdk* /opt/*jdk* "${HOME:-}"/.sdkman/candidates/java/* "${HOME:-}"/.jdks/* \
     /Library/Java/JavaVirtualMachines/*/Contents/Home; do
     [ -n "$home" ] || continue
     feature=$(jdk_feature "$home")
@@ -27,9 +27,9 @@ find_jdk() {
   {
     echo "Switchback needs a JDK $JDK_FEATURE_MIN or newer (a JDK, not only a JRE), and none was found."
     echo "  looked at: JAVA_HOME (${JAVA_HOME:-not set}), java on PATH (${path_java:-none}), /usr/lib/jvm, /usr/java, /opt, ~/.sdkman, ~/.jdks"
-    echo "  install one: Debian or Ubuntu: apt-get install temurin-25-jdk (Adoptium's repository) or openjdk-25-jdk;"
-    echo "               macOS: brew install temurin@25;  any system: sdk install java 25-tem"
-    echo "  or point to one that is elsewhere: JAVA_HOME=/path/to/jdk-25 $0"
+    echo "  install one: Debian or Ubuntu: apt-get install openjdk-$JDK_FEATURE_MIN-jdk, or temurin-$JDK_FEATURE_MIN-jdk from Adoptium;"
+    echo "               macOS: brew install temurin@$JDK_FEATURE_MIN;  any system: sdk install java $JDK_FEATURE_MIN-tem"
+    echo "  or point to one that is elsewhere: JAVA_HOME=/path/to/jdk-$JDK_FEATURE_MIN $0"
   } >&2
   return 1
 }
