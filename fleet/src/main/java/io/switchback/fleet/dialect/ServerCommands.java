@@ -1,7 +1,6 @@
 package io.switchback.fleet.dialect;
 
 import io.switchback.fleet.ServerConnection;
-import io.switchback.resp.CommandEncoder;
 import io.switchback.resp.Reply;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -73,16 +72,5 @@ public final class ServerCommands {
                     .forEach((full, shape) -> subcommands.put(full.substring(full.indexOf('|') + 1), shape));
         }
         return new CommandShape(name, arity, writes, subcommands);
-    }
-
-    /** A command's words, for a message: its name and, where short enough, what distinguishes it. */
-    static String nameOf(byte[][] command) {
-        return command.length == 0
-                ? ""
-                : new String(command[0], java.nio.charset.StandardCharsets.ISO_8859_1).toUpperCase(Locale.ROOT);
-    }
-
-    static byte[][] words(String... words) {
-        return CommandEncoder.bytes(words);
     }
 }
