@@ -35,7 +35,7 @@ public final class WayBackGuard {
                 StreamTranslator.between(inUse, old, Environment.system()).passesUntouched();
         for (String name : inUse.commands().names()) {
             CommandShape shape = inUse.commands().shape(name).orElseThrow();
-            boolean writes =
+            boolean isWrite =
                     shape.writes() || shape.subcommands().values().stream().anyMatch(CommandShape::writes);
             if (isWrite && name.length() <= Words.NAME_BYTES_MAX) {
                 writes.put(name.toUpperCase(Locale.ROOT), shape);
