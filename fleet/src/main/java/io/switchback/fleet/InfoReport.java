@@ -25,7 +25,7 @@ public final class InfoReport {
     }
 
     /** Reads a reply to INFO; {@code from} names the server in messages. */
-    static InfoReport parse(String from, Reply reply) {
+    public static InfoReport parse(String from, Reply reply) {
         Map<String, String> values = new HashMap<>();
         reply.text().lines().forEach(line -> {
             int colon = line.indexOf(':');

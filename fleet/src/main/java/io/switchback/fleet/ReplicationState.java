@@ -35,7 +35,8 @@ public record ReplicationState(
         return of(InfoReport.read(connection, "replication"));
     }
 
-    static ReplicationState of(InfoReport info) {
+    /** From what INFO replication said, alone or among more. */
+    public static ReplicationState of(InfoReport info) {
         boolean replica = info.text("role").equals("slave");
         long written = info.number("master_repl_offset");
         return new ReplicationState(

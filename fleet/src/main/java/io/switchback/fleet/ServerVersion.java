@@ -38,6 +38,13 @@ public record ServerVersion(Product product, int major, int minor, int patch) {
         return valkey.isEmpty() ? parse(Product.REDIS, redis) : parse(Product.VALKEY, valkey);
     }
 
+    /** From INFO server, alone or among more. */
+    public static ServerVersion of(InfoReport info) {
+        return info.has("valkey_version")
+                ? parse(Product.VALKEY, info.text("valkey_version"))
+                : parse(Product.REDIS, info.text("redis_version"));
+    }
+
     /** From a version number such as {@code 7.0.15}; a missing patch is 0. */
     public static ServerVersion parse(Product product, String number) {
         Matcher matcher = NUMBER.matcher(number);

@@ -1,0 +1,166 @@
+package io.switchback.sync;
+
+import io.switchback.environment.Environment;
+import io.switchback.fleet.FleetException;
+import io.switchback.fleet.FleetSpec;
+import io.switchback.fleet.InfoReport;
+import io.switchback.fleet.ServerConnection;
+import java.time.Duration;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Looks at both servers of a link several times a second, over connections of its own: how far the target is behind, whether
+ * one of them has restarted, whether the target has refused something of the stream.
+ *
+ * <p>One thread runs {@link #turn}; the rest may be read by any.
+ */
+final class LagWatch implements AutoCloseable {
+    static final Duration EVERY = Duration.ofMillis(100);
+    private static final Duration ANSWER_MAX = Duration.ofSeconds(1);
+    private static final int SAMPLES_MAX = 4096;
+
+    private final Environment environment;
+    private final Watched source;
+    private final Watched target;
+    private final Owner owner;
+
+    // When the source was seen to have reached an offset, newest last: a ring of the last minutes.
+    private final long[] sampleOffsets = new long[SAMPLES_MAX];
+    private final long[] sampleNanos = new long[SAMPLES_MAX];
+    private long samples;
+
+    private volatile Lag lag = new Lag(0, 0, 0, -1);
+
+    /** What the link answers, and is told. */
+    interface Owner {
+        /** The target's offset, where its history is the link's; returns what that is in source offsets, or -1. */
+        long applied(InfoReport target);
+
+        /** The target has answered commands of the stream with errors. */
+        void refused(String why);
+
+        /** One of the servers is another process than before. */
+        void restarted(String which);
+    }
+
+    /** As of the turn that ended at {@code asOfNanos}; {@code behindSinceNanos} counts where {@code bytes} is above 0. */
+    private record Lag(long bytes, long behindSinceNanos, long asOfNanos, long sourceOffset) {}
+
+    LagWatch(FleetSpec source, FleetSpec target, Environment environment, Owner owner) {
+        this.environment = environment;
+        this.owner = owner;
+        this.source = new Watched(source);
+        this.target = new Watched(target);
+    }
+
+    /** What the source has written and the target had not applied at the last look. */
+    long lagBytes() {
+        return lag.bytes();
+    }
+
+    /** For how long the target has been behind; 0 where it was not at the last look, and that is recent. */
+    long lagMillis() {
+        Lag now = lag;
+        long since = now.bytes() > 0 ? now.behindSinceNanos() : now.asOfNanos();
+        long millis = (environment.nanoTime() - since) / 1_000_000;
+        // A look that hangs is no proof that nothing is behind.
+        return now.asOfNanos() == 0 || (now.bytes() == 0 && millis < 3 * EVERY.toMillis()) ? 0 : Math.max(1, millis);
+    }
+
+    /** Looks once at both. The source first: a target that then has all of it is not behind. */
+    void turn() {
+        Optional<InfoReport> atSource = source.look();
+        Optional<InfoReport> atTarget = target.look();
+        long now = environment.nanoTime();
+        long offset =
+                atSource.map(info -> info.number("master_repl_offset", -1)).orElse(lag.sourceOffset());
+        if (atSource.isPresent()) {
+            sampleOffsets[(int) (samples % SAMPLES_MAX)] = offset;
+            sampleNanos[(int) (samples % SAMPLES_MAX)] = now;
+            samples++;
+        }
+        long applied = atTarget.map(owner::applied).orElse(-1L);
+        if (applied < 0 || atSource.isEmpty()) {
+            return; // and the time of the last look grows old
+        }
+        lag = new Lag(Math.max(0, offset - applied), behindSince(applied, now), now, offset);
+    }
+
+    private long behindSince(long applied, long now) {
+        long since = now;
+        for (long i = samples - 1; i >= Math.max(0, samples - SAMPLES_MAX); i--) {
+            if (sampleOffsets[(int) (i % SAMPLES_MAX)] <= applied) {
+                break;
+            }
+            since = sampleNanos[(int) (i % SAMPLES_MAX)];
+        }
+        return since;
+    }
+
+    @Override
+    public void close() {
+        source.close();
+        target.close();
+    }
+
+    /** One server, over a connection that is opened again when it breaks. */
+    private final class Watched {
+        private final FleetSpec fleet;
+        private volatile @Nullable ServerConnection connection;
+        private String runId = "";
+        private long unexpectedErrors = -1;
+        private volatile boolean closed;
+
+        Watched(FleetSpec fleet) {
+            this.fleet = fleet;
+        }
+
+        Optional<InfoReport> look() {
+            try {
+                ServerConnection current = connection;
+                if (current == null) {
+                    current = ServerConnection.open(fleet, ANSWER_MAX);
+                    connection = current;
+                    if (closed) {
+                        current.close();
+                    }
+                }
+                InfoReport info = InfoReport.read(current);
+                compare(info);
+                return Optional.of(info);
+            } catch (FleetException e) {
+                close(connection);
+                connection = null;
+                return Optional.empty();
+            }
+        }
+
+        private void compare(InfoReport info) {
+            String now = info.text("run_id");
+            if (!runId.isEmpty() && !runId.equals(now)) {
+                unexpectedErrors = -1;
+                owner.restarted(fleet.name() + " (" + fleet.endpoint() + ") was restarted");
+            }
+            runId = now;
+            long errors = info.number("unexpected_error_replies", -1);
+            if (this == target && unexpectedErrors >= 0 && errors > unexpectedErrors) {
+                owner.refused("the target " + fleet.endpoint() + " answered " + (errors - unexpectedErrors)
+                        + " commands of the stream with an error (unexpected_error_replies): it has not all of the data;"
+                        + " its log names them");
+            }
+            unexpectedErrors = Math.max(unexpectedErrors, errors);
+        }
+
+        void close() {
+            closed = true;
+            close(connection);
+        }
+
+        private static void close(@Nullable ServerConnection one) {
+            if (one != null) {
+                one.close();
+            }
+        }
+    }
+}

@@ -1,0 +1,39 @@
+package io.switchback.sync;
+
+/**
+ * Where a link stands, at one moment.
+ *
+ * @param sourceOffset        up to where the source's stream was received
+ * @param appliedSourceOffset up to where the target is known to have applied it
+ * @param lagBytes            what the source has written and the target is not known to have applied
+ * @param lagMillis           for how long the source has had something that the target is not known to have applied
+ * @param copiedBytes         of the snapshot that is passing or has passed
+ * @param copyBytesTotal      of the snapshot; -1 where the source does not say (diskless)
+ * @param detail              what a person wants to know about it; "" where there is nothing to say
+ */
+public record LinkStatus(
+        Phase phase,
+        long sourceOffset,
+        long appliedSourceOffset,
+        long lagBytes,
+        long lagMillis,
+        long copiedBytes,
+        long copyBytesTotal,
+        String detail) {
+
+    /** What the link is doing. */
+    public enum Phase {
+        /** The face answers "not yet" to everybody. */
+        CLOSED_TO_TARGET,
+        /** The target may attach, and has not, or the source does not answer. */
+        WAITING_FOR_TARGET,
+        /** The snapshot passes. */
+        COPYING,
+        /** The stream passes. */
+        STREAMING,
+        /** It cannot go on; the detail says why. */
+        BROKEN,
+        /** By its owner. */
+        CLOSED
+    }
+}

@@ -1,0 +1,803 @@
+package io.switchback.sync;
+
+import io.switchback.environment.Deadline;
+import io.switchback.environment.Environment;
+import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.FleetException;
+import io.switchback.fleet.FleetSpec;
+import io.switchback.fleet.InfoReport;
+import io.switchback.fleet.ReplicationState;
+import io.switchback.fleet.ReplicationState.Role;
+import io.switchback.fleet.ServerConnection;
+import io.switchback.fleet.ServerVersion;
+import io.switchback.sync.LinkStatus.Phase;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.net.InetSocketAddress;
+import java.net.ServerSocket;
+import java.net.Socket;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.Semaphore;
+import java.util.concurrent.locks.LockSupport;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Carries one fleet's writes to the other: a replica to the source, a primary to the target (docs/relay.md).
+ *
+ * <p>Concurrency: a thread accepts on the face, each connection has one that serves its handshake and then pumps down, a
+ * session has one more for acknowledgements, and one watches both servers. What they share is guarded by {@code lock}, or is
+ * a volatile with one writer: the thread that pumps down. Public methods may be called by any thread.
+ *
+ * <p>Invariants:
+ *
+ * <ul>
+ *   <li>Both sides or none: there is a connection to the source exactly while the target is attached. No backlog is kept.
+ *   <li>A link with a base never answers FULLRESYNC: a former primary would throw its data away.
+ *   <li>It answers CONTINUE only to its target's id and a place that this link has handed out, only after the source has said
+ *       CONTINUE to the same place, and with the very id that the target asked with.
+ *   <li>"Not yet" is NOMASTERLINK, at once.
+ * </ul>
+ */
+public final class RelayLink implements AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(RelayLink.class);
+
+    /** What the target waits at most while the source is asked; Redis 6.0 reads the answer while it serves nobody. */
+    private static final Duration SOURCE_ANSWER_MAX = Duration.ofMillis(300);
+
+    /** As the servers' repl-timeout: a live source sends a PING every ten seconds, a live target an ACK every second. */
+    private static final Duration SILENCE_MAX = Duration.ofSeconds(60);
+
+    private static final Duration ADMINISTRATION_MAX = Duration.ofSeconds(2);
+    private static final Duration CLOSE_MAX = Duration.ofSeconds(3);
+    private static final Duration CLOSE_POLL = Duration.ofNanos(200_000);
+    private static final Duration DRAIN_POLL = Duration.ofNanos(100_000);
+    private static final int FACE_CONNECTIONS_MAX = 16;
+    private static final int CHUNK_BYTES = 64 * 1024;
+
+    private final LinkSettings settings;
+    private final Environment environment;
+    private final LinkListener listener;
+    private final ServerSocket face;
+    private final LagWatch watch;
+    private final Semaphore faceConnections = new Semaphore(FACE_CONNECTIONS_MAX);
+    private final List<Thread> threads = new ArrayList<>();
+
+    private final Object lock = new Object();
+    // Guarded by lock.
+    private final List<TargetConnection> connected = new ArrayList<>();
+    private boolean admitted;
+    private boolean closed;
+    private @Nullable String brokenBecause;
+    private @Nullable RelaySession session;
+    private @Nullable LinkBase base;
+    private String detail = "";
+    private long lastSourceClientId = -1;
+
+    // Written by the thread that pumps down (and, before there is one, under lock); read by any.
+    private volatile OffsetMap offsets = new OffsetMap.Constant(0);
+    private volatile boolean numbered;
+    private volatile long receivedSource;
+    private volatile long sentTarget = -1;
+    private volatile long copiedBytes;
+    private volatile long copyBytesTotal = -1;
+
+    // What the target has applied, in its own offsets; only grows while the link lives, except when the target has
+    // restarted.
+    private volatile long appliedTarget = -1;
+
+    private final Object administrationLock = new Object();
+    private @Nullable ServerConnection targetAdministration; // guarded by administrationLock
+
+    private RelayLink(LinkSettings settings, Environment environment, LinkListener listener, ServerSocket face) {
+        this.settings = settings;
+        this.environment = environment;
+        this.listener = listener;
+        this.face = face;
+        this.watch = new LagWatch(settings.source(), settings.target(), environment, new WatchOwner());
+        if (settings.start() instanceof LinkStart.From(LinkBase from)) {
+            number(from);
+        }
+    }
+
+    /**
+     * Binds the face and begins to answer there: "not yet" to everybody until {@link #admit()}.
+     *
+     * @throws UncheckedIOException if the address cannot be bound
+     */
+    public static RelayLink open(LinkSettings settings, Environment environment, LinkListener listener) {
+        ServerSocket face;
+        try {
+            face = new ServerSocket();
+            face.setReuseAddress(true);
+            face.bind(new InetSocketAddress(settings.bindAddress(), settings.port()), FACE_CONNECTIONS_MAX);
+        } catch (IOException e) {
+            throw new UncheckedIOException(
+                    "link " + settings.name() + " cannot listen on "
+                            + settings.bindAddress().getHostAddress() + ":" + settings.port() + ": " + e.getMessage()
+                            + "; is the port taken?",
+                    e);
+        }
+        RelayLink link = new RelayLink(settings, environment, listener, face);
+        link.threads.add(link.thread("face").start(link::accept));
+        link.threads.add(link.thread("watch").start(link::watch));
+        return link;
+    }
+
+    /** Where the target must be told to find its primary. */
+    public Endpoint face() {
+        return new Endpoint(settings.bindAddress().getHostAddress(), face.getLocalPort());
+    }
+
+    /** From now on the target may attach. */
+    public void admit() {
+        if (settings.start() instanceof LinkStart.Later) {
+            throw new IllegalStateException(
+                    "link " + settings.name() + " was opened without a base: admit it with one");
+        }
+        synchronized (lock) {
+            admitted = true;
+        }
+    }
+
+    /** From now on the target may attach, from {@code from} on; for a link that was opened with {@link LinkStart.Later}. */
+    public void admit(LinkBase from) {
+        synchronized (lock) {
+            if (!(settings.start() instanceof LinkStart.Later) || (base != null && !base.equals(from))) {
+                throw new IllegalStateException("link " + settings.name() + " has a base already");
+            }
+            number(from);
+            admitted = true;
+        }
+    }
+
+    private void number(LinkBase from) {
+        synchronized (lock) {
+            if (base == null) {
+                base = from;
+                offsets = new OffsetMap.Constant(from.targetOffset() - from.sourceOffset());
+                receivedSource = from.sourceOffset();
+                appliedTarget = from.targetOffset();
+                numbered = true;
+            }
+        }
+    }
+
+    /** Where the link stands. */
+    public LinkStatus status() {
+        synchronized (lock) {
+            long applied = numbered ? offsets.toSource(appliedTarget) : -1;
+            return new LinkStatus(
+                    phase(),
+                    receivedSource,
+                    applied,
+                    watch.lagBytes(),
+                    watch.lagMillis(),
+                    copiedBytes,
+                    copyBytesTotal,
+                    brokenBecause != null ? brokenBecause : detail);
+        }
+    }
+
+    private Phase phase() {
+        if (closed) {
+            return Phase.CLOSED;
+        }
+        if (brokenBecause != null) {
+            return Phase.BROKEN;
+        }
+        if (!admitted) {
+            return Phase.CLOSED_TO_TARGET;
+        }
+        if (session == null || session.isClosed()) {
+            return Phase.WAITING_FOR_TARGET;
+        }
+        return session.phase();
+    }
+
+    /** What the target will call {@code sourceOffset} once it has applied everything up to it; -1 where that is not known yet. */
+    public long targetOffsetOf(long sourceOffset) {
+        return numbered ? offsets.toTarget(sourceOffset) : OffsetMap.NOT_YET;
+    }
+
+    /**
+     * Waits until the target has applied the source's stream up to {@code sourceOffset}; true once it has. It asks the target
+     * again and again, over a connection of its own, and so neither waits for the once-a-second acknowledgement nor adds
+     * anything to the stream.
+     */
+    public boolean awaitApplied(long sourceOffset, Deadline deadline) {
+        while (true) {
+            if (applied() >= sourceOffset) {
+                return true;
+            }
+            synchronized (lock) {
+                if (closed || brokenBecause != null) {
+                    return false;
+                }
+            }
+            if (deadline.passed()) {
+                return false;
+            }
+            LockSupport.parkNanos(DRAIN_POLL.toNanos());
+            if (Thread.currentThread().isInterrupted()) {
+                return false;
+            }
+        }
+    }
+
+    /** Asks the target how far it is, in source offsets; -1 where it does not say, or counts in another history. */
+    private long applied() {
+        synchronized (administrationLock) {
+            try {
+                ServerConnection connection = targetAdministration;
+                if (connection == null) {
+                    connection = ServerConnection.open(settings.target(), ADMINISTRATION_MAX);
+                    targetAdministration = connection;
+                }
+                return applied(ReplicationState.read(connection));
+            } catch (FleetException e) {
+                dropTargetAdministration();
+                return -1;
+            }
+        }
+    }
+
+    private void dropTargetAdministration() {
+        synchronized (administrationLock) {
+            if (targetAdministration != null) {
+                targetAdministration.close();
+                targetAdministration = null;
+            }
+        }
+    }
+
+    private long applied(ReplicationState target) {
+        synchronized (lock) {
+            if (!numbered || base == null) {
+                return -1;
+            }
+            boolean ours = target.id().equals(base.targetId())
+                    // Promoted since: what it had applied of ours until then is still in it.
+                    || (target.secondId().equals(base.targetId()) && target.role() == Role.PRIMARY);
+            if (!ours) {
+                return -1;
+            }
+            long offset = target.id().equals(base.targetId()) ? target.offset() : target.secondOffset() - 1;
+            appliedTarget = Math.max(appliedTarget, offset);
+            return offsets.toSource(offset);
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------------- the face
+
+    private void accept() {
+        while (true) {
+            try {
+                Socket socket = face.accept();
+                if (faceConnections.tryAcquire()) {
+                    thread("target").start(() -> {
+                        try {
+                            serve(socket);
+                        } finally {
+                            faceConnections.release();
+                        }
+                    });
+                } else {
+                    socket.close();
+                }
+            } catch (IOException e) {
+                if (face.isClosed()) {
+                    return;
+                }
+                LOG.warn("link {}: accepting a connection failed", settings.name(), e);
+            }
+        }
+    }
+
+    private void serve(Socket socket) {
+        try (TargetConnection target = new TargetConnection(socket, SILENCE_MAX)) {
+            synchronized (lock) {
+                if (closed) {
+                    return;
+                }
+                connected.add(target);
+            }
+            try {
+                TargetConnection.Request request = target.handshake(settings.secret());
+                while (request != null) {
+                    // After a refusal a server closes the connection; until it does, it may ask again.
+                    attach(target, request);
+                    request = target.handshake(settings.secret());
+                }
+                if (!target.authenticated()) {
+                    say(target.from() + " came to the face without the link's password (masterauth)");
+                }
+            } finally {
+                synchronized (lock) {
+                    connected.remove(target);
+                }
+            }
+        } catch (IOException | NumberFormatException e) {
+            LOG.debug("link {}: a connection to the face ended", settings.name(), e);
+        }
+    }
+
+    /** Answers PSYNC, and where that opens a session, returns when it has ended. */
+    private void attach(TargetConnection target, TargetConnection.Request request) throws IOException {
+        @Nullable RelaySession opened = null;
+        try {
+            opened = open(target);
+            LinkBase from = base();
+            if (from == null) {
+                copy(opened);
+            } else {
+                resume(opened, request, from);
+            }
+        } catch (NotYetException e) {
+            say(String.valueOf(e.getMessage()));
+            target.refuse();
+        } catch (BrokenLinkException e) {
+            if (opened == null || opened.phase() == Phase.WAITING_FOR_TARGET) {
+                target.refuse();
+            }
+            breakLink(String.valueOf(e.getMessage()));
+        } finally {
+            if (opened != null) {
+                forget(opened);
+            }
+        }
+    }
+
+    /** Connects to the source for this target, in place of any earlier session. */
+    private RelaySession open(TargetConnection target) throws NotYetException {
+        RelaySession earlier;
+        synchronized (lock) {
+            if (closed || brokenBecause != null || !admitted) {
+                throw new NotYetException(admitted ? "" : "the target may not attach yet");
+            }
+            earlier = session;
+        }
+        if (earlier != null) {
+            // The target has come again: of its old connection it knows no more.
+            earlier.close();
+            if (!earlier.awaitEnd(SOURCE_ANSWER_MAX)) {
+                throw new NotYetException("the target came again while its last session was still ending");
+            }
+        }
+        try {
+            RelaySession opened = new RelaySession(SourceConnection.open(settings.source(), SOURCE_ANSWER_MAX), target);
+            synchronized (lock) {
+                if (closed || session != null) {
+                    opened.source().close();
+                    throw new NotYetException("the target came twice at the same time");
+                }
+                session = opened;
+                lastSourceClientId = opened.source().clientId();
+            }
+            return opened;
+        } catch (NotYetException e) {
+            throw e;
+        } catch (IOException e) {
+            throw new NotYetException(String.valueOf(e.getMessage()));
+        }
+    }
+
+    /** The session is over. The target's connection is closed only if it was served: after a refusal it closes it itself. */
+    private void forget(RelaySession opened) throws IOException {
+        if (opened.phase() == Phase.WAITING_FOR_TARGET) {
+            opened.source().close();
+        } else {
+            opened.close();
+        }
+        synchronized (lock) {
+            if (session == opened) {
+                session = null;
+            }
+        }
+        opened.ended();
+    }
+
+    // ------------------------------------------------------------------------------------------------ the partial
+    // resync
+
+    private void resume(RelaySession opened, TargetConnection.Request request, LinkBase from)
+            throws IOException, BrokenLinkException {
+        Optional<String> foreign = whyForeign(request, from);
+        if (foreign.isPresent()) {
+            throw new BrokenLinkException(foreign.get());
+        }
+        long applied = request.firstByte() - 1;
+        long sourceOffset = offsets.toSource(applied);
+        String sourceId = askToContinue(opened, from.sourceId(), sourceOffset);
+        if (!sourceId.equals(from.sourceId())) {
+            synchronized (lock) {
+                base = from.withSourceId(sourceId);
+            }
+            listener.sourceIdChanged(sourceId);
+        }
+        receivedSource = sourceOffset;
+        sentTarget = applied;
+        appliedTarget = applied;
+        opened.phase(Phase.STREAMING);
+        say("");
+        // With its own id the target changes nothing about itself, and the same answer is right again after the next
+        // break.
+        opened.target().sendLine("+CONTINUE " + request.id());
+        say("the link was interrupted: "
+                + opened.run(thread("acks"), this::acknowledged, () -> pass(opened))
+                        .getMessage());
+    }
+
+    /** Why this is not a place that the link has handed out to its target. */
+    private Optional<String> whyForeign(TargetConnection.Request request, LinkBase from) {
+        String asked = "the target " + settings.target().endpoint() + " asks for ";
+        if (request.id().equals("?")) {
+            return Optional.of(asked + "a full copy: it has lost its place, by a restart or by an answer cut short");
+        }
+        if (!request.id().equals(from.targetId())) {
+            return Optional.of(asked + "history " + request.id() + ", the link knows it as " + from.targetId()
+                    + ": it was restarted, or has been a primary or another server's replica in between");
+        }
+        if (request.firstByte() <= from.targetOffset()) {
+            return Optional.of(asked + "its stream from " + request.firstByte() + " on, the link begins behind "
+                    + from.targetOffset() + ": it was restarted with an older snapshot");
+        }
+        if (sentTarget >= 0 && request.firstByte() > sentTarget + 1) {
+            return Optional.of(asked + "its stream from " + request.firstByte() + " on, but was sent only up to "
+                    + sentTarget + ": it has bytes that are not the link's");
+        }
+        return Optional.empty();
+    }
+
+    /** The id by which the source goes on from there. */
+    private String askToContinue(RelaySession opened, String id, long offset) throws IOException, BrokenLinkException {
+        String source = "the source " + settings.source().endpoint();
+        try {
+            SourceConnection connection = opened.source();
+            InfoReport info = connection.info();
+            if (StreamPosition.isLoading(info)) {
+                throw new NotYetException(source + " is loading its data");
+            }
+            Optional<String> gone = StreamPosition.whyGone(info, id, offset);
+            if (gone.isPresent()) {
+                throw new BrokenLinkException(source + " cannot go on from offset " + offset + ": " + gone.get());
+            }
+            connection.psync(
+                    id,
+                    offset + 1,
+                    opened.target().capabilities(),
+                    opened.target().version());
+            String answer = connection.input().readLine();
+            if (answer.startsWith("+FULLRESYNC")) {
+                throw new BrokenLinkException(source + " offers only a full copy from offset " + offset);
+            }
+            if (!answer.startsWith("+CONTINUE")) {
+                throw new NotYetException(source + " answered " + answer);
+            }
+            connection.silenceMax(SILENCE_MAX);
+            String told = answer.substring("+CONTINUE".length()).strip();
+            return told.isEmpty() ? id : told;
+        } catch (NotYetException e) {
+            throw e;
+        } catch (IOException e) {
+            throw new NotYetException(source + " broke off: " + e.getMessage());
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------------- the full
+    // copy
+
+    private void copy(RelaySession opened) throws IOException, BrokenLinkException {
+        SourceConnection source = opened.source();
+        TargetConnection target = opened.target();
+        ServerVersion version;
+        String[] answer;
+        try {
+            InfoReport info = source.info();
+            if (StreamPosition.isLoading(info)) {
+                throw new NotYetException("the source is loading its data");
+            }
+            version = ServerVersion.of(info);
+            source.psync("?", -1, target.capabilities(), target.version());
+            source.silenceMax(SILENCE_MAX);
+            String line = source.input().readLine();
+            while (line.isEmpty()) {
+                // The source gathers replicas for one snapshot (repl-diskless-sync-delay); the target must not give up.
+                target.send(new byte[] {'\n'}, 0, 1);
+                line = source.input().readLine();
+            }
+            answer = line.split(" ", -1);
+        } catch (NotYetException e) {
+            throw e;
+        } catch (IOException e) {
+            throw new NotYetException("the source broke off: " + e.getMessage());
+        }
+        if (answer.length != 3 || !answer[0].equals("+FULLRESYNC")) {
+            throw new NotYetException("the source answered " + String.join(" ", answer));
+        }
+        String id = answer[1];
+        long offset = Long.parseLong(answer[2]);
+        offsets = new OffsetMap.Constant(0);
+        receivedSource = offset;
+        sentTarget = offset;
+        copiedBytes = 0;
+        copyBytesTotal = -1;
+        opened.phase(Phase.COPYING);
+        say("");
+        target.sendLine(String.join(" ", answer));
+        LinkBase copied = new LinkBase(id, offset, id, offset);
+        IOException end = opened.run(
+                thread("acks"),
+                applied -> {
+                    begin(opened, copied);
+                    return acknowledged(applied);
+                },
+                () -> {
+                    passSnapshot(opened, version, copied);
+                    pass(opened);
+                });
+        say((numbered ? "the link was interrupted: " : "the copy was interrupted and begins again: ")
+                + end.getMessage());
+    }
+
+    private void passSnapshot(RelaySession opened, ServerVersion version, LinkBase copied)
+            throws IOException, BrokenLinkException {
+        WireInput source = opened.source().input();
+        String header = SnapshotPass.header(source, opened.target());
+        copyBytesTotal = SnapshotPass.announcedBytes(header);
+        Optional<Path> folder =
+                settings.start() instanceof LinkStart.FullCopy(Optional<Path> wanted) ? wanted : Optional.empty();
+        if (folder.isEmpty()) {
+            new SnapshotPass(source, opened.target(), null, bytes -> copiedBytes = bytes).run(header);
+            return;
+        }
+        try (BackupWriter backup = beginBackup(folder.get(), version, copied)) {
+            new SnapshotPass(source, opened.target(), backup, bytes -> copiedBytes = bytes)
+                    .run(header)
+                    .ifPresent(listener::copied);
+        }
+    }
+
+    private BackupWriter beginBackup(Path folder, ServerVersion version, LinkBase copied) throws BrokenLinkException {
+        try {
+            return BackupWriter.begin(
+                    folder, version.toString(), copied.sourceId(), copied.sourceOffset(), environment.now());
+        } catch (IOException e) {
+            throw new BrokenLinkException("no backup can be written to " + folder + ": " + e.getMessage(), e);
+        }
+    }
+
+    /** The target's first acknowledgement says that it has loaded all of the snapshot: now the link has a base. */
+    private void begin(RelaySession opened, LinkBase copied) {
+        if (!numbered) {
+            synchronized (lock) {
+                base = copied;
+                appliedTarget = copied.targetOffset();
+                numbered = true;
+            }
+            opened.phase(Phase.STREAMING);
+            listener.based(copied);
+        }
+    }
+
+    // ---------------------------------------------------------------------------------------------------------- the
+    // stream
+
+    /** Passes bytes one to one until the source's stream ends. */
+    private void pass(RelaySession opened) throws IOException {
+        byte[] chunk = new byte[CHUNK_BYTES];
+        long sent = sentTarget;
+        long received = receivedSource;
+        WireInput source = opened.source().input();
+        TargetConnection target = opened.target();
+        for (int count = source.read(chunk, chunk.length); count >= 0; count = source.read(chunk, chunk.length)) {
+            // Before it is sent: what the target may already have must never seem unsent.
+            sent += count;
+            received += count;
+            sentTarget = sent;
+            receivedSource = received;
+            target.send(chunk, 0, count);
+        }
+    }
+
+    private long acknowledged(long applied) {
+        synchronized (lock) {
+            appliedTarget = Math.max(appliedTarget, applied);
+        }
+        return offsets.toSource(applied);
+    }
+
+    // ------------------------------------------------------------------------------------------------------------ the
+    // rest
+
+    private @Nullable LinkBase base() {
+        synchronized (lock) {
+            return base;
+        }
+    }
+
+    private void say(String what) {
+        synchronized (lock) {
+            if (!what.equals(detail) && !what.isEmpty()) {
+                LOG.info("link {}: {}", settings.name(), what);
+            }
+            detail = what;
+        }
+    }
+
+    private void breakLink(String why) {
+        @Nullable RelaySession open;
+        synchronized (lock) {
+            if (closed || brokenBecause != null) {
+                return;
+            }
+            brokenBecause = why;
+            open = session;
+        }
+        LOG.warn("link {} is broken: {}", settings.name(), why);
+        if (open != null && open.phase() != Phase.WAITING_FOR_TARGET) {
+            open.close();
+        }
+        listener.broken(why);
+    }
+
+    private void watch() {
+        try {
+            while (!face.isClosed()) {
+                watch.turn();
+                environment.sleep(LagWatch.EVERY);
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        } finally {
+            watch.close();
+        }
+    }
+
+    private final class WatchOwner implements LagWatch.Owner {
+        @Override
+        public long applied(InfoReport target) {
+            return RelayLink.this.applied(ReplicationState.of(target));
+        }
+
+        @Override
+        public void refused(String why) {
+            if (numbered) {
+                breakLink(why);
+            }
+        }
+
+        @Override
+        public void restarted(String which) {
+            LOG.warn("link {}: {}", settings.name(), which);
+            say(which);
+        }
+    }
+
+    private Thread.Builder.OfPlatform thread(String what) {
+        return Thread.ofPlatform().daemon().name("link-" + settings.name() + "-" + what);
+    }
+
+    // ----------------------------------------------------------------------------------------------------------------
+    // close
+
+    /**
+     * Closes both sides, and returns when both servers have confirmed that these connections are gone: what was still under
+     * way has either been applied by then or never will be. A server that does not answer is not waited for longer than
+     * three seconds.
+     */
+    @Override
+    public void close() {
+        RelaySession open = stop();
+        if (open != null) {
+            open.awaitEnd(CLOSE_MAX);
+        }
+        Deadline deadline = Deadline.in(environment, CLOSE_MAX);
+        confirmSourceGone(deadline);
+        confirmTargetGone(deadline);
+        dropTargetAdministration();
+    }
+
+    /** Closes everything at once, as the end of the process would: nothing is confirmed. */
+    @Nullable
+    RelaySession stop() {
+        @Nullable RelaySession open;
+        List<TargetConnection> targets;
+        synchronized (lock) {
+            closed = true;
+            open = session;
+            targets = List.copyOf(connected);
+        }
+        closeOne(face);
+        if (open != null) {
+            open.close();
+        }
+        targets.forEach(RelayLink::closeOne);
+        threads.forEach(Thread::interrupt);
+        return open;
+    }
+
+    /** The reply to CLIENT KILL is a barrier, whether or not the connection was still there. */
+    private void confirmSourceGone(Deadline deadline) {
+        long client;
+        synchronized (lock) {
+            client = lastSourceClientId;
+        }
+        if (client < 0) {
+            return;
+        }
+        try (ServerConnection connection = ServerConnection.open(settings.source(), deadline.remaining())) {
+            connection.call("CLIENT", "KILL", "ID", Long.toString(client));
+        } catch (FleetException e) {
+            LOG.warn("link {}: closed, but not confirmed by the source: {}", settings.name(), e.getMessage());
+        }
+    }
+
+    /** Until the target has read the end of its connection, it may still apply what came before it. */
+    private void confirmTargetGone(Deadline deadline) {
+        if (sentTarget < 0) {
+            return; // it never was attached
+        }
+        try (ServerConnection connection = ServerConnection.open(settings.target(), deadline.remaining())) {
+            ReplicationState state = ReplicationState.read(connection);
+            while (follows(state)) {
+                if (deadline.passed()) {
+                    LOG.warn("link {}: closed, but the target still reports it as up", settings.name());
+                    return;
+                }
+                LockSupport.parkNanos(CLOSE_POLL.toNanos());
+                state = ReplicationState.read(connection);
+            }
+        } catch (FleetException e) {
+            LOG.warn("link {}: closed, but not confirmed by the target: {}", settings.name(), e.getMessage());
+        }
+    }
+
+    private boolean follows(ReplicationState target) {
+        return target.linkUp() && target.primary().map(Endpoint::port).orElse(-1) == face.getLocalPort();
+    }
+
+    private static void closeOne(AutoCloseable one) {
+        try {
+            one.close();
+        } catch (Exception e) {
+            LOG.debug("closing {} failed; its descriptor is released all the same", one, e);
+        }
+    }
+
+    // ----------------------------------------------------------------------------------------------------------------
+    // probe
+
+    /**
+     * Whether {@code source} would go on with its stream from behind {@code offset} of history {@code id}. It is tried, as a
+     * replica that attaches and leaves at once, but only where INFO says that it will succeed: nothing is changed there.
+     */
+    public static ProbeResult probe(FleetSpec source, String id, long offset, Duration timeout) {
+        try (SourceConnection connection = SourceConnection.open(source, timeout)) {
+            InfoReport info = connection.info();
+            if (StreamPosition.isLoading(info)) {
+                return new ProbeResult.Unknown(source.endpoint() + " is loading its data");
+            }
+            Optional<String> gone = StreamPosition.whyGone(info, id, offset);
+            if (gone.isPresent()) {
+                return new ProbeResult.NeedsCopy(gone.get());
+            }
+            connection.psync(id, offset + 1, List.of("eof", "psync2"), Optional.empty());
+            String answer = connection.input().readLine();
+            if (answer.startsWith("+CONTINUE")) {
+                String told = answer.substring("+CONTINUE".length()).strip();
+                return new ProbeResult.Continues(told.isEmpty() ? id : told);
+            }
+            return answer.startsWith("+FULLRESYNC")
+                    ? new ProbeResult.NeedsCopy(source.endpoint() + " answered " + answer)
+                    : new ProbeResult.Unknown(source.endpoint() + " answered " + answer);
+        } catch (IOException e) {
+            return new ProbeResult.Unknown(String.valueOf(e.getMessage()));
+        }
+    }
+}

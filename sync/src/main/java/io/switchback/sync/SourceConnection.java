@@ -1,0 +1,144 @@
+package io.switchback.sync;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import io.switchback.fleet.Credential;
+import io.switchback.fleet.FleetSpec;
+import io.switchback.fleet.InfoReport;
+import io.switchback.resp.CommandEncoder;
+import io.switchback.resp.Reply;
+import io.switchback.resp.ReplyReader;
+import java.io.BufferedInputStream;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.net.InetSocketAddress;
+import java.net.Socket;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * The link as a replica of its source: an ordinary client until {@link #psync}, then a stream.
+ *
+ * <p>One thread reads, one may write, any may close. It does not announce a port: INFO of the source shows it with port 0, so
+ * that nobody reads from it or takes it for a replica to promote.
+ */
+final class SourceConnection implements AutoCloseable {
+    static final int COMMAND_BYTES_MAX = 256 * 1024 * 1024;
+
+    private final FleetSpec source;
+    private final Socket socket;
+    private final ReplyReader replies;
+    private final WireInput input;
+    private final OutputStream out;
+    private final long clientId;
+
+    private SourceConnection(FleetSpec source, Socket socket) throws IOException {
+        this.source = source;
+        this.socket = socket;
+        BufferedInputStream in = new BufferedInputStream(socket.getInputStream(), 16 * 1024);
+        this.replies = new ReplyReader(in);
+        this.input = new WireInput(in, COMMAND_BYTES_MAX);
+        this.out = socket.getOutputStream();
+        if (source.credential().isPresent()) {
+            Credential credential = source.credential().get();
+            demand(
+                    credential.user().equals(Credential.DEFAULT_USER)
+                            ? List.of("AUTH", credential.password())
+                            : List.of("AUTH", credential.user(), credential.password()));
+        }
+        this.clientId = demand(List.of("CLIENT", "ID")) instanceof Reply.Int(long id) ? id : -1;
+    }
+
+    /** Connects; {@code limit} bounds the connect, and the wait for each answer until {@link #psync} is done. */
+    static SourceConnection open(FleetSpec source, Duration limit) throws IOException {
+        Socket socket = new Socket();
+        try {
+            int limitMs = Math.toIntExact(Math.max(1, limit.toMillis()));
+            socket.setTcpNoDelay(true);
+            socket.setSoTimeout(limitMs);
+            socket.connect(
+                    new InetSocketAddress(
+                            source.endpoint().host(), source.endpoint().port()),
+                    limitMs);
+            return new SourceConnection(source, socket);
+        } catch (IOException e) {
+            socket.close();
+            throw new IOException("the source " + source.endpoint() + " does not answer: " + e.getMessage(), e);
+        }
+    }
+
+    /** What the source says of itself. */
+    InfoReport info() throws IOException {
+        return InfoReport.parse(source.endpoint().toString(), demand(List.of("INFO")));
+    }
+
+    /** The source's number for this connection; it can be named in CLIENT KILL. */
+    long clientId() {
+        return clientId;
+    }
+
+    /**
+     * Asks for the stream from {@code firstByte} of history {@code id} on ("?" and -1 for a copy). The answer comes by {@link
+     * #input}: maybe empty lines, then one line.
+     */
+    void psync(String id, long firstByte, List<String> capabilities, Optional<String> version) throws IOException {
+        if (!capabilities.isEmpty()) {
+            List<String> capa = new ArrayList<>(List.of("REPLCONF"));
+            capabilities.forEach(capability -> capa.addAll(List.of("capa", capability)));
+            demand(capa);
+        }
+        if (version.isPresent()) {
+            // Only Valkey knows it, and the others may say so: it is for its own good.
+            call(List.of("REPLCONF", "version", version.get()));
+        }
+        send(CommandEncoder.encode("PSYNC", id, Long.toString(firstByte)));
+    }
+
+    /** The stream, from the answer to {@link #psync} on. */
+    WireInput input() {
+        return input;
+    }
+
+    /** How long a read may wait from now on. */
+    void silenceMax(Duration limit) throws IOException {
+        socket.setSoTimeout(Math.toIntExact(limit.toMillis()));
+    }
+
+    /** Tells the source what has been applied of its stream. */
+    void acknowledge(long offset) throws IOException {
+        send(CommandEncoder.encode("REPLCONF", "ACK", Long.toString(offset)));
+    }
+
+    /** Tells the source that somebody is still there. */
+    void keepAlive() throws IOException {
+        send(new byte[] {'\n'});
+    }
+
+    private void send(byte[] bytes) throws IOException {
+        out.write(bytes);
+    }
+
+    private Reply call(List<String> command) throws IOException {
+        byte[][] arguments = new byte[command.size()][];
+        for (int i = 0; i < arguments.length; i++) {
+            arguments[i] = command.get(i).getBytes(UTF_8);
+        }
+        send(CommandEncoder.encode(arguments));
+        return replies.read();
+    }
+
+    private Reply demand(List<String> command) throws IOException {
+        Reply reply = call(command);
+        if (reply instanceof Reply.Failure(String message)) {
+            throw new IOException(source.endpoint() + " refused " + command.getFirst() + ": " + message);
+        }
+        return reply;
+    }
+
+    @Override
+    public void close() throws IOException {
+        socket.close();
+    }
+}

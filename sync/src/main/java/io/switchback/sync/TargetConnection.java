@@ -1,0 +1,161 @@
+package io.switchback.sync;
+
+import static java.nio.charset.StandardCharsets.ISO_8859_1;
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import java.io.IOException;
+import java.io.OutputStream;
+import java.net.Socket;
+import java.security.MessageDigest;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A server that has connected to the face: first its handshake, then the stream to it and its acknowledgements.
+ *
+ * <p>One thread reads, one writes, any may close. What servers are sensitive to (each was seen): an answer must come whole
+ * and at once; "not yet" must be {@code -NOMASTERLINK}, since {@code -ERR} makes every version fall back to SYNC, and any other
+ * error in answer to PSYNC makes it forget its place.
+ */
+final class TargetConnection implements AutoCloseable {
+    private static final int HANDSHAKE_COMMANDS_MAX = 32;
+    private static final int HANDSHAKE_BYTES_MAX = 64 * 1024;
+
+    // Others (dual-channel, rdb-channel-repl, ...) announce second connections, which a link does not offer.
+    private static final Set<String> CAPABILITIES_PASSED = Set.of("eof", "psync2");
+    private static final byte[] NOT_YET = line("-NOMASTERLINK the link is not ready to serve this server");
+
+    private final Socket socket;
+    private final WireInput input;
+    private final OutputStream out;
+    private final List<String> capabilities = new ArrayList<>();
+    private Optional<String> version = Optional.empty();
+    private boolean authenticated;
+
+    /** What the server asks for. {@code id} "?" and {@code firstByte} -1: a copy. */
+    record Request(String id, long firstByte) {}
+
+    TargetConnection(Socket socket, Duration silenceMax) throws IOException {
+        this.socket = socket;
+        socket.setTcpNoDelay(true);
+        socket.setSoTimeout(Math.toIntExact(silenceMax.toMillis()));
+        this.input = new WireInput(socket.getInputStream(), HANDSHAKE_BYTES_MAX);
+        this.out = socket.getOutputStream();
+    }
+
+    /** Serves the handshake up to PSYNC, which is left for the caller to answer; null if it will never come. */
+    @Nullable
+    Request handshake(String secret) throws IOException {
+        for (int i = 0; i < HANDSHAKE_COMMANDS_MAX; i++) {
+            byte @Nullable [][] command = input.readCommand();
+            if (command == null) {
+                return null;
+            }
+            if (command.length == 0) {
+                continue;
+            }
+            switch (text(command[0]).toUpperCase(Locale.ROOT)) {
+                case "PSYNC" -> {
+                    // Never -NOAUTH here: it would make the server forget its place.
+                    if (authenticated && command.length >= 3) {
+                        return new Request(text(command[1]), Long.parseLong(text(command[2])));
+                    }
+                    refuse();
+                }
+                case "SYNC" -> refuse();
+                case "PING" -> send(line(authenticated ? "+PONG" : "-NOAUTH Authentication required."));
+                case "AUTH" -> authenticate(command, secret);
+                case "REPLCONF" -> {
+                    remember(command);
+                    send(line("+OK"));
+                }
+                default -> send(line("-ERR this is a replication link of Switchback, not a server"));
+            }
+        }
+        return null;
+    }
+
+    private void authenticate(byte[][] command, String secret) throws IOException {
+        authenticated = MessageDigest.isEqual(command[command.length - 1], secret.getBytes(UTF_8));
+        send(line(authenticated ? "+OK" : "-WRONGPASS invalid username-password pair or user is disabled."));
+    }
+
+    private void remember(byte[][] command) {
+        for (int i = 1; i + 1 < command.length; i += 2) {
+            String value = text(command[i + 1]);
+            switch (text(command[i]).toLowerCase(Locale.ROOT)) {
+                case "capa" -> {
+                    if (CAPABILITIES_PASSED.contains(value) && !capabilities.contains(value)) {
+                        capabilities.add(value);
+                    }
+                }
+                case "version" -> version = Optional.of(value);
+                default -> {
+                    // Its address and the like: the link talks to it by the fleet's own address.
+                }
+            }
+        }
+    }
+
+    /** Whether it has shown the link's password. */
+    boolean authenticated() {
+        return authenticated;
+    }
+
+    /** What of its abilities the source may use. */
+    List<String> capabilities() {
+        return capabilities;
+    }
+
+    /** The version that it told, as Valkey does. */
+    Optional<String> version() {
+        return version;
+    }
+
+    /** Tells it to come again. */
+    void refuse() throws IOException {
+        send(NOT_YET);
+    }
+
+    /** Sends one line, whole. */
+    void sendLine(String text) throws IOException {
+        send(line(text));
+    }
+
+    /** Sends bytes of the stream, or of the snapshot. */
+    void send(byte[] bytes, int offset, int length) throws IOException {
+        out.write(bytes, offset, length);
+    }
+
+    private void send(byte[] bytes) throws IOException {
+        out.write(bytes);
+    }
+
+    /** Its acknowledgements and keep-alives, once it is attached. */
+    WireInput input() {
+        return input;
+    }
+
+    /** Where it connected from. */
+    String from() {
+        return String.valueOf(socket.getRemoteSocketAddress());
+    }
+
+    @Override
+    public void close() throws IOException {
+        socket.close();
+    }
+
+    private static String text(byte[] bytes) {
+        return new String(bytes, ISO_8859_1);
+    }
+
+    private static byte[] line(String text) {
+        return (text + "\r\n").getBytes(ISO_8859_1);
+    }
+}

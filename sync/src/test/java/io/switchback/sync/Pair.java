@@ -1,0 +1,210 @@
+package io.switchback.sync;
+
+import io.switchback.environment.Deadline;
+import io.switchback.environment.Environment;
+import io.switchback.fleet.Credential;
+import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.FleetSpec;
+import io.switchback.fleet.ReplicationState;
+import io.switchback.fleet.RoleChange;
+import io.switchback.fleet.RoleCommands;
+import io.switchback.fleet.ServerConnection;
+import io.switchback.fleet.dialect.Dialect;
+import io.switchback.fleet.dialect.StreamTranslator;
+import io.switchback.testkit.Await;
+import io.switchback.testkit.RealServer;
+import io.switchback.testkit.ServerBinary;
+import java.net.InetAddress;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.CopyOnWriteArrayList;
+
+/** Two real servers and the links between them, switched as a release does it; closes all that it opened. */
+final class Pair implements AutoCloseable {
+    static final Duration LIMIT = Duration.ofSeconds(30);
+    static final String SECRET = "face-secret";
+    static final Environment ENVIRONMENT = Environment.system();
+
+    final Side a;
+    final Side b;
+    final List<RelayLink> links = new ArrayList<>();
+    int attempt;
+
+    /** One server, seen as a fleet, over a connection for administration. */
+    static final class Side implements AutoCloseable {
+        final RealServer server;
+        final FleetSpec fleet;
+        ServerConnection connection;
+
+        Side(RealServer server, Optional<Credential> credential) {
+            this.server = server;
+            this.fleet = new FleetSpec(server.binary().name(), new Endpoint(server.host(), server.port()), credential);
+            this.connection = ServerConnection.open(fleet, LIMIT);
+        }
+
+        String call(String... arguments) {
+            return connection.call(arguments).text();
+        }
+
+        ReplicationState state() {
+            return ReplicationState.read(connection);
+        }
+
+        long fullSyncs() {
+            return Long.parseLong(server.info("stats", "sync_full"));
+        }
+
+        void reconnect() {
+            connection.close();
+            connection = ServerConnection.open(fleet, LIMIT);
+        }
+
+        @Override
+        public void close() {
+            connection.close();
+            server.close();
+        }
+    }
+
+    /** Remembers all that a link says. */
+    static final class Heard implements LinkListener {
+        final List<LinkBase> bases = new CopyOnWriteArrayList<>();
+        final List<String> ids = new CopyOnWriteArrayList<>();
+        final List<BackupManifest> backups = new CopyOnWriteArrayList<>();
+        final List<String> breaks = new CopyOnWriteArrayList<>();
+
+        @Override
+        public void based(LinkBase base) {
+            bases.add(base);
+        }
+
+        @Override
+        public void sourceIdChanged(String id) {
+            ids.add(id);
+        }
+
+        @Override
+        public void copied(BackupManifest manifest) {
+            backups.add(manifest);
+        }
+
+        @Override
+        public void broken(String why) {
+            breaks.add(why);
+        }
+    }
+
+    Pair(ServerBinary a, ServerBinary b, Path folder, String... options) {
+        int password = List.of(options).indexOf("--requirepass");
+        Optional<Credential> credential = password < 0
+                ? Optional.empty()
+                : Optional.of(new Credential(Credential.DEFAULT_USER, options[password + 1]));
+        List<String> all = new ArrayList<>(List.of(options));
+        // Only so that tests do not wait: without it a source gathers replicas for five seconds.
+        all.addAll(List.of("--repl-diskless-sync-delay", "0"));
+        this.a = new Side(RealServer.start(a, folder.resolve("a"), all.toArray(String[]::new)), credential);
+        this.b = new Side(RealServer.start(b, folder.resolve("b"), all.toArray(String[]::new)), credential);
+        for (Side side : List.of(this.a, this.b)) {
+            side.call("CONFIG", "SET", "masterauth", SECRET);
+        }
+    }
+
+    RelayLink open(String name, Side source, Side target, LinkStart start, LinkListener listener, int port) {
+        StreamTranslator translator =
+                StreamTranslator.between(Dialect.read(source.connection), Dialect.read(target.connection), ENVIRONMENT);
+        RelayLink link = RelayLink.open(
+                new LinkSettings(
+                        name,
+                        source.fleet,
+                        target.fleet,
+                        InetAddress.getLoopbackAddress(),
+                        port,
+                        SECRET,
+                        start,
+                        translator),
+                ENVIRONMENT,
+                listener);
+        links.add(link);
+        return link;
+    }
+
+    /** A link that has copied {@code source} to {@code target} and follows. */
+    RelayLink copied(String name, Side source, Side target, LinkListener listener, Optional<Path> backup) {
+        RelayLink link = open(name, source, target, new LinkStart.FullCopy(backup), listener, 0);
+        link.admit();
+        target.call("REPLICAOF", link.face().host(), "" + link.face().port());
+        awaitPhase(link, LinkStatus.Phase.STREAMING);
+        return link;
+    }
+
+    static void awaitPhase(RelayLink link, LinkStatus.Phase phase) {
+        try {
+            Await.until(LIMIT, "the link is " + phase, () -> link.status().phase() == phase);
+        } catch (AssertionError e) {
+            throw new AssertionError(e.getMessage() + "; it is " + link.status(), e);
+        }
+    }
+
+    /** Everything that {@code source} has written until now is applied at the link's target. */
+    static void drain(RelayLink link, Side source) {
+        long written = source.state().offset();
+        if (!link.awaitApplied(written, Deadline.in(ENVIRONMENT, LIMIT))) {
+            throw new AssertionError("not drained to " + written + ": " + link.status());
+        }
+    }
+
+    /** What a switch leaves: the link that now goes the other way, and how long its parts took. */
+    record Switched(
+            RelayLink link,
+            LinkBase base,
+            Heard heard,
+            long drainMicros,
+            long fenceMicros,
+            long promoteMicros,
+            long closeMicros) {}
+
+    /** Moves the writes from {@code from} to {@code to}, which {@code forward} feeds; the data cannot change meanwhile. */
+    Switched switchOver(Side from, Side to, RelayLink forward) {
+        String token = "1/" + ++attempt;
+        RoleCommands.writeToken(from.connection, token);
+        Heard heard = new Heard();
+        RelayLink reverse = open("reverse-" + attempt, to, from, new LinkStart.Later(), heard, 0);
+        long start = System.nanoTime();
+        drain(forward, from);
+        long drained = System.nanoTime();
+        RoleChange.Changed fenced = (RoleChange.Changed) RoleCommands.follow(from.connection, reverse.face(), token);
+        if (!forward.awaitApplied(fenced.offsetAtChange(), Deadline.in(ENVIRONMENT, LIMIT))) {
+            throw new AssertionError("not drained: " + forward.status());
+        }
+        long targetOffset = forward.targetOffsetOf(fenced.offsetAtChange());
+        long fence = System.nanoTime();
+        RoleChange.Changed promoted = (RoleChange.Changed) RoleCommands.promote(to.connection, token);
+        long promote = System.nanoTime();
+        if (promoted.offsetAtChange() != targetOffset) {
+            throw new AssertionError("promoted at " + promoted.offsetAtChange() + ", drained to " + targetOffset);
+        }
+        forward.close();
+        long close = System.nanoTime();
+        LinkBase base = new LinkBase(
+                promoted.after().id(), promoted.offsetAtChange(), fenced.after().id(), fenced.offsetAtChange());
+        reverse.admit(base);
+        return new Switched(
+                reverse,
+                base,
+                heard,
+                (drained - start) / 1000,
+                (fence - drained) / 1000,
+                (promote - fence) / 1000,
+                (close - promote) / 1000);
+    }
+
+    @Override
+    public void close() {
+        links.forEach(RelayLink::stop);
+        a.close();
+        b.close();
+    }
+}
