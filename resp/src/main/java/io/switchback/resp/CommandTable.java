@@ -1,0 +1,226 @@
+package io.switchback.resp;
+
+import static java.nio.charset.StandardCharsets.ISO_8859_1;
+import static java.nio.charset.StandardCharsets.US_ASCII;
+
+import io.netty.buffer.ByteBuf;
+import io.switchback.resp.CommandRule.Treatment;
+import java.util.Collection;
+import java.util.Collections;
+import java.util.List;
+import java.util.Locale;
+import java.util.SortedMap;
+import java.util.TreeMap;
+import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Every command of the servers that are supported, and how a proxy treats it; the source of docs/commands.md.
+ *
+ * <p>Which commands change nothing is taken from the servers' own flags. A command that is not here is refused: nobody
+ * knows what it would leave behind on a connection that others use too. Immutable; any thread.
+ */
+public final class CommandTable {
+    private static final int SLOTS = 2048;
+    private static final int NAME_BYTES_MAX = 64;
+    private static final Pattern BLANKS = Pattern.compile("\\s+");
+
+    private static final String READING = """
+            bitcount bitfield_ro bitpos digest dump echo eval_ro evalsha_ro exists expiretime fcall_ro geodist geohash geopos
+            georadius_ro georadiusbymember_ro geosearch get getbit getrange hexists hexpiretime hget hgetall hkeys hlen hmget
+            hpexpiretime hpttl hrandfield hstrlen httl hvals info lastsave lcs lindex llen lolwut lpos lrange memory mget object
+            pexpiretime pfcount ping pttl pubsub role scard sdiff sinter sintercard sismember smembers smismember sort_ro
+            srandmember stralgo strlen substr sunion time touch ttl type vcard vdim vemb vgetattr vinfo vismember vlinks
+            vrandmember vrange vsim xinfo xlen xpending xrange xrevrange zcard zcount zdiff zinter zintercard zlexcount zmscore
+            zrandmember zrange zrangebylex zrangebyscore zrank zrevrange zrevrangebylex zrevrangebyscore zrevrank zscore zunion
+            """;
+
+    private static final String WRITING = """
+            acl append bgrewriteaof bgsave bitfield bitop commandlog config copy decr decrby del delex delifeq eval evalsha
+            expire expireat fcall flushall flushdb function geoadd georadius georadiusbymember geosearchstore getdel getex
+            getset hdel hexpire hexpireat hgetdel hgetex hincrby hincrbyfloat hmset hpersist hpexpire hpexpireat hset hsetex
+            hsetnx incr incrby incrbyfloat latency linsert lmove lmpop lpop lpush lpushx lrem lset ltrim migrate module move mset
+            msetex msetnx persist pexpire pexpireat pfadd pfdebug pfmerge pfselftest psetex publish rename renamenx restore rpop
+            rpoplpush rpush rpushx sadd save sdiffstore set setbit setex setnx setrange sinterstore slowlog smove sort spop
+            spublish srem sunionstore swapdb unlink vadd vrem vsetattr xack xackdel xadd xautoclaim xcfgset xclaim xdel xdelex
+            xgroup xsetid xtrim zadd zdiffstore zincrby zinterstore zmpop zpopmax zpopmin zrangestore zrem zremrangebylex
+            zremrangebyrank zremrangebyscore zunionstore
+            """;
+
+    private static final String BLOCKS = "it blocks its connection, which is not supported yet";
+    private static final String SUBSCRIBES = "subscriptions are not supported yet";
+    private static final String REPLICATES = "it would change or join the fleet's replication behind Switchback's back";
+    private static final String ATTACK = "an HTTP request, not a command; the servers themselves close the connection";
+    private static final String CLUSTER = "this instance has cluster support disabled";
+
+    private static final SortedMap<String, CommandRule> RULES = new TreeMap<>();
+    private static final byte[][] NAMES = new byte[SLOTS][];
+    private static final @Nullable CommandRule[] SLOT_RULES = new CommandRule[SLOTS];
+
+    static {
+        add(Treatment.PLAIN, true, "", READING);
+        add(Treatment.PLAIN, false, "", WRITING);
+        add(Treatment.PLAIN_UNLESS_BLOCKING, true, "refused with BLOCK, which is not supported yet", "xread");
+        add(Treatment.PLAIN_UNLESS_BLOCKING, false, "refused with BLOCK, which is not supported yet", "xreadgroup");
+        add(Treatment.FILTERED, true, "without the keys that are Switchback's own", "keys randomkey dbsize");
+        add(
+                Treatment.FILTERED,
+                true,
+                "cursors carry the route's epoch; one of another epoch starts again at 0",
+                "scan hscan sscan zscan");
+        add(Treatment.SESSION, false, "the server's own answer", "auth select");
+        add(Treatment.SESSION, false, "protocol version 2; 3 is answered by NOPROTO so far", "hello");
+        add(Treatment.SESSION, false, "on a connection of the session's own", "multi exec discard watch unwatch");
+        add(Treatment.SESSION, false, "answered by Switchback", "quit reset");
+
+        add(
+                Treatment.REFUSED,
+                false,
+                BLOCKS,
+                "blmove blmpop blpop brpop brpoplpush bzmpop bzpopmax bzpopmin wait waitaof");
+        add(
+                Treatment.REFUSED,
+                false,
+                SUBSCRIBES,
+                "subscribe unsubscribe psubscribe punsubscribe ssubscribe sunsubscribe");
+        add(Treatment.REFUSED, false, "it is not supported yet", "monitor");
+        add(Treatment.REFUSED, false, REPLICATES, "sync psync replconf replicaof slaveof failover syncslots");
+        add(Treatment.REFUSED, false, "it would end the server behind Switchback's back", "shutdown");
+        add(Treatment.REFUSED, false, "it can stop or change the server behind Switchback's back", "debug");
+        add(Treatment.REFUSED, false, CLUSTER, "asking readonly readwrite restore-asking clusterscan");
+        add(Treatment.REFUSED, false, ATTACK, "post host:");
+
+        container("script", "exists flush help kill load show");
+        add(Treatment.REFUSED, false, "it changes what its connection is", "script|debug");
+        container("command", "count docs getkeys getkeysandflags help info list");
+        container(
+                "cluster",
+                "count-failure-reports countkeysinslot getkeysinslot getslotmigrations help info keyslot links myid myshardid nodes"
+                        + " replicas shards slaves slot-stats slots");
+        add(Treatment.REFUSED, false, "it would change a cluster behind Switchback's back", "cluster|*");
+        container("client", "getredir help list trackinginfo");
+        add(
+                Treatment.SESSION,
+                false,
+                "answered by Switchback",
+                "client|getname client|id client|info client|setinfo client|setname");
+        add(Treatment.SESSION, false, "answered by Switchback, without effect", "client|no-evict");
+        add(
+                Treatment.REFUSED,
+                false,
+                "it is not supported yet",
+                "client|caching client|capa client|no-touch client|reply");
+        add(Treatment.REFUSED, false, "it is not supported yet", "client|tracking client|import-source");
+        add(
+                Treatment.REFUSED,
+                false,
+                "it would reach the connections that clients share",
+                "client|kill client|pause client|unblock client|unpause");
+        buildSlots();
+    }
+
+    private CommandTable() {}
+
+    private static void add(Treatment treatment, boolean repeatable, String note, String names) {
+        for (String name : words(names)) {
+            if (RULES.put(name, new CommandRule(name, treatment, repeatable, note)) != null) {
+                throw new IllegalStateException("two rules for the command " + name);
+            }
+        }
+    }
+
+    private static List<String> words(String text) {
+        return BLANKS.splitAsStream(text.strip()).toList();
+    }
+
+    private static void container(String name, String plainSubcommands) {
+        add(Treatment.BY_SUBCOMMAND, false, "", name);
+        for (String subcommand : words(plainSubcommands)) {
+            add(Treatment.PLAIN, false, "", name + "|" + subcommand);
+        }
+    }
+
+    private static void buildSlots() {
+        for (CommandRule rule : RULES.values()) {
+            if (rule.name().indexOf('|') >= 0) {
+                continue; // no command has such a name on the wire
+            }
+            byte[] name = rule.name().getBytes(US_ASCII);
+            int slot = hash(name) & (SLOTS - 1);
+            while (SLOT_RULES[slot] != null) {
+                slot = (slot + 1) & (SLOTS - 1);
+            }
+            NAMES[slot] = name;
+            SLOT_RULES[slot] = rule;
+        }
+    }
+
+    private static int hash(byte[] name) {
+        int hash = 0;
+        for (byte b : name) {
+            hash = hash * 31 + (b | 0x20);
+        }
+        return spread(hash);
+    }
+
+    private static int spread(int hash) {
+        return hash ^ (hash >>> 11);
+    }
+
+    /** The rule of the command whose name stands at {@code index}, in any case; null where there is none. */
+    public static @Nullable CommandRule find(ByteBuf in, int index, int length) {
+        if (length > NAME_BYTES_MAX) {
+            return null;
+        }
+        int hash = 0;
+        for (int i = 0; i < length; i++) {
+            hash = hash * 31 + (in.getByte(index + i) | 0x20);
+        }
+        int slot = spread(hash) & (SLOTS - 1);
+        while (true) {
+            CommandRule rule = SLOT_RULES[slot];
+            if (rule == null || isNamed(in, index, length, NAMES[slot])) {
+                return rule;
+            }
+            slot = (slot + 1) & (SLOTS - 1);
+        }
+    }
+
+    private static boolean isNamed(ByteBuf in, int index, int length, byte[] name) {
+        if (name.length != length) {
+            return false;
+        }
+        for (int i = 0; i < length; i++) {
+            byte b = in.getByte(index + i);
+            if ((b >= 'A' && b <= 'Z' ? b + 32 : b) != name[i]) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    /** The rule of the command of that name, in any case; null where there is none. */
+    public static @Nullable CommandRule find(String name) {
+        return RULES.get(name.toLowerCase(Locale.ROOT));
+    }
+
+    /** The rule that a whole command falls under, its subcommand looked at; null where there is none. */
+    public static @Nullable CommandRule find(byte[][] command) {
+        String name = new String(command[0], ISO_8859_1);
+        CommandRule rule = name.indexOf('|') >= 0 ? null : find(name);
+        if (rule == null || rule.treatment() != Treatment.BY_SUBCOMMAND) {
+            return rule;
+        }
+        if (command.length == 1) {
+            // COMMAND alone is a command; the others are answered by the server's own error.
+            return new CommandRule(rule.name(), Treatment.PLAIN, false, "");
+        }
+        CommandRule exact = find(name + "|" + new String(command[1], ISO_8859_1));
+        return exact != null ? exact : find(name + "|*");
+    }
+
+    /** All rules by name. */
+    public static Collection<CommandRule> rules() {
+        return Collections.unmodifiableCollection(RULES.values());
+    }
+}

@@ -1,0 +1,187 @@
+package io.switchback.resp;
+
+import io.netty.buffer.ByteBuf;
+
+/**
+ * Counts complete replies in bytes as servers send them, without building them.
+ *
+ * <p>It remembers where it is within a reply, so each byte is looked at once however the bytes are cut, and the caller
+ * need not keep what it has passed on. Nesting is followed without recursion, up to {@link #DEPTH_MAX}.
+ *
+ * <p>Owned by the event loop of its connection. It does not own the buffers that it looks at and leaves their indices alone.
+ */
+public final class ReplyScanner {
+    /** Arrays within arrays; the deepest reply of a server's own (COMMAND DOCS) has eight levels. */
+    public static final int DEPTH_MAX = 128;
+    /** A status or an error; errors of scripts quote the script. */
+    public static final int LINE_BYTES_MAX = 1024 * 1024;
+
+    private static final int LENGTH_DIGITS_MAX = 12;
+
+    /** What {@link #scan} returns for bytes that are no reply. */
+    public static final int MALFORMED = -1;
+
+    private enum State {
+        TYPE,
+        LINE,
+        BULK_LENGTH,
+        ARRAY_LENGTH,
+        BULK
+    }
+
+    private final long[] elementsLeft = new long[DEPTH_MAX];
+    private State state = State.TYPE;
+    private int depth;
+    private long number;
+    private int digits;
+    private boolean negative;
+    private long bytesLeft;
+    private int lineBytes;
+
+    private int completed;
+    private int errors;
+    private byte type;
+
+    /**
+     * Looks at the bytes from {@code from} up to {@code limit}, at most until {@code wanted} replies have ended.
+     *
+     * @return the index behind the last byte that it took, or {@link #MALFORMED}, after which the scanner is of no use
+     */
+    public int scan(ByteBuf in, int from, int limit, int wanted) {
+        completed = 0;
+        errors = 0;
+        int index = from;
+        while (completed < wanted && index < limit) {
+            index = switch (state) {
+                case TYPE -> readType(in, index);
+                case LINE -> skipLine(in, index, limit);
+                case BULK_LENGTH, ARRAY_LENGTH -> readLength(in, index, limit);
+                case BULK -> skipBulk(index, limit);
+            };
+            if (index == MALFORMED) {
+                return MALFORMED;
+            }
+        }
+        return index;
+    }
+
+    private int readType(ByteBuf in, int index) {
+        byte first = in.getByte(index);
+        if (depth == 0) {
+            type = first;
+        }
+        switch (first) {
+            case '+', ':' -> state = State.LINE;
+            case '-' -> {
+                state = State.LINE;
+                if (depth == 0) {
+                    errors++;
+                }
+            }
+            case '$' -> state = State.BULK_LENGTH;
+            case '*' -> state = State.ARRAY_LENGTH;
+            default -> {
+                return MALFORMED;
+            }
+        }
+        number = 0;
+        digits = 0;
+        negative = false;
+        lineBytes = 0;
+        return index + 1;
+    }
+
+    private int skipLine(ByteBuf in, int index, int limit) {
+        int lineFeed = in.indexOf(index, limit, (byte) '\n');
+        if (lineFeed >= 0) {
+            ended();
+            return lineFeed + 1;
+        }
+        lineBytes += limit - index;
+        return lineBytes > LINE_BYTES_MAX ? MALFORMED : limit;
+    }
+
+    private int readLength(ByteBuf in, int start, int limit) {
+        int index = start;
+        while (index < limit) {
+            byte b = in.getByte(index++);
+            if (b >= '0' && b <= '9') {
+                if (++digits > LENGTH_DIGITS_MAX) {
+                    return MALFORMED;
+                }
+                number = number * 10 + (b - '0');
+            } else if (b == '\n') {
+                return lengthRead() ? index : MALFORMED;
+            } else if (b == '-' && digits == 0 && !negative) {
+                negative = true;
+            } else if (b != '\r' || digits == 0) {
+                return MALFORMED;
+            }
+        }
+        return index;
+    }
+
+    private boolean lengthRead() {
+        boolean nil = negative;
+        if (state == State.BULK_LENGTH) {
+            if (nil) {
+                ended();
+            } else {
+                bytesLeft = number + 2;
+                state = State.BULK;
+            }
+            return digits > 0;
+        }
+        if (nil || number == 0) {
+            ended();
+            return digits > 0;
+        }
+        if (depth == DEPTH_MAX) {
+            return false;
+        }
+        elementsLeft[depth++] = number;
+        state = State.TYPE;
+        return true;
+    }
+
+    private int skipBulk(int index, int limit) {
+        long skipped = Math.min(bytesLeft, limit - index);
+        bytesLeft -= skipped;
+        if (bytesLeft == 0) {
+            ended();
+        }
+        return index + (int) skipped;
+    }
+
+    /** An element has ended, and with it perhaps the arrays of which it was the last. */
+    private void ended() {
+        state = State.TYPE;
+        while (depth > 0) {
+            if (--elementsLeft[depth - 1] > 0) {
+                return;
+            }
+            depth--;
+        }
+        completed++;
+    }
+
+    /** How many replies ended within the last scan. */
+    public int completed() {
+        return completed;
+    }
+
+    /** How many replies that are errors began within the last scan. */
+    public int errors() {
+        return errors;
+    }
+
+    /** The first byte of the reply in which the scanner is, or of the last that ended. */
+    public byte type() {
+        return type;
+    }
+
+    /** Whether the last scan stopped in the middle of a reply. */
+    public boolean insideReply() {
+        return depth > 0 || state != State.TYPE;
+    }
+}
