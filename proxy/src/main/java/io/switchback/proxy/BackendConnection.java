@@ -1,0 +1,255 @@
+package io.switchback.proxy;
+
+import io.netty.buffer.ByteBuf;
+import io.netty.channel.Channel;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.util.ReferenceCountUtil;
+import io.switchback.resp.ReplyScanner;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * One connection to a server, with the runs that it was sent and has not answered.
+ *
+ * <p>Owned by one event loop, which is also the loop of every client that uses it. Replies are matched first in, first
+ * out: the oldest run gets as many replies as it has commands, as the bytes come.
+ *
+ * <p>Invariant: {@link #unanswered} is in the order of sending, and each client's runs on it are in the client's order. A
+ * reply of the proxy's own stands in it as a run without commands, so that it comes in its turn.
+ */
+@SuppressWarnings("FutureReturnValueIgnored") // what becomes of a close, write or task is told by other events
+final class BackendConnection extends ChannelInboundHandlerAdapter implements Flushable {
+    private static final Logger LOG = LoggerFactory.getLogger(BackendConnection.class);
+
+    final ConnectionKey key;
+    final BackendRoute route;
+
+    private final ProxyLoop loop;
+    private final Channel channel;
+    private final TrafficRecorder.Counts traffic;
+    private final ReplyScanner scanner = new ReplyScanner();
+    private final ArrayDeque<Run> unanswered = new ArrayDeque<>();
+    private final List<ClientSession> waitingForRoom = new ArrayList<>();
+    private final long bytesOutstandingMax;
+
+    private @Nullable ClientSession owner;
+    private long bytesOutstanding;
+    private boolean open = true;
+    private boolean flushAsked;
+    private boolean closeOnceQuiet;
+    private long usedAtNanos;
+
+    BackendConnection(ProxyLoop loop, ConnectionKey key, BackendRoute route, Channel channel) {
+        this.loop = loop;
+        this.key = key;
+        this.route = route;
+        this.channel = channel;
+        this.traffic = loop.trafficOf(route.fleet().name());
+        this.bytesOutstandingMax = loop.limits().bytesOutstandingPerBackendMax();
+        this.usedAtNanos = loop.nanoTime();
+    }
+
+    /** The session that has this connection to itself; null where it is shared or kept for later. */
+    @Nullable
+    ClientSession owner() {
+        return owner;
+    }
+
+    void own(@Nullable ClientSession session) {
+        owner = session;
+    }
+
+    boolean isOpen() {
+        return open;
+    }
+
+    boolean isQuiet() {
+        return unanswered.isEmpty();
+    }
+
+    /** Whether another run may be sent now. */
+    boolean hasRoom() {
+        return open && bytesOutstanding < bytesOutstandingMax;
+    }
+
+    /** The session is resumed once there is room. */
+    void awaitRoom(ClientSession session) {
+        waitingForRoom.add(session);
+    }
+
+    boolean idleSince(long nanos) {
+        return unanswered.isEmpty() && usedAtNanos - nanos < 0;
+    }
+
+    /** Sends a run, which it takes over. */
+    void send(Run run) {
+        assert channel.eventLoop().inEventLoop();
+        if (!open) {
+            throw new IllegalStateException("a closed connection was asked to send");
+        }
+        unanswered.add(run);
+        bytesOutstanding += run.requestBytes;
+        if (run.session != null) {
+            run.counted = true;
+            loop.sent(run.commands);
+        }
+        channel.write(run.request.retain(), channel.voidPromise());
+        askFlush();
+    }
+
+    /** Delivers a reply of the proxy's own after those to everything sent before. */
+    void enqueueLocal(Run run) {
+        if (unanswered.isEmpty()) {
+            throw new IllegalStateException("a reply has nobody to wait for");
+        }
+        unanswered.add(run);
+    }
+
+    private void askFlush() {
+        if (!flushAsked) {
+            flushAsked = true;
+            loop.flushLater(this);
+        }
+    }
+
+    @Override
+    public void flushNow() {
+        flushAsked = false;
+        channel.flush();
+    }
+
+    @Override
+    public void channelRead(ChannelHandlerContext context, Object message) {
+        ByteBuf in = (ByteBuf) message;
+        try {
+            received(in);
+        } finally {
+            ReferenceCountUtil.release(in);
+        }
+    }
+
+    private void received(ByteBuf in) {
+        int index = in.readerIndex();
+        int limit = in.writerIndex();
+        long now = loop.nanoTime();
+        usedAtNanos = now;
+        while (index < limit && open) {
+            Run run = unanswered.peek();
+            if (run == null) {
+                broken("it sent a reply that nobody had asked for");
+                return;
+            }
+            int end = scanner.scan(in, index, limit, run.commands - run.answered);
+            if (end == ReplyScanner.MALFORMED) {
+                broken("it sent what is not a reply");
+                return;
+            }
+            run.answered += scanner.completed();
+            run.errors += scanner.errors();
+            run.partial = scanner.insideReply();
+            run.sink.receive(run, in, index, end - index);
+            index = end;
+            if (run.isAnswered()) {
+                unanswered.poll();
+                answered(run, now);
+                deliverLocals();
+            }
+        }
+    }
+
+    private void answered(Run run, long now) {
+        bytesOutstanding -= run.requestBytes;
+        if (run.counted) {
+            loop.settled(run.commands);
+            traffic.answered(run.commands, run.errors, now - run.sentAtNanos);
+        }
+        run.sink.answered(run);
+        run.release();
+        if (!waitingForRoom.isEmpty() && bytesOutstanding < bytesOutstandingMax / 2 + 1) {
+            waitingForRoom.forEach(loop::resumeLater);
+            waitingForRoom.clear();
+        }
+        if (closeOnceQuiet && unanswered.isEmpty()) {
+            close();
+        }
+    }
+
+    private void deliverLocals() {
+        Run next = unanswered.peek();
+        while (next != null && next.isLocal()) {
+            unanswered.poll();
+            next.sink.answered(next);
+            next.release();
+            next = unanswered.peek();
+        }
+    }
+
+    /** Closes it; what it has not answered is lost. */
+    void close() {
+        giveUp("it was closed");
+        channel.close();
+    }
+
+    /** Closes it once everything sent has been answered. */
+    void closeOnceQuiet() {
+        closeOnceQuiet = true;
+        if (unanswered.isEmpty()) {
+            close();
+        }
+    }
+
+    private void broken(String why) {
+        LOG.warn(
+                "a connection to fleet {} at {} is given up: {}",
+                route.fleet().name(),
+                route.fleet().endpoint(),
+                why);
+        giveUp(why);
+        channel.close();
+    }
+
+    @Override
+    public void channelInactive(ChannelHandlerContext context) {
+        giveUp("the server closed it");
+    }
+
+    @Override
+    public void exceptionCaught(ChannelHandlerContext context, Throwable cause) {
+        LOG.debug("a connection to fleet {} failed", route.fleet().name(), cause);
+        giveUp(String.valueOf(cause.getMessage()));
+        channel.close();
+    }
+
+    private void giveUp(String why) {
+        if (!open) {
+            return;
+        }
+        open = false;
+        loop.backends().closed(this);
+        for (Run run = unanswered.poll(); run != null; run = unanswered.poll()) {
+            if (run.counted) {
+                loop.settled(run.commands);
+            }
+            run.sink.lost(run, why);
+            run.release();
+        }
+        waitingForRoom.forEach(loop::resumeLater);
+        waitingForRoom.clear();
+    }
+
+    /** The oldest run of a client that is not answered; null where there is none. */
+    @Nullable
+    Run oldestUnanswered() {
+        for (Run run : unanswered) {
+            if (run.counted) {
+                return run;
+            }
+        }
+        return null;
+    }
+}

@@ -1,0 +1,236 @@
+package io.switchback.proxy;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import io.netty.bootstrap.Bootstrap;
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.ByteBufAllocator;
+import io.netty.channel.Channel;
+import io.netty.channel.ChannelFuture;
+import io.netty.channel.ChannelInitializer;
+import io.netty.channel.ChannelOption;
+import io.netty.util.NetUtil;
+import io.switchback.fleet.Credential;
+import io.switchback.fleet.Endpoint;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.UnknownHostException;
+import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Opens one connection to a server: connects, authenticates, selects the database; a bounded number of times where the
+ * server cannot be reached, once where it refuses.
+ *
+ * <p>Owned by its event loop. Its {@link Result} is told exactly once.
+ */
+@SuppressWarnings("FutureReturnValueIgnored") // what becomes of a close, write or task is told by other events
+final class BackendOpening {
+    private static final long PAUSE_MS = 50;
+
+    /** What comes of it. */
+    interface Result {
+        void opened(BackendConnection connection);
+
+        /** {@code error} is what clients are told: the server's own error where it gave one. */
+        void failed(String error);
+    }
+
+    private final ProxyLoop loop;
+    private final ConnectionKey key;
+    private final BackendRoute route;
+    private final Result result;
+    private int attempts;
+    private boolean ended;
+
+    BackendOpening(ProxyLoop loop, ConnectionKey key, Result result) {
+        this.loop = loop;
+        this.key = key;
+        this.route = loop.route();
+        this.result = result;
+    }
+
+    void start() {
+        loop.openingStarted();
+        attempt();
+    }
+
+    private void attempt() {
+        attempts++;
+        Endpoint endpoint = route.fleet().endpoint();
+        if (NetUtil.createByteArrayFromIpAddressString(endpoint.host()) != null) {
+            connect(new InetSocketAddress(endpoint.host(), endpoint.port()));
+            return;
+        }
+        // Looking up a name can take seconds, and may not stop the loop meanwhile.
+        Thread.ofVirtual().start(() -> {
+            try {
+                InetSocketAddress address =
+                        new InetSocketAddress(InetAddress.getByName(endpoint.host()), endpoint.port());
+                loop.execute(() -> connect(address));
+            } catch (UnknownHostException e) {
+                loop.execute(() -> unreachable("its name is not known"));
+            }
+        });
+    }
+
+    private void connect(InetSocketAddress address) {
+        Attempt attempt = new Attempt();
+        int timeoutMs = Math.toIntExact(loop.limits().connectTimeout().toMillis());
+        ChannelFuture connected = new Bootstrap()
+                .group(loop.executor())
+                .channel(loop.transport().clientChannel())
+                .option(ChannelOption.TCP_NODELAY, true)
+                .option(ChannelOption.SO_KEEPALIVE, true)
+                .option(ChannelOption.CONNECT_TIMEOUT_MILLIS, timeoutMs)
+                .handler(attempt)
+                .connect(address);
+        connected.addListener(done -> {
+            if (done.isSuccess()) {
+                attempt.shakeHands(timeoutMs);
+            } else {
+                unreachable(String.valueOf(done.cause().getMessage()));
+            }
+        });
+    }
+
+    /** One attempt's channel and handshake. */
+    private final class Attempt extends ChannelInitializer<Channel> implements ReplySink {
+        private @Nullable BackendConnection connection;
+        private @Nullable Future<?> timeout;
+        private @Nullable ByteBuf replies;
+        private boolean over;
+
+        @Override
+        protected void initChannel(Channel channel) {
+            BackendConnection made = new BackendConnection(loop, key, route, channel);
+            channel.pipeline().addLast(made);
+            connection = made;
+        }
+
+        private BackendConnection connection() {
+            BackendConnection made = connection;
+            if (made == null) {
+                throw new IllegalStateException("connected before it was initialized");
+            }
+            return made;
+        }
+
+        void shakeHands(int timeoutMs) {
+            int commands = 0;
+            ByteBuf handshake = ByteBufAllocator.DEFAULT.heapBuffer();
+            Credential credential = key.identity();
+            if (credential != null) {
+                boolean byPasswordAlone = credential.user().equals(Credential.DEFAULT_USER);
+                add(
+                        handshake,
+                        byPasswordAlone
+                                ? Wire.command("AUTH", credential.password())
+                                : Wire.command("AUTH", credential.user(), credential.password()));
+                commands++;
+            }
+            if (key.database() != 0) {
+                add(handshake, Wire.command("SELECT", Integer.toString(key.database())));
+                commands++;
+            }
+            if (commands == 0) {
+                handshake.release();
+                over = true;
+                succeeded(connection());
+                return;
+            }
+            replies = ByteBufAllocator.DEFAULT.heapBuffer();
+            timeout = loop.executor().schedule(this::timedOut, timeoutMs, TimeUnit.MILLISECONDS);
+            connection().send(new Run(null, handshake, commands, this, loop.nanoTime(), false));
+        }
+
+        private static void add(ByteBuf to, ByteBuf command) {
+            to.writeBytes(command);
+            command.release();
+        }
+
+        @Override
+        public void receive(Run run, ByteBuf in, int index, int length) {
+            if (replies != null && replies.readableBytes() < 64 * 1024) {
+                replies.writeBytes(in, index, length);
+            }
+        }
+
+        @Override
+        public void answered(Run run) {
+            String said = end();
+            if (run.errors == 0) {
+                succeeded(connection());
+                return;
+            }
+            connection().close();
+            String error = said.lines()
+                    .filter(line -> line.startsWith("-"))
+                    .findFirst()
+                    .orElse("-ERR switchback: the server refused the connection");
+            failed(error.substring(1));
+        }
+
+        @Override
+        public void lost(Run run, String why) {
+            if (!over) {
+                end();
+                unreachable(why);
+            }
+        }
+
+        private void timedOut() {
+            if (!over) {
+                end();
+                connection().close();
+                unreachable("it did not answer within "
+                        + loop.limits().connectTimeout().toMillis() + " ms");
+            }
+        }
+
+        private String end() {
+            over = true;
+            if (timeout != null) {
+                timeout.cancel(false);
+            }
+            String said = "";
+            if (replies != null) {
+                said = replies.toString(UTF_8);
+                replies.release();
+                replies = null;
+            }
+            return said;
+        }
+    }
+
+    private void unreachable(String why) {
+        if (attempts < loop.limits().connectAttemptsMax()) {
+            loop.executor().schedule(this::attempt, PAUSE_MS, TimeUnit.MILLISECONDS);
+            return;
+        }
+        failed("ERR switchback: fleet " + route.fleet().name() + " at "
+                + route.fleet().endpoint() + " cannot be reached: " + why);
+    }
+
+    private void succeeded(BackendConnection connection) {
+        if (connection.isOpen()) {
+            finish(() -> result.opened(connection));
+        } else {
+            unreachable("it closed the connection");
+        }
+    }
+
+    private void failed(String error) {
+        finish(() -> result.failed(error));
+    }
+
+    private void finish(Runnable tell) {
+        if (ended) {
+            throw new IllegalStateException("an opening ended twice");
+        }
+        ended = true;
+        loop.openingEnded();
+        tell.run();
+    }
+}

@@ -1,0 +1,233 @@
+package io.switchback.proxy;
+
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One loop's connections to the fleet in use: for each {@link ConnectionKey} one that its clients share, and those that a
+ * session has to itself.
+ *
+ * <p>Owned by its event loop. Connections are opened when they are first asked for; who asked waits, and is resumed when it
+ * is there or has failed.
+ */
+@SuppressWarnings("FutureReturnValueIgnored") // what becomes of a close, write or task is told by other events
+final class Backends {
+    /** For so long a failure to connect is told to whoever asks, before it is tried again. */
+    private static final long FAILURE_NANOS = TimeUnit.MILLISECONDS.toNanos(200);
+    /** A connection that nobody has used for so long is closed. */
+    private static final long IDLE_NANOS = TimeUnit.SECONDS.toNanos(60);
+
+    private static final long SWEEP_SECONDS = 10;
+
+    private final ProxyLoop loop;
+    private final Map<ConnectionKey, Slot> shared = new HashMap<>();
+    private final Map<ConnectionKey, ArrayDeque<BackendConnection>> idle = new HashMap<>();
+    private final Set<BackendConnection> all = new LinkedHashSet<>();
+    private int opening;
+    private int idleCount;
+
+    private static final class Slot {
+        @Nullable
+        BackendConnection connection;
+
+        boolean opening;
+
+        @Nullable
+        String failure;
+
+        long failedAtNanos;
+        final List<ClientSession> waiting = new ArrayList<>();
+    }
+
+    Backends(ProxyLoop loop) {
+        this.loop = loop;
+        loop.executor().scheduleWithFixedDelay(this::sweep, SWEEP_SECONDS, SWEEP_SECONDS, TimeUnit.SECONDS);
+    }
+
+    // --- shared connections
+
+    /** The shared connection; or null, and then either {@link #failure} says why or the session is resumed later. */
+    @Nullable
+    BackendConnection shared(ConnectionKey key, ClientSession session) {
+        Slot slot = shared.computeIfAbsent(key, any -> new Slot());
+        if (slot.connection != null) {
+            return slot.connection;
+        }
+        if (slot.opening) {
+            slot.waiting.add(session);
+            return null;
+        }
+        if (failure(key) != null) {
+            return null;
+        }
+        slot.waiting.add(session);
+        slot.failure = null;
+        slot.opening = true;
+        open(key, new SharedOpened(slot));
+        return slot.connection;
+    }
+
+    /** What commands that need this connection are answered; null where it has not just failed. */
+    @Nullable
+    String failure(ConnectionKey key) {
+        Slot slot = shared.get(key);
+        if (slot == null || slot.failure == null || loop.nanoTime() - slot.failedAtNanos > FAILURE_NANOS) {
+            return null;
+        }
+        return slot.failure;
+    }
+
+    private final class SharedOpened implements BackendOpening.Result {
+        private final Slot slot;
+
+        SharedOpened(Slot slot) {
+            this.slot = slot;
+        }
+
+        @Override
+        public void opened(BackendConnection connection) {
+            slot.opening = false;
+            slot.connection = connection;
+            all.add(connection);
+            resumeWaiting();
+        }
+
+        @Override
+        public void failed(String error) {
+            slot.opening = false;
+            slot.failure = error;
+            slot.failedAtNanos = loop.nanoTime();
+            resumeWaiting();
+        }
+
+        private void resumeWaiting() {
+            slot.waiting.forEach(loop::resumeLater);
+            slot.waiting.clear();
+        }
+    }
+
+    private void open(ConnectionKey key, BackendOpening.Result result) {
+        if (all.size() + opening >= loop.limits().backendConnectionsPerLoopMax()) {
+            result.failed("ERR switchback: no more than " + loop.limits().backendConnectionsPerLoopMax()
+                    + " connections to fleet " + loop.route().fleet().name() + " are opened");
+            return;
+        }
+        opening++;
+        new BackendOpening(loop, key, new BackendOpening.Result() {
+                    @Override
+                    public void opened(BackendConnection connection) {
+                        opening--;
+                        result.opened(connection);
+                    }
+
+                    @Override
+                    public void failed(String error) {
+                        opening--;
+                        result.failed(error);
+                    }
+                })
+                .start();
+    }
+
+    // --- connections of one session
+
+    /** Gets the session a connection of its own: {@link ClientSession#ownConnectionOpened} or ownConnectionFailed is called. */
+    void dedicate(ClientSession session) {
+        ArrayDeque<BackendConnection> free = idle.get(session.key());
+        BackendConnection connection = free == null ? null : free.poll();
+        if (connection != null) {
+            idleCount--;
+            connection.own(session);
+            session.ownConnectionOpened(connection);
+            return;
+        }
+        open(session.key(), new BackendOpening.Result() {
+            @Override
+            public void opened(BackendConnection opened) {
+                all.add(opened);
+                if (session.isClosed()) {
+                    giveBack(opened);
+                } else {
+                    opened.own(session);
+                    session.ownConnectionOpened(opened);
+                }
+            }
+
+            @Override
+            public void failed(String error) {
+                session.ownConnectionFailed(error);
+            }
+        });
+    }
+
+    /** A session needs this connection no longer; it is clean: no MULTI, no WATCH, the database of its key. */
+    void giveBack(BackendConnection connection) {
+        connection.own(null);
+        if (!connection.isOpen()) {
+            return;
+        }
+        if (idleCount >= loop.limits().idleConnectionsPerLoopMax()
+                || connection.route.epoch() != loop.route().epoch()) {
+            connection.close();
+            return;
+        }
+        idle.computeIfAbsent(connection.key, any -> new ArrayDeque<>()).push(connection);
+        idleCount++;
+    }
+
+    // --- endings
+
+    /** A connection is gone. */
+    void closed(BackendConnection connection) {
+        all.remove(connection);
+        Slot slot = shared.get(connection.key);
+        if (slot != null && slot.connection == connection) {
+            slot.connection = null;
+        }
+        ArrayDeque<BackendConnection> free = idle.get(connection.key);
+        if (free != null && free.remove(connection)) {
+            idleCount--;
+        }
+        ClientSession owner = connection.owner();
+        if (owner != null) {
+            owner.ownConnectionClosed(connection);
+        }
+    }
+
+    /** Closes all connections: the route is another one, or the proxy ends. */
+    void retire() {
+        List.copyOf(all).forEach(BackendConnection::close);
+        shared.values().forEach(slot -> slot.waiting.forEach(loop::resumeLater));
+        shared.clear();
+    }
+
+    private void sweep() {
+        long before = loop.nanoTime() - IDLE_NANOS;
+        for (BackendConnection connection : List.copyOf(all)) {
+            if (connection.owner() == null && connection.idleSince(before)) {
+                connection.close();
+            }
+        }
+        shared.values().removeIf(slot -> slot.connection == null && !slot.opening && slot.waiting.isEmpty());
+        idle.values().removeIf(ArrayDeque::isEmpty);
+    }
+
+    /** The command of a client that waits longest for its reply, in words. */
+    String describeOldest() {
+        Run oldest = null;
+        for (BackendConnection connection : all) {
+            Run run = connection.oldestUnanswered();
+            if (run != null && (oldest == null || run.sentAtNanos - oldest.sentAtNanos < 0)) {
+                oldest = run;
+            }
+        }
+        return oldest == null ? "a command is unanswered" : oldest.describe(loop.nanoTime());
+    }
+}

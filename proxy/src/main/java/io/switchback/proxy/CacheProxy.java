@@ -1,0 +1,342 @@
+package io.switchback.proxy;
+
+import io.netty.bootstrap.ServerBootstrap;
+import io.netty.channel.Channel;
+import io.netty.channel.ChannelFutureListener;
+import io.netty.channel.ChannelHandler;
+import io.netty.channel.ChannelInitializer;
+import io.netty.channel.ChannelOption;
+import io.netty.channel.EventLoop;
+import io.netty.channel.EventLoopGroup;
+import io.netty.channel.MultiThreadIoEventLoopGroup;
+import io.netty.channel.WriteBufferWaterMark;
+import io.switchback.environment.Environment;
+import io.switchback.fleet.Credential;
+import io.switchback.fleet.Endpoint;
+import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.net.ServerSocket;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.IdentityHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * One cache's proxy on this node: takes clients' connections, sends their commands to the fleet of the route, and can hold
+ * them all while a switch moves the route.
+ *
+ * <p>Any thread may call it; what it does to the data plane it does by tasks on the event loops, each of which owns its
+ * clients and its connections to servers. Futures are completed on event loops: what hangs on them must not block.
+ *
+ * <p>Invariant: between the completion of a {@link #hold} with {@link HoldOutcome.Held} and {@link #letGo}, no command of any
+ * client is sent, and none that was sent is unanswered.
+ */
+@SuppressWarnings("FutureReturnValueIgnored") // what becomes of a close, write or task is told by other events
+public final class CacheProxy implements AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(CacheProxy.class);
+    private static final Duration CLOSE_LIMIT = Duration.ofSeconds(5);
+    private static final int ACCEPT_QUEUE = 1024;
+
+    private final ProxySettings settings;
+    private final Environment environment;
+    private final Transport transport;
+    private final EventLoopGroup group;
+    private final List<ProxyLoop> loops = new ArrayList<>();
+    private final IdentityHashMap<EventLoop, ProxyLoop> loopOf = new IdentityHashMap<>();
+    private final List<Channel> listeners = new ArrayList<>();
+    private final List<Endpoint> addresses = new ArrayList<>();
+    private final AtomicInteger clients = new AtomicInteger();
+    private final AtomicLong clientIds = new AtomicLong();
+
+    /** Guards the three fields below it, which say how far the loops have been told to go. */
+    private final Object control = new Object();
+
+    private BackendRoute route;
+    private @Nullable HoldRound holding;
+    private boolean held;
+
+    private CacheProxy(ProxySettings settings, BackendRoute route, boolean startHeld, Environment environment) {
+        this.settings = settings;
+        this.environment = environment;
+        this.transport = Transport.choose();
+        this.route = route;
+        this.held = startHeld;
+        int count =
+                settings.loops() > 0 ? settings.loops() : Runtime.getRuntime().availableProcessors();
+        this.group = new MultiThreadIoEventLoopGroup(count, transport.handlers());
+        group.forEach(executor -> {
+            EventLoop loop = (EventLoop) executor;
+            ProxyLoop made = new ProxyLoop(loop, settings, transport, environment, route, startHeld);
+            loops.add(made);
+            loopOf.put(loop, made);
+        });
+    }
+
+    /**
+     * Listens, and serves unless {@code startHeld}: then clients are taken and wait until {@link #letGo}, as on a node that
+     * starts in the middle of a switch.
+     *
+     * @throws IOException where an address cannot be listened on; nothing is left running then
+     */
+    public static CacheProxy open(ProxySettings settings, BackendRoute route, boolean startHeld) throws IOException {
+        CacheProxy proxy = new CacheProxy(settings, route, startHeld, Environment.system());
+        try {
+            for (Endpoint endpoint : settings.listen()) {
+                proxy.listen(endpoint);
+            }
+        } catch (IOException | RuntimeException e) {
+            proxy.close();
+            throw e;
+        }
+        LOG.info(
+                "cache {} is served at {} by {} event loops over {}, on fleet {}{}",
+                settings.cache(),
+                proxy.addresses,
+                proxy.loops.size(),
+                proxy.transport.label(),
+                route.fleet().name(),
+                startHeld ? ", held" : "");
+        return proxy;
+    }
+
+    private void listen(Endpoint endpoint) throws IOException {
+        ChannelOption<Boolean> reusePort = transport.reusePort();
+        if (reusePort == null) {
+            addresses.add(bound(bind(bootstrap().group(group), endpoint)));
+            return;
+        }
+        // Where ports are shared, a second node on the same one would not be told; so it is asked for alone first.
+        try (ServerSocket alone = new ServerSocket()) {
+            alone.setReuseAddress(true);
+            alone.bind(new InetSocketAddress(endpoint.host(), endpoint.port()));
+        } catch (IOException e) {
+            throw new IOException(cannotListen(endpoint, e), e);
+        }
+        Endpoint shared = endpoint;
+        for (ProxyLoop loop : loops) {
+            ServerBootstrap own = bootstrap().group(loop.executor()).option(reusePort, true);
+            shared = bound(bind(own, shared));
+        }
+        addresses.add(shared);
+    }
+
+    private ServerBootstrap bootstrap() {
+        int pause = settings.limits().outputBytesPerClientPause();
+        return new ServerBootstrap()
+                .channel(transport.serverChannel())
+                .option(ChannelOption.SO_BACKLOG, ACCEPT_QUEUE)
+                .option(ChannelOption.SO_REUSEADDR, true)
+                .childOption(ChannelOption.TCP_NODELAY, true)
+                .childOption(ChannelOption.SO_KEEPALIVE, true)
+                .childOption(ChannelOption.WRITE_BUFFER_WATER_MARK, new WriteBufferWaterMark(pause / 2, pause))
+                .childHandler(new Welcome());
+    }
+
+    private Channel bind(ServerBootstrap bootstrap, Endpoint endpoint) throws IOException {
+        var bound = bootstrap.bind(endpoint.host(), endpoint.port()).awaitUninterruptibly();
+        if (!bound.isSuccess()) {
+            throw new IOException(cannotListen(endpoint, bound.cause()), bound.cause());
+        }
+        listeners.add(bound.channel());
+        return bound.channel();
+    }
+
+    private String cannotListen(Endpoint endpoint, Throwable cause) {
+        return "cache " + settings.cache() + " cannot listen on " + endpoint + ": " + cause.getMessage();
+    }
+
+    private static Endpoint bound(Channel listener) {
+        InetSocketAddress address = (InetSocketAddress) listener.localAddress();
+        return new Endpoint(address.getAddress().getHostAddress(), address.getPort());
+    }
+
+    /** Makes a session of each connection that a client opens. */
+    @ChannelHandler.Sharable
+    private final class Welcome extends ChannelInitializer<Channel> {
+        @Override
+        protected void initChannel(Channel channel) {
+            ProxyLoop loop = loopOf.get(channel.eventLoop());
+            if (loop == null) {
+                throw new IllegalStateException("a connection on a loop that is none of ours");
+            }
+            int count = clients.incrementAndGet();
+            channel.closeFuture().addListener(closed -> clients.decrementAndGet());
+            if (count > settings.limits().clientsMax()) {
+                channel.writeAndFlush(Wire.error("ERR max number of clients reached"))
+                        .addListener(ChannelFutureListener.CLOSE);
+                return;
+            }
+            ClientSession session = new ClientSession(loop, channel, clientIds.incrementAndGet());
+            channel.pipeline().addLast(session);
+            loop.opened(session);
+        }
+    }
+
+    /** Where clients connect, as bound. */
+    public List<Endpoint> addresses() {
+        return List.copyOf(addresses);
+    }
+
+    // --- hold and let go
+
+    /**
+     * Stops sending commands, and completes once everything sent has been answered in full; past the limit it undoes
+     * itself. New commands wait, in order, in the clients' own connections. Held already: completes at once.
+     */
+    public CompletableFuture<HoldOutcome> hold(Duration limit) {
+        synchronized (control) {
+            if (holding != null) {
+                return holding.outcome;
+            }
+            if (held) {
+                return CompletableFuture.completedFuture(new HoldOutcome.Held(Duration.ZERO));
+            }
+            HoldRound round = new HoldRound(loops.size(), environment.nanoTime(), this::nowHeld);
+            holding = round;
+            loops.forEach(loop -> loop.execute(() -> loop.hold(round)));
+            loops.getFirst().executor().schedule(() -> passed(round, limit), limit.toNanos(), TimeUnit.NANOSECONDS);
+            return round.outcome;
+        }
+    }
+
+    private void nowHeld() {
+        HoldRound round;
+        synchronized (control) {
+            round = holding;
+            holding = null;
+            held = true;
+        }
+        if (round != null) {
+            round.outcome.complete(new HoldOutcome.Held(Duration.ofNanos(environment.nanoTime() - round.begunAtNanos)));
+        }
+    }
+
+    private void passed(HoldRound round, Duration limit) {
+        undo(round, "not everything was answered within " + limit.toMillis() + " ms");
+    }
+
+    private void undo(HoldRound round, String why) {
+        if (round.giveUp()) {
+            BackendRoute same;
+            synchronized (control) {
+                same = route;
+            }
+            round.undo(loops, same, why, () -> {
+                synchronized (control) {
+                    holding = null;
+                }
+            });
+        }
+    }
+
+    /**
+     * Ends a hold: commands flow to {@code next}, which is the route as it was (abort) or one with a greater epoch. Without a
+     * hold, the route as it is changes nothing, and another one is refused, since a switch without a hold would lose writes.
+     */
+    public CompletableFuture<Void> letGo(BackendRoute next) {
+        synchronized (control) {
+            boolean same = next.epoch() == route.epoch();
+            if (next.epoch() < route.epoch() || (same && !next.equals(route))) {
+                return CompletableFuture.failedFuture(new IllegalStateException("cache " + settings.cache()
+                        + " has the route " + route + " and was told " + next + ": epochs only grow"));
+            }
+            HoldRound round = holding;
+            if (round != null) {
+                if (!same) {
+                    return notHeld(next);
+                }
+                undo(round, "it was let go before everything was answered");
+                return round.outcome.thenApply(ended -> null);
+            }
+            if (!held) {
+                return same ? CompletableFuture.completedFuture(null) : notHeld(next);
+            }
+            held = false;
+            route = next;
+            return onAllLoops(loop -> loop.letGo(next));
+        }
+    }
+
+    private CompletableFuture<Void> notHeld(BackendRoute next) {
+        return CompletableFuture.failedFuture(new IllegalStateException(
+                "cache " + settings.cache() + " is not held and cannot change its route to " + next));
+    }
+
+    private CompletableFuture<Void> onAllLoops(Consumer<ProxyLoop> task) {
+        CompletableFuture<?>[] done = loops.stream()
+                .map(loop -> CompletableFuture.runAsync(() -> task.accept(loop), loop.executor()))
+                .toArray(CompletableFuture<?>[]::new);
+        return CompletableFuture.allOf(done);
+    }
+
+    // --- what the control plane asks
+
+    /** Sets or, by null, removes the guard. When it returns, every command that is taken from now on is looked at by it. */
+    public void guard(@Nullable CommandGuard guard) {
+        onAllLoops(loop -> loop.guard(guard)).join();
+    }
+
+    /** The users that connected clients have proven to be, with their passwords; none for those that gave none. */
+    public Set<Credential> credentialsInUse() {
+        Set<Credential> credentials = new HashSet<>();
+        onEachLoop(loop -> loop.sessions().forEach(session -> {
+            Credential credential = session.identity.credential();
+            if (credential != null) {
+                credentials.add(credential);
+            }
+        }));
+        return Set.copyOf(credentials);
+    }
+
+    /** What was answered since the proxy was opened. */
+    public Traffic traffic() {
+        Map<String, FleetTraffic> sums = new HashMap<>();
+        onEachLoop(loop -> loop.addTrafficTo(sums));
+        return new Traffic(sums);
+    }
+
+    /** One loop after the other, so that the task needs no lock. */
+    private void onEachLoop(Consumer<ProxyLoop> task) {
+        for (ProxyLoop loop : loops) {
+            CompletableFuture.runAsync(() -> task.accept(loop), loop.executor()).join();
+        }
+    }
+
+    /** Commands that were sent and are neither answered nor given up, at some moment of the call. */
+    public int commandsUnanswered() {
+        int[] sum = {0};
+        onEachLoop(loop -> sum[0] += loop.commandsUnanswered());
+        return sum[0];
+    }
+
+    /** Connections of clients that are open. */
+    public int clients() {
+        return clients.get();
+    }
+
+    /** Stops listening, closes all connections, ends the loops. */
+    @Override
+    public void close() {
+        listeners.forEach(listener -> listener.close().awaitUninterruptibly());
+        onAllLoops(ProxyLoop::close)
+                .orTimeout(CLOSE_LIMIT.toSeconds(), TimeUnit.SECONDS)
+                .exceptionally(e -> {
+                    LOG.warn("cache {}: a loop did not close its connections in time", settings.cache(), e);
+                    return null;
+                })
+                .join();
+        group.shutdownGracefully(0, CLOSE_LIMIT.toSeconds(), TimeUnit.SECONDS).awaitUninterruptibly();
+    }
+}

@@ -1,0 +1,98 @@
+package io.switchback.proxy;
+
+import io.netty.buffer.ByteBuf;
+import io.switchback.proxy.SessionCommands.Verdict;
+import io.switchback.resp.CommandRule;
+import java.nio.charset.StandardCharsets;
+import java.util.Locale;
+import java.util.function.Supplier;
+
+/** The subcommands of CLIENT that tell or change what the proxy itself knows of a client. */
+final class ClientCommands {
+    private ClientCommands() {}
+
+    static Verdict judge(ClientSession session, CommandRule rule, byte[][] command) {
+        SessionIdentity identity = session.identity;
+        int arguments = command.length - 2;
+        return switch (rule.name()) {
+            case "client|id" -> arguments == 0 ? answer(session, () -> Wire.number(identity.id())) : arity(rule);
+            case "client|getname" ->
+                arguments == 0
+                        ? answer(session, () -> identity.name().isEmpty() ? Wire.nilBulk() : bulk(identity.name()))
+                        : arity(rule);
+            case "client|info" -> arguments == 0 ? answer(session, () -> bulk(info(session))) : arity(rule);
+            case "client|setname" -> arguments == 1 ? setName(session, Wire.text(command[2])) : arity(rule);
+            case "client|setinfo" -> arguments == 2 ? setInfo(session, command) : arity(rule);
+            case "client|no-evict" -> arguments == 1 ? noEvict(session, command) : arity(rule);
+            default -> throw new AssertionError("no operation for " + rule.name());
+        };
+    }
+
+    private static Verdict answer(ClientSession session, Supplier<ByteBuf> reply) {
+        return new SessionCommands.Perform(new LocalOperation(session, () -> session.reply(reply.get())));
+    }
+
+    private static ByteBuf bulk(String text) {
+        return Wire.bulk(text.getBytes(StandardCharsets.ISO_8859_1));
+    }
+
+    private static Verdict arity(CommandRule rule) {
+        return new SessionCommands.Refuse("ERR wrong number of arguments for '" + rule.name() + "' command");
+    }
+
+    private static Verdict setName(ClientSession session, String name) {
+        if (!isPrintable(name)) {
+            return new SessionCommands.Refuse(badName("Client names"));
+        }
+        return answer(session, () -> {
+            session.identity.named(name);
+            return Wire.ok();
+        });
+    }
+
+    private static Verdict setInfo(ClientSession session, byte[][] command) {
+        String attribute = SessionCommands.word(command, 2).toLowerCase(Locale.ROOT);
+        String value = Wire.text(command[3]);
+        if (!attribute.equals("lib-name") && !attribute.equals("lib-ver")) {
+            return new SessionCommands.Refuse("ERR Unrecognized option '" + Wire.text(command[2]) + "'");
+        }
+        if (!isPrintable(value)) {
+            return new SessionCommands.Refuse(badName(attribute));
+        }
+        return answer(session, () -> {
+            if (attribute.equals("lib-name")) {
+                session.identity.libraryNamed(value);
+            } else {
+                session.identity.libraryVersioned(value);
+            }
+            return Wire.ok();
+        });
+    }
+
+    private static Verdict noEvict(ClientSession session, byte[][] command) {
+        String wanted = SessionCommands.word(command, 2);
+        return wanted.equals("ON") || wanted.equals("OFF")
+                ? answer(session, Wire::ok)
+                : new SessionCommands.Refuse("ERR syntax error");
+    }
+
+    static boolean isPrintable(String text) {
+        return text.chars().allMatch(c -> c >= '!' && c <= '~');
+    }
+
+    static String badName(String what) {
+        return "ERR " + what + " cannot contain spaces, newlines or special characters.";
+    }
+
+    private static String info(ClientSession session) {
+        SessionIdentity identity = session.identity;
+        long seconds = (session.loop().nanoTime() - identity.sinceNanos()) / 1_000_000_000L;
+        String user = identity.credential() == null
+                ? "default"
+                : identity.credential().user();
+        return "id=" + identity.id() + " addr=" + session.address() + " name=" + identity.name() + " age=" + seconds
+                + " idle=0 flags=N db=" + identity.database() + " sub=0 psub=0 multi="
+                + (session.transaction.open ? session.transaction.commands : -1) + " user=" + user + " resp=2 lib-name="
+                + identity.libraryName() + " lib-ver=" + identity.libraryVersion() + "\n";
+    }
+}

@@ -1,0 +1,700 @@
+package io.switchback.proxy;
+
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.Unpooled;
+import io.netty.channel.Channel;
+import io.netty.channel.ChannelFutureListener;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.channel.ChannelOutboundBuffer;
+import io.switchback.fleet.Credential;
+import io.switchback.fleet.ReservedKeys;
+import io.switchback.resp.CommandRule;
+import io.switchback.resp.CommandTable;
+import io.switchback.resp.InlineCommand;
+import io.switchback.resp.RequestScanner;
+import java.net.InetSocketAddress;
+import java.util.ArrayDeque;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * One client: takes its commands in order, has them answered in order.
+ *
+ * <p>Owned by one event loop. Everything happens in {@link #pump}, which goes on with the client's commands until there are
+ * none, or until something must be waited for; whoever brings that about calls {@link ProxyLoop#resumeLater}. What is not
+ * taken stays in {@link #received} as it came, and reading stops, so that a client that cannot be served is slowed down and
+ * not buffered.
+ *
+ * <p>Invariants: all runs of a client that are not answered are on one connection ({@link #upstream}); nothing is sent
+ * while the loop holds; no command is taken while an {@link Operation} is under way.
+ */
+@SuppressWarnings("FutureReturnValueIgnored") // what becomes of a close, write or task is told by other events
+final class ClientSession extends ChannelInboundHandlerAdapter implements ReplySink, Flushable {
+    private static final Logger LOG = LoggerFactory.getLogger(ClientSession.class);
+
+    /** Replies shorter than this are copied for a client that does not keep up, lest each hold a whole buffer. */
+    private static final int COPY_BYTES_MAX = 16 * 1024;
+    /** A client with more than this still to read after a flush does not keep up. */
+    private static final int BEHIND_BYTES = 64 * 1024;
+
+    private final ProxyLoop loop;
+    private final Channel channel;
+    private final String address;
+    private final RequestScanner scanner;
+    private final ReceivedBytes received = new ReceivedBytes();
+    private final ArrayDeque<Redo> redo = new ArrayDeque<>();
+
+    final SessionIdentity identity;
+    final Transaction transaction = new Transaction();
+
+    private @Nullable BackendConnection upstream;
+    private @Nullable Operation operation;
+    private int runsUnanswered;
+    private int commandsInFlight;
+    private int receivingBytes;
+    private boolean flushAsked;
+    private boolean behind;
+    private boolean pumping;
+    private boolean closing;
+    private boolean closed;
+    private boolean resumable;
+    private boolean ownConnectionOpening;
+    private @Nullable String ownConnectionFailure;
+
+    /** What is to be sent again; without commands it is a reply whose turn has not come. */
+    private record Redo(ByteBuf bytes, int commands) {}
+
+    ClientSession(ProxyLoop loop, Channel channel, long id) {
+        this.loop = loop;
+        this.channel = channel;
+        InetSocketAddress remote = (InetSocketAddress) channel.remoteAddress();
+        this.address = remote == null ? "?" : remote.getAddress().getHostAddress() + ":" + remote.getPort();
+        this.scanner = new RequestScanner(loop.limits().bulkBytesMax(), ReservedKeys.PREFIX);
+        this.identity = new SessionIdentity(id, loop.nanoTime());
+    }
+
+    // --- what comes from the client
+
+    @Override
+    public void channelRead(ChannelHandlerContext context, Object message) {
+        ByteBuf in = (ByteBuf) message;
+        if (closing || closed) {
+            in.release();
+            return;
+        }
+        received.add(in, context.alloc());
+        pump();
+    }
+
+    @Override
+    public void channelWritabilityChanged(ChannelHandlerContext context) {
+        if (channel.isWritable()) {
+            loop.resumeLater(this);
+        }
+    }
+
+    @Override
+    public void channelInactive(ChannelHandlerContext context) {
+        closed();
+    }
+
+    @Override
+    public void exceptionCaught(ChannelHandlerContext context, Throwable cause) {
+        LOG.debug("client {} failed", address, cause);
+        channel.close();
+    }
+
+    private void closed() {
+        if (closed) {
+            return;
+        }
+        closed = true;
+        received.release();
+        loop.receivingBytesChanged(-receivingBytes);
+        receivingBytes = 0;
+        redo.forEach(entry -> entry.bytes().release());
+        redo.clear();
+        operation = null;
+        BackendConnection own = transaction.connection;
+        if (own != null) {
+            // With EXEC unanswered it stays until the answer: until then the commands count as sent.
+            transaction.connection = null;
+            own.own(null);
+            own.closeOnceQuiet();
+        }
+        transaction.ended();
+        loop.closed(this);
+    }
+
+    /** Goes on with this client's commands as far as possible. */
+    void pump() {
+        if (pumping || closed) {
+            return;
+        }
+        pumping = true;
+        try {
+            while (!closed && !closing && step()) {
+                // each step takes one thing on
+            }
+        } finally {
+            pumping = false;
+        }
+        if (!closed) {
+            received.trim();
+            noteReceiving();
+            boolean wantsMore = !closing && (!stuck || !received.bytes().isReadable());
+            if (channel.config().isAutoRead() != wantsMore) {
+                channel.config().setAutoRead(wantsMore);
+            }
+        }
+    }
+
+    /** Whether the last step ended for another reason than that there are no more whole commands. */
+    private boolean stuck;
+
+    private boolean step() {
+        stuck = true;
+        if (loop.isHolding()) {
+            return false;
+        }
+        if (operation != null) {
+            if (operation.proceed()) {
+                operation = null;
+                return true;
+            }
+            return false;
+        }
+        if (transaction.needsReplay()) {
+            begin(new ReplayTransaction(this));
+            return true;
+        }
+        if (!redo.isEmpty()) {
+            return sendAgain(redo.element());
+        }
+        if (!channel.isWritable() || commandsInFlight >= loop.limits().commandsInFlightPerClientMax()) {
+            return false;
+        }
+        return take();
+    }
+
+    /** Takes the next run of plain commands, or the next other one. */
+    private boolean take() {
+        ByteBuf in = received.bytes();
+        int start = in.readerIndex();
+        int from = start;
+        int commands = 0;
+        int commandsMax = loop.limits().commandsInFlightPerClientMax() - commandsInFlight;
+        boolean guarded = loop.guard() != null;
+        while (true) {
+            RequestScanner.Outcome outcome = scanner.next(in, from);
+            if (outcome == RequestScanner.Outcome.COMMAND) {
+                CommandRule rule = CommandTable.find(in, from + scanner.nameOffset(), scanner.nameLength());
+                boolean plain = rule != null && rule.treatment() == CommandRule.Treatment.PLAIN;
+                if (plain && !guarded && !scanner.marked() && commands < commandsMax) {
+                    commands++;
+                    from = scanner.end();
+                    continue;
+                }
+                if (commands > 0) {
+                    return sendRun(in, start, from, commands);
+                }
+                return takeOne(in, from, scanner.end(), rule, scanner.marked());
+            }
+            if (commands > 0) {
+                if (outcome != RequestScanner.Outcome.INCOMPLETE) {
+                    scanner.reset();
+                }
+                return sendRun(in, start, from, commands);
+            }
+            switch (outcome) {
+                case NOTHING -> {
+                    from = scanner.end();
+                    start = from;
+                    in.readerIndex(from);
+                }
+                case INLINE -> {
+                    return takeInline(in, from, scanner.end());
+                }
+                case MALFORMED -> {
+                    return endWith(scanner.error());
+                }
+                case INCOMPLETE -> {
+                    stuck = false;
+                    return false;
+                }
+                case COMMAND -> throw new AssertionError("handled above");
+            }
+        }
+    }
+
+    private boolean sendRun(ByteBuf in, int start, int end, int commands) {
+        if (transaction.open && pastQueueLimit(end - start, commands)) {
+            if (!isQuiet()) {
+                scanner.reset();
+                return false;
+            }
+            transaction.refused = true;
+            refuse(
+                    "ERR switchback: more is queued in one MULTI than "
+                            + loop.limits().transactionBytesMax() + " bytes or "
+                            + loop.limits().transactionCommandsMax() + " commands",
+                    commands);
+            in.readerIndex(end);
+            return true;
+        }
+        BackendConnection connection = upstream();
+        if (connection == null) {
+            String failure = loop.backends().failure(key());
+            if (failure == null) {
+                scanner.reset();
+                return false;
+            }
+            if (!isQuiet()) {
+                scanner.reset();
+                return false;
+            }
+            refuse(failure, commands);
+            in.readerIndex(end);
+            return true;
+        }
+        if (transaction.open) {
+            transaction.keep(in, start, end - start, commands);
+        }
+        send(connection, new Run(this, in.retainedSlice(start, end - start), commands, this, loop.nanoTime(), false));
+        in.readerIndex(end);
+        return true;
+    }
+
+    private boolean pastQueueLimit(int bytes, int commands) {
+        return transaction.queueBytes() + bytes > loop.limits().transactionBytesMax()
+                || transaction.commands + commands > loop.limits().transactionCommandsMax();
+    }
+
+    /** Sends commands of an open transaction, already in its queue, whose replies the client has not had. */
+    void sendQueued(BackendConnection connection, ByteBuf commands, int count) {
+        send(connection, new Run(this, commands, count, this, loop.nanoTime(), true));
+    }
+
+    private void send(BackendConnection connection, Run run) {
+        upstream = connection;
+        runsUnanswered++;
+        commandsInFlight += run.commands;
+        connection.send(run);
+    }
+
+    /** Takes a command that needs a closer look. */
+    private boolean takeOne(ByteBuf in, int from, int end, @Nullable CommandRule rule, boolean marked) {
+        byte[][] command = RequestScanner.copyArguments(in, from);
+        SessionCommands.Verdict verdict = SessionCommands.judge(this, command, rule, marked, loop.guard());
+        switch (verdict) {
+            case SessionCommands.Send() -> {
+                return sendRun(in, from, end, 1);
+            }
+            case SessionCommands.Refuse(String why) -> {
+                // Within MULTI nothing but the server's replies stands in the connection's queue: it may have to be
+                // replayed.
+                if (transaction.open && !isQuiet()) {
+                    return false;
+                }
+                in.readerIndex(end);
+                if (transaction.open) {
+                    transaction.refused = true;
+                }
+                refuse(why, 1);
+                return true;
+            }
+            case SessionCommands.Perform(Operation wanted) -> {
+                in.readerIndex(end);
+                begin(wanted);
+                return true;
+            }
+            case SessionCommands.Close() -> {
+                channel.close();
+                return false;
+            }
+        }
+    }
+
+    private boolean takeInline(ByteBuf in, int from, int end) {
+        Optional<byte[][]> split = InlineCommand.split(in, from, end);
+        if (split.isEmpty()) {
+            return endWith("Protocol error: unbalanced quotes in request");
+        }
+        byte[][] command = split.get();
+        if (command.length == 0) {
+            in.readerIndex(end);
+            return true;
+        }
+        ByteBuf encoded = Wire.command(command);
+        try {
+            CommandRule rule = CommandTable.find(Wire.text(command[0]));
+            boolean taken = takeOne(encoded, 0, encoded.writerIndex(), rule, SessionCommands.namesReservedKey(command));
+            if (encoded.readerIndex() > 0) {
+                in.readerIndex(end);
+            }
+            return taken;
+        } finally {
+            encoded.release();
+        }
+    }
+
+    void begin(Operation wanted) {
+        operation = wanted;
+    }
+
+    // --- where commands go
+
+    ConnectionKey key() {
+        return ConnectionKey.of(identity.credential(), identity.database());
+    }
+
+    /** The connection for this client's commands if one can be sent now; else null, and the session is resumed once it may. */
+    @Nullable
+    BackendConnection upstream() {
+        BackendConnection connection = transaction.needsConnection() ? transaction.connection : upstream;
+        if (connection == null || !connection.isOpen()) {
+            connection = loop.backends().shared(key(), this);
+            if (connection == null) {
+                return null;
+            }
+        }
+        if (connection != upstream && runsUnanswered > 0) {
+            return null; // replies of two connections could overtake each other
+        }
+        if (!connection.hasRoom()) {
+            connection.awaitRoom(this);
+            return null;
+        }
+        return connection;
+    }
+
+    /** The next command of this client must find its connection anew. */
+    void forgetUpstream() {
+        if (runsUnanswered > 0) {
+            throw new IllegalStateException("commands are unanswered on the connection");
+        }
+        upstream = null;
+    }
+
+    /** Sends a command on an operation's behalf and gives it the whole reply. */
+    void ask(BackendConnection connection, Operation asking, ByteBuf commands, int count) {
+        ask(
+                connection,
+                commands,
+                count,
+                new CollectedReply(asking, loop.limits().filteredReplyBytesMax()));
+    }
+
+    /** As {@link #ask(BackendConnection, Operation, ByteBuf, int)}, for a reply that need not be kept as a whole. */
+    void ask(BackendConnection connection, ByteBuf commands, int count, ReplySink sink) {
+        upstream = connection;
+        runsUnanswered++;
+        commandsInFlight += count;
+        connection.send(new Run(this, commands, count, sink, loop.nanoTime(), false));
+    }
+
+    /** What an operation asked for has been answered or is lost. */
+    void operationRepliedTo(Run run) {
+        settled(run);
+        loop.resumeLater(this);
+    }
+
+    /** Nothing that this client sent is unanswered. */
+    boolean isQuiet() {
+        return runsUnanswered == 0;
+    }
+
+    ProxyLoop loop() {
+        return loop;
+    }
+
+    String address() {
+        return address;
+    }
+
+    Channel channel() {
+        return channel;
+    }
+
+    /** The server has accepted this user. */
+    void proven(Credential credential) {
+        identity.proven(credential);
+        if (transaction.connection != null) {
+            // It is somebody else's now; what it watched cannot be taken along.
+            transaction.watchGone();
+            leaveOwnConnection(false);
+        }
+    }
+
+    void resetIdentity() {
+        identity.reset();
+    }
+
+    // --- what goes to the client
+
+    /** Answers {@code commands} commands by an error, in their turn. */
+    void refuse(String why, int commands) {
+        for (int i = 0; i < commands; i++) {
+            reply(Wire.error(why));
+        }
+    }
+
+    /** A reply of the proxy's own, which is taken over, in its turn. */
+    void reply(ByteBuf reply) {
+        if (closed) {
+            reply.release();
+            return;
+        }
+        BackendConnection connection = upstream;
+        if (runsUnanswered > 0 && connection != null) {
+            runsUnanswered++;
+            connection.enqueueLocal(Run.local(this, reply));
+        } else {
+            write(reply);
+        }
+    }
+
+    @Override
+    public void receive(Run run, ByteBuf in, int index, int length) {
+        if (closed) {
+            return;
+        }
+        if (behind && length < COPY_BYTES_MAX) {
+            write(in.alloc().buffer(length).writeBytes(in, index, length));
+        } else {
+            write(in.retainedSlice(index, length));
+        }
+    }
+
+    @Override
+    public void answered(Run run) {
+        if (run.isLocal()) {
+            write(run.request.retain());
+        } else if (transaction.open) {
+            transaction.answered += run.commands;
+            transaction.failed |= run.errors > 0;
+        }
+        settled(run);
+    }
+
+    @Override
+    public void lost(Run run, String why) {
+        if (!closed && run.partial) {
+            LOG.info(
+                    "client {} is closed: it has part of a reply, and the connection that carried it broke: {}",
+                    address,
+                    why);
+            closing = true;
+            channel.close();
+        } else if (!closed && transaction.open && !run.isLocal()) {
+            transaction.answered += run.answered;
+            transaction.failed |= run.errors > 0;
+        } else if (!closed) {
+            keepForAgain(run, why);
+        }
+        settled(run);
+        loop.resumeLater(this);
+    }
+
+    /** What only reads is sent again, once; to the rest the client is told that nobody knows. */
+    private void keepForAgain(Run run, String why) {
+        if (run.isLocal()) {
+            redo.add(new Redo(run.request.retain(), 0));
+            return;
+        }
+        RequestScanner each = new RequestScanner(Integer.MAX_VALUE, ReservedKeys.PREFIX);
+        int index = 0;
+        for (int i = 0; i < run.commands; i++) {
+            each.next(run.request, index);
+            CommandRule rule = CommandTable.find(run.request, index + each.nameOffset(), each.nameLength());
+            if (i >= run.answered) {
+                if (rule != null && rule.repeatable() && !run.repeated) {
+                    redo.add(new Redo(run.request.retainedSlice(index, each.end() - index), 1));
+                } else {
+                    redo.add(new Redo(Wire.error(lostMessage(why)), 0));
+                }
+            }
+            index = each.end();
+        }
+    }
+
+    /** What a client is told whose command may or may not have run. */
+    String lostMessage(String why) {
+        return "ERR switchback: the connection to fleet " + loop.route().fleet().name() + " was lost (" + why
+                + "); the command may or may not have run";
+    }
+
+    private boolean sendAgain(Redo next) {
+        if (next.commands() == 0) {
+            redo.remove();
+            reply(next.bytes());
+            return true;
+        }
+        BackendConnection connection = upstream();
+        if (connection == null) {
+            String failure = loop.backends().failure(key());
+            if (failure == null || !isQuiet()) {
+                return false;
+            }
+            redo.remove();
+            next.bytes().release();
+            refuse(failure, next.commands());
+            return true;
+        }
+        redo.remove();
+        send(connection, new Run(this, next.bytes(), next.commands(), this, loop.nanoTime(), true));
+        return true;
+    }
+
+    private void settled(Run run) {
+        runsUnanswered--;
+        commandsInFlight -= run.commands;
+        if (stuck && !closed) {
+            loop.resumeLater(this);
+        }
+    }
+
+    private void write(ByteBuf bytes) {
+        channel.write(bytes, channel.voidPromise());
+        if (!flushAsked) {
+            flushAsked = true;
+            loop.flushLater(this);
+        }
+        ChannelOutboundBuffer waiting = channel.unsafe().outboundBuffer();
+        if (waiting != null && waiting.totalPendingWriteBytes() > loop.limits().outputBytesPerClientMax()) {
+            LOG.warn(
+                    "client {} is closed: it has not read more than {} bytes of replies",
+                    address,
+                    waiting.totalPendingWriteBytes());
+            channel.close();
+        }
+    }
+
+    @Override
+    public void flushNow() {
+        flushAsked = false;
+        channel.flush();
+        ChannelOutboundBuffer waiting = channel.unsafe().outboundBuffer();
+        behind = waiting != null && waiting.totalPendingWriteBytes() > BEHIND_BYTES;
+    }
+
+    /** A protocol error, as the server words it, after the replies that are due; then the end. */
+    private boolean endWith(String error) {
+        if (!isQuiet()) {
+            scanner.reset();
+            return false;
+        }
+        write(Wire.error("ERR " + error));
+        closeAfterReplies();
+        return false;
+    }
+
+    /** Writes what is written so far, then closes. */
+    void closeAfterReplies() {
+        closing = true;
+        channel.writeAndFlush(Unpooled.EMPTY_BUFFER).addListener(ChannelFutureListener.CLOSE);
+    }
+
+    // --- limits and the switch
+
+    private void noteReceiving() {
+        int now = received.bytes().capacity() > 0 && received.bytes().isReadable()
+                ? received.bytes().readableBytes()
+                : 0;
+        loop.receivingBytesChanged(now - receivingBytes);
+        receivingBytes = now;
+        if (loop.isReceivingTooMuch() && now > 0 && !stuck) {
+            LOG.warn("client {} is closed: too much is being received", address);
+            write(Wire.error("ERR switchback: commands that are still being received take more than "
+                    + loop.limits().receivingBytesPerLoopMax() + " bytes"));
+            closeAfterReplies();
+        }
+    }
+
+    /** The route is another one now: what this client had on connections of the old one is made up for on the new one. */
+    void routeChanged() {
+        BackendConnection own = transaction.connection;
+        if (own != null) {
+            transaction.connectionGone();
+            own.own(null);
+            own.close();
+        }
+        forgetUpstream();
+    }
+
+    /** Asks for a connection of this client's own; it is resumed when that is there or {@link #takeOwnFailure} says why not. */
+    @Nullable
+    BackendConnection ownConnection() {
+        if (transaction.connection == null && !ownConnectionOpening && ownConnectionFailure == null) {
+            ownConnectionOpening = true;
+            loop.backends().dedicate(this);
+        }
+        return transaction.connection;
+    }
+
+    void ownConnectionOpened(BackendConnection connection) {
+        ownConnectionOpening = false;
+        transaction.connection = connection;
+        loop.resumeLater(this);
+    }
+
+    void ownConnectionFailed(String error) {
+        ownConnectionOpening = false;
+        ownConnectionFailure = error;
+        loop.resumeLater(this);
+    }
+
+    /** Why the connection asked for cannot be had; said once. */
+    @Nullable
+    String takeOwnFailure() {
+        String failure = ownConnectionFailure;
+        ownConnectionFailure = null;
+        return failure;
+    }
+
+    void ownConnectionClosed(BackendConnection connection) {
+        if (transaction.connection == connection) {
+            transaction.connectionGone();
+            loop.resumeLater(this);
+        }
+    }
+
+    /** Gives the own connection back, or closes it where it must not be used by others. The client must be quiet. */
+    void leaveOwnConnection(boolean clean) {
+        BackendConnection own = transaction.connection;
+        forgetUpstream();
+        if (own == null) {
+            return;
+        }
+        transaction.connection = null;
+        if (clean && !transaction.databaseChanged) {
+            loop.backends().giveBack(own);
+        } else {
+            own.own(null);
+            own.close();
+        }
+        transaction.databaseChanged = false;
+    }
+
+    boolean markResumable() {
+        boolean before = resumable;
+        resumable = true;
+        return !before;
+    }
+
+    void resume() {
+        resumable = false;
+        pump();
+    }
+
+    boolean isClosed() {
+        return closed;
+    }
+
+    void close() {
+        channel.close();
+    }
+}

@@ -1,0 +1,60 @@
+package io.switchback.proxy;
+
+import io.netty.buffer.ByteBuf;
+import org.jspecify.annotations.Nullable;
+
+/** Keeps a reply until it is whole, up to a limit, and gives it to the operation that asked for it. */
+final class CollectedReply implements ReplySink {
+    private final Operation operation;
+    private final int bytesMax;
+    private @Nullable ByteBuf collected;
+    private boolean tooBig;
+
+    CollectedReply(Operation operation, int bytesMax) {
+        this.operation = operation;
+        this.bytesMax = bytesMax;
+    }
+
+    @Override
+    public void receive(Run run, ByteBuf in, int index, int length) {
+        ByteBuf so = collected;
+        if (so == null) {
+            so = in.alloc().buffer(length);
+            collected = so;
+        }
+        if (tooBig || so.readableBytes() + length > bytesMax) {
+            tooBig = true;
+            so.clear();
+            return;
+        }
+        so.writeBytes(in, index, length);
+    }
+
+    @Override
+    public void answered(Run run) {
+        ByteBuf reply = tooBig || collected == null
+                ? Wire.error("ERR switchback: the reply has more than " + bytesMax
+                        + " bytes, and must be looked through as a whole; ask for less at a time")
+                : collected;
+        operation.session.operationRepliedTo(run);
+        try {
+            operation.replied(run, reply);
+        } finally {
+            release();
+        }
+    }
+
+    @Override
+    public void lost(Run run, String why) {
+        release();
+        operation.session.operationRepliedTo(run);
+        operation.lost(why);
+    }
+
+    private void release() {
+        if (collected != null) {
+            collected.release();
+            collected = null;
+        }
+    }
+}

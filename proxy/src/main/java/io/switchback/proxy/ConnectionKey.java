@@ -1,0 +1,19 @@
+package io.switchback.proxy;
+
+import io.switchback.fleet.Credential;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What makes connections to a server alike: commands of clients with equal keys may share one.
+ *
+ * @param identity the user that it is authenticated as; null where the client gave none
+ * @param database the selected database
+ * @param proving for nothing but AUTH: it may be anybody, so nothing else may run on it
+ */
+record ConnectionKey(@Nullable Credential identity, int database, boolean proving) {
+    static final ConnectionKey PROVING = new ConnectionKey(null, 0, true);
+
+    static ConnectionKey of(@Nullable Credential identity, int database) {
+        return new ConnectionKey(identity, database, false);
+    }
+}

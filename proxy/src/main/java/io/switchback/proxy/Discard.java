@@ -1,0 +1,41 @@
+package io.switchback.proxy;
+
+import io.netty.buffer.ByteBuf;
+import org.jspecify.annotations.Nullable;
+
+/** DISCARD: the transaction ends without effect. */
+final class Discard extends AskingOperation {
+    Discard(ClientSession session) {
+        super(session);
+    }
+
+    @Override
+    @Nullable
+    BackendConnection connection() {
+        return session.transaction.connection;
+    }
+
+    @Override
+    @Nullable
+    String failure() {
+        return null; // without its connection the session replays the transaction first
+    }
+
+    @Override
+    void send(BackendConnection connection) {
+        session.ask(connection, this, Wire.command("DISCARD"), 1);
+    }
+
+    @Override
+    void replied(Run run, ByteBuf reply) {
+        session.transaction.ended();
+        session.leaveOwnConnection(!isError(reply));
+        finish(reply.retain());
+    }
+
+    @Override
+    void lost(String why) {
+        session.transaction.ended();
+        finish(Wire.ok()); // with the connection the server has discarded the queue
+    }
+}

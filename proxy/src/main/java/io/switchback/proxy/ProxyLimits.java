@@ -1,0 +1,60 @@
+package io.switchback.proxy;
+
+import java.time.Duration;
+
+/**
+ * Every bound of the proxy's memory and patience. What happens at each is said here, in docs/commands.md for people, and
+ * reached by a test.
+ *
+ * @param clientsMax connections of clients; one more is told so as the servers do, and closed
+ * @param bulkBytesMax one argument of a command; a longer one is a protocol error, as on the servers (proto-max-bulk-len)
+ * @param receivingBytesPerLoopMax commands that have not come in whole yet, of all clients of a loop; past it the client
+ *     that adds to it is told so and closed
+ * @param outputBytesPerClientPause replies that wait for a client to read them; past it no more of its commands are sent
+ * @param outputBytesPerClientMax likewise; past it the client is closed (client-output-buffer-limit)
+ * @param commandsInFlightPerClientMax commands of one client that are sent and not answered; past it reading waits
+ * @param bytesOutstandingPerBackendMax commands that one server connection was sent and has not answered; past it its
+ *     clients wait
+ * @param transactionBytesMax the queue of one MULTI; past it the transaction is refused
+ * @param transactionCommandsMax likewise, in commands
+ * @param backendConnectionsPerLoopMax connections to servers of all kinds; past it the command that needs one is refused
+ * @param idleConnectionsPerLoopMax connections for MULTI and WATCH that are kept while nobody needs them
+ * @param filteredReplyBytesMax a reply that must be looked through before it is passed on; past it the command fails
+ * @param connectTimeout one attempt to open a connection to a server, its handshake included
+ * @param connectAttemptsMax attempts before the commands that wait for a connection are answered by an error
+ */
+public record ProxyLimits(
+        int clientsMax,
+        int bulkBytesMax,
+        long receivingBytesPerLoopMax,
+        int outputBytesPerClientPause,
+        long outputBytesPerClientMax,
+        int commandsInFlightPerClientMax,
+        long bytesOutstandingPerBackendMax,
+        int transactionBytesMax,
+        int transactionCommandsMax,
+        int backendConnectionsPerLoopMax,
+        int idleConnectionsPerLoopMax,
+        int filteredReplyBytesMax,
+        Duration connectTimeout,
+        int connectAttemptsMax) {
+
+    private static final int MIB = 1024 * 1024;
+
+    /** What a node has where its file says nothing else. */
+    public static final ProxyLimits DEFAULT = new ProxyLimits(
+            10_000,
+            512 * MIB,
+            256 * MIB,
+            MIB,
+            64 * MIB,
+            1_024,
+            16 * MIB,
+            16 * MIB,
+            65_536,
+            1_024,
+            16,
+            64 * MIB,
+            Duration.ofSeconds(1),
+            3);
+}

@@ -1,0 +1,252 @@
+package io.switchback.proxy;
+
+import io.netty.channel.EventLoop;
+import io.switchback.environment.Environment;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.IdentityHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What one event loop knows and owns: its clients, its connections to servers, the route, whether it holds.
+ *
+ * <p>Everything here is touched by that loop's thread alone, so nothing is volatile or locked; other threads reach it by a
+ * task ({@link #execute}). At the end of each turn in which something happened, one task resumes the sessions that can go
+ * on and flushes each channel once.
+ *
+ * <p>Invariant: {@link #commandsUnanswered} is the number of commands that were sent for clients, whether they are still
+ * there or not, and neither answered nor given up.
+ */
+@SuppressWarnings("FutureReturnValueIgnored") // what becomes of a close, write or task is told by other events
+final class ProxyLoop {
+    private final EventLoop executor;
+    private final ProxySettings settings;
+    private final Transport transport;
+    private final Environment environment;
+    private final TrafficRecorder traffic = new TrafficRecorder();
+    private final Backends backends;
+    private final Set<ClientSession> sessions = Collections.newSetFromMap(new IdentityHashMap<>());
+    private final ArrayDeque<ClientSession> resumable = new ArrayDeque<>();
+    private final List<Flushable> flushable = new ArrayList<>();
+    private final Runnable endOfTurn = this::endTurn;
+
+    private BackendRoute route;
+    private boolean holding;
+    private @Nullable HoldRound round;
+    private @Nullable CommandGuard guard;
+    private int commandsUnanswered;
+    private int openings;
+    private long receivingBytes;
+    private boolean turnEnds;
+
+    ProxyLoop(
+            EventLoop executor,
+            ProxySettings settings,
+            Transport transport,
+            Environment environment,
+            BackendRoute route,
+            boolean holding) {
+        this.executor = executor;
+        this.settings = settings;
+        this.transport = transport;
+        this.environment = environment;
+        this.route = route;
+        this.holding = holding;
+        this.backends = new Backends(this);
+    }
+
+    EventLoop executor() {
+        return executor;
+    }
+
+    Transport transport() {
+        return transport;
+    }
+
+    ProxyLimits limits() {
+        return settings.limits();
+    }
+
+    long nanoTime() {
+        return environment.nanoTime();
+    }
+
+    Backends backends() {
+        return backends;
+    }
+
+    BackendRoute route() {
+        return route;
+    }
+
+    @Nullable
+    CommandGuard guard() {
+        return guard;
+    }
+
+    boolean isHolding() {
+        return holding;
+    }
+
+    void execute(Runnable task) {
+        executor.execute(task);
+    }
+
+    // --- turns
+
+    /** The session is pumped before this turn ends. */
+    void resumeLater(ClientSession session) {
+        if (session.markResumable()) {
+            resumable.add(session);
+            endTurnSoon();
+        }
+    }
+
+    /** The channel is flushed before this turn ends. */
+    void flushLater(Flushable channel) {
+        flushable.add(channel);
+        endTurnSoon();
+    }
+
+    private void endTurnSoon() {
+        if (!turnEnds) {
+            turnEnds = true;
+            executor.execute(endOfTurn);
+        }
+    }
+
+    private void endTurn() {
+        turnEnds = false;
+        for (ClientSession session = resumable.poll(); session != null; session = resumable.poll()) {
+            session.resume();
+        }
+        for (int i = 0; i < flushable.size(); i++) {
+            flushable.get(i).flushNow();
+        }
+        flushable.clear();
+        reportQuiet();
+    }
+
+    // --- clients
+
+    void opened(ClientSession session) {
+        sessions.add(session);
+    }
+
+    void closed(ClientSession session) {
+        sessions.remove(session);
+    }
+
+    Set<ClientSession> sessions() {
+        return sessions;
+    }
+
+    void receivingBytesChanged(int by) {
+        receivingBytes += by;
+    }
+
+    boolean isReceivingTooMuch() {
+        return receivingBytes > limits().receivingBytesPerLoopMax();
+    }
+
+    // --- what is unanswered
+
+    void sent(int commands) {
+        if (holding) {
+            throw new IllegalStateException("a command is sent while the loop holds");
+        }
+        commandsUnanswered += commands;
+    }
+
+    void settled(int commands) {
+        commandsUnanswered -= commands;
+        if (holding) {
+            endTurnSoon();
+        }
+    }
+
+    void openingStarted() {
+        openings++;
+    }
+
+    void openingEnded() {
+        openings--;
+        if (holding) {
+            endTurnSoon();
+        }
+    }
+
+    int commandsUnanswered() {
+        return commandsUnanswered;
+    }
+
+    private boolean isQuiet() {
+        return commandsUnanswered == 0 && openings == 0;
+    }
+
+    // --- hold and let go
+
+    /** From now on nothing is sent; the round hears of it once everything sent has been answered. */
+    void hold(HoldRound begun) {
+        holding = true;
+        round = begun;
+        reportQuiet();
+    }
+
+    private void reportQuiet() {
+        HoldRound waiting = round;
+        if (waiting != null && isQuiet()) {
+            round = null;
+            waiting.loopIsQuiet();
+        }
+    }
+
+    /** What keeps this loop from being quiet; null where nothing does. */
+    @Nullable
+    String unanswered() {
+        if (isQuiet()) {
+            return null;
+        }
+        if (commandsUnanswered > 0) {
+            return backends.describeOldest();
+        }
+        return "a connection to fleet " + route.fleet().name() + " is still being opened";
+    }
+
+    /** Commands flow again, to {@code next}. */
+    void letGo(BackendRoute next) {
+        round = null;
+        boolean changed = next.epoch() != route.epoch();
+        if (changed) {
+            route = next;
+            backends.retire();
+            sessions.forEach(ClientSession::routeChanged);
+        }
+        holding = false;
+        sessions.forEach(this::resumeLater);
+    }
+
+    void guard(@Nullable CommandGuard next) {
+        guard = next;
+    }
+
+    // --- traffic
+
+    TrafficRecorder.Counts trafficOf(String fleet) {
+        return traffic.of(fleet);
+    }
+
+    void addTrafficTo(Map<String, FleetTraffic> sums) {
+        traffic.addTo(sums);
+    }
+
+    /** Closes what this loop owns. */
+    void close() {
+        List.copyOf(sessions).forEach(ClientSession::close);
+        backends.retire();
+    }
+}

@@ -1,0 +1,96 @@
+package io.switchback.proxy;
+
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.Unpooled;
+import io.switchback.fleet.ReservedKeys;
+import io.switchback.resp.RequestScanner;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Brings an open MULTI to another connection: MULTI again, then the queue again. Replies that the client has already are
+ * not given to it a second time.
+ *
+ * <p>The queue is sent only once MULTI was answered by OK: otherwise its commands would run at once.
+ */
+final class ReplayTransaction extends AskingOperation {
+    ReplayTransaction(ClientSession session) {
+        super(session);
+    }
+
+    @Override
+    @Nullable
+    BackendConnection connection() {
+        return session.ownConnection();
+    }
+
+    @Override
+    @Nullable
+    String failure() {
+        return session.takeOwnFailure();
+    }
+
+    @Override
+    void failed(String failure) {
+        session.refuse(failure, Math.max(1, session.transaction.commands - session.transaction.answered));
+        // The client still believes in its transaction: what it sends next must not run outside of one.
+        session.closeAfterReplies();
+    }
+
+    @Override
+    void send(BackendConnection connection) {
+        session.ask(connection, this, Wire.command("MULTI"), 1);
+    }
+
+    @Override
+    void replied(Run run, ByteBuf reply) {
+        BackendConnection connection = session.transaction.connection;
+        if (isError(reply) || connection == null) {
+            failed("ERR switchback: MULTI was refused when the transaction was brought to another connection");
+            finish();
+            return;
+        }
+        Transaction transaction = session.transaction;
+        ByteBuf queue = Unpooled.copiedBuffer(transaction.queue());
+        int boundary = endOf(queue, transaction.answered);
+        int owed = transaction.commands - transaction.answered;
+        if (transaction.answered > 0) {
+            session.ask(connection, queue.retainedSlice(0, boundary), transaction.answered, new Swallow());
+        }
+        if (owed > 0) {
+            session.sendQueued(connection, queue.retainedSlice(boundary, queue.writerIndex() - boundary), owed);
+        }
+        queue.release();
+        finish();
+    }
+
+    private static int endOf(ByteBuf queue, int commands) {
+        RequestScanner scanner = new RequestScanner(Integer.MAX_VALUE, ReservedKeys.PREFIX);
+        int index = 0;
+        for (int i = 0; i < commands; i++) {
+            scanner.next(queue, index);
+            index = scanner.end();
+        }
+        return index;
+    }
+
+    @Override
+    void lost(String why) {
+        finish(); // the session finds its transaction without a connection, and begins another replay
+    }
+
+    /** Takes replies that the client has had. */
+    private final class Swallow implements ReplySink {
+        @Override
+        public void receive(Run run, ByteBuf in, int index, int length) {}
+
+        @Override
+        public void answered(Run run) {
+            session.operationRepliedTo(run);
+        }
+
+        @Override
+        public void lost(Run run, String why) {
+            session.operationRepliedTo(run);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+package io.switchback.proxy;
+
+import static java.nio.charset.StandardCharsets.US_ASCII;
+
+import io.netty.buffer.ByteBuf;
+import io.switchback.fleet.ReservedKeys;
+import io.switchback.resp.RequestScanner;
+import java.util.Locale;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Commands of one client that were sent together over one connection, and what has come back.
+ *
+ * <p>Owned by the event loop of the connection. Invariant: it holds one reference to {@link #request}, given back by
+ * {@link #release} once it is answered or has been given up.
+ */
+final class Run {
+    private static final int NAME_BYTES_MAX = 32;
+
+    /** Whose commands; null for the proxy's own. */
+    final @Nullable ClientSession session;
+    /** The commands' bytes, kept to be able to send them again and to name them. Its own indices may have moved. */
+    final ByteBuf request;
+    /** Its readable bytes when it was made. */
+    final int requestBytes;
+    /** How many commands, and so replies. None for a reply of the proxy's own that waits for its turn. */
+    final int commands;
+
+    final ReplySink sink;
+    final long sentAtNanos;
+    /** It was sent before, over a connection that broke. */
+    final boolean repeated;
+    /** Counted among the commands that clients wait for. */
+    boolean counted;
+
+    int answered;
+    int errors;
+    boolean partial;
+
+    Run(
+            @Nullable ClientSession session,
+            ByteBuf request,
+            int commands,
+            ReplySink sink,
+            long sentAtNanos,
+            boolean repeated) {
+        this.session = session;
+        this.request = request;
+        this.requestBytes = request.readableBytes();
+        this.commands = commands;
+        this.sink = sink;
+        this.sentAtNanos = sentAtNanos;
+        this.repeated = repeated;
+    }
+
+    /** A reply of the proxy's own, which takes the bytes over. */
+    static Run local(ClientSession session, ByteBuf reply) {
+        return new Run(session, reply, 0, session, 0, false);
+    }
+
+    boolean isLocal() {
+        return commands == 0;
+    }
+
+    boolean isAnswered() {
+        return answered == commands;
+    }
+
+    void release() {
+        request.release();
+    }
+
+    /** The first command that is not answered, and who waits for it how long, for a person. */
+    String describe(long nowNanos) {
+        RequestScanner scanner = new RequestScanner(Integer.MAX_VALUE, ReservedKeys.PREFIX);
+        int index = 0;
+        for (int i = 0; i < answered; i++) {
+            scanner.next(request, index);
+            index = scanner.end();
+        }
+        scanner.next(request, index);
+        String name = request.toString(
+                index + scanner.nameOffset(), Math.min(NAME_BYTES_MAX, scanner.nameLength()), US_ASCII);
+        return "client " + (session == null ? "?" : session.address()) + " waits for the reply to "
+                + name.toUpperCase(Locale.ROOT) + ", sent " + (nowNanos - sentAtNanos) / 1_000_000 + " ms ago";
+    }
+}

@@ -1,0 +1,64 @@
+package io.switchback.proxy;
+
+import io.netty.buffer.ByteBuf;
+import io.switchback.proxy.SessionCommands.Verdict;
+import org.jspecify.annotations.Nullable;
+
+/** SELECT: the server's own answer, on a connection that has that database already, or on the client's own. */
+final class SelectDatabase extends AskingOperation {
+    private final int database;
+
+    private SelectDatabase(ClientSession session, int database) {
+        super(session);
+        this.database = database;
+    }
+
+    static Verdict judge(ClientSession session, byte[][] command) {
+        String text = Wire.text(command[1]);
+        // Never sent as it is over a connection that others use: what is a number is decided here, as strictly as
+        // there.
+        if (!text.matches("0|-?[1-9][0-9]{0,8}")) {
+            return new SessionCommands.Refuse("ERR value is not an integer or out of range");
+        }
+        return new SessionCommands.Perform(new SelectDatabase(session, Integer.parseInt(text)));
+    }
+
+    private ConnectionKey key() {
+        return ConnectionKey.of(session.identity.credential(), database);
+    }
+
+    @Override
+    @Nullable
+    BackendConnection connection() {
+        BackendConnection own = session.transaction.connection;
+        return own != null ? own : session.loop().backends().shared(key(), session);
+    }
+
+    @Override
+    @Nullable
+    String failure() {
+        return session.loop().backends().failure(key());
+    }
+
+    @Override
+    void send(BackendConnection connection) {
+        session.transaction.databaseChanged |= connection == session.transaction.connection;
+        session.ask(connection, this, Wire.command("SELECT", Integer.toString(database)), 1);
+    }
+
+    @Override
+    void replied(Run run, ByteBuf reply) {
+        if (!isError(reply)) {
+            session.identity.selected(database);
+        }
+        session.forgetUpstream();
+        finish(reply.retain());
+    }
+
+    @Override
+    void lost(String why) {
+        if (!repeat()) {
+            super.lost(why);
+        }
+    }
+}

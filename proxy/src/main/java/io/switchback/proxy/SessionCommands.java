@@ -1,0 +1,181 @@
+package io.switchback.proxy;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import io.switchback.fleet.ReservedKeys;
+import io.switchback.resp.CommandRule;
+import io.switchback.resp.CommandTable;
+import java.util.Arrays;
+import java.util.Locale;
+import org.jspecify.annotations.Nullable;
+
+/** Decides what becomes of a command that is not simply passed on. Without state; the rules are those of {@link CommandTable}. */
+final class SessionCommands {
+    private static final byte[] PREFIX = ReservedKeys.PREFIX.getBytes(UTF_8);
+
+    private SessionCommands() {}
+
+    /** What becomes of a command. */
+    sealed interface Verdict permits Send, Refuse, Perform, Close {}
+
+    /** It is passed on as it is. */
+    record Send() implements Verdict {}
+
+    /** The client is told why not. */
+    record Refuse(String why) implements Verdict {}
+
+    /** The session sees to it. */
+    record Perform(Operation operation) implements Verdict {}
+
+    /** The client is no client. */
+    record Close() implements Verdict {}
+
+    private static final Verdict SEND = new Send();
+
+    static Verdict judge(
+            ClientSession session,
+            byte[][] command,
+            @Nullable CommandRule byName,
+            boolean namesReservedKey,
+            @Nullable CommandGuard guard) {
+        String name = Wire.text(command[0]);
+        if (byName == null) {
+            return new Refuse("ERR unknown command '" + shown(name)
+                    + "': Switchback does not know it and passes on nothing that it" + " does not know");
+        }
+        CommandRule rule =
+                byName.treatment() == CommandRule.Treatment.BY_SUBCOMMAND ? CommandTable.find(command) : byName;
+        if (rule == null) {
+            return new Refuse("ERR unknown subcommand '" + shown(Wire.text(command[1])) + "'. Try "
+                    + name.toUpperCase(Locale.ROOT) + " HELP.");
+        }
+        if (namesReservedKey) {
+            return new Refuse("ERR switchback: names that begin with " + ReservedKeys.PREFIX + " are Switchback's own");
+        }
+        String refusal = guard == null ? null : guard.refusal(command);
+        if (refusal != null) {
+            return new Refuse(refusal);
+        }
+        return switch (rule.treatment()) {
+            case PLAIN -> SEND;
+            case PLAIN_UNLESS_BLOCKING -> asksToBlock(command) ? refused(rule) : SEND;
+            case FILTERED -> filtered(session, rule, command);
+            case SESSION -> ofSession(session, rule, command);
+            case REFUSED -> byName.name().equals("post") || byName.name().equals("host:") ? new Close() : refused(rule);
+            case BY_SUBCOMMAND -> throw new AssertionError("resolved above");
+        };
+    }
+
+    private static Verdict refused(CommandRule rule) {
+        return new Refuse("ERR switchback: " + rule.name().replace('|', ' ').toUpperCase(Locale.ROOT) + " is refused: "
+                + rule.note());
+    }
+
+    private static Verdict refusedInTransaction(CommandRule rule) {
+        return new Refuse("ERR switchback: " + rule.name().replace('|', ' ').toUpperCase(Locale.ROOT)
+                + " is not supported inside MULTI");
+    }
+
+    private static String shown(String name) {
+        return name.length() > 128 ? name.substring(0, 128) : name;
+    }
+
+    static boolean namesReservedKey(byte[][] command) {
+        for (int i = 1; i < command.length; i++) {
+            if (ReservedKeys.isReserved(command[i])) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /** XREAD and XREADGROUP take BLOCK among the options before STREAMS; GROUP has two arguments that can be any word. */
+    private static boolean asksToBlock(byte[][] command) {
+        for (int i = 1; i < command.length; i++) {
+            switch (word(command, i)) {
+                case "BLOCK" -> {
+                    return true;
+                }
+                case "STREAMS" -> {
+                    return false;
+                }
+                case "GROUP" -> i += 2;
+                case "COUNT" -> i++;
+                default -> {}
+            }
+        }
+        return false;
+    }
+
+    static String word(byte[][] command, int index) {
+        return Wire.text(command[index]).toUpperCase(Locale.ROOT);
+    }
+
+    private static Verdict filtered(ClientSession session, CommandRule rule, byte[][] command) {
+        boolean inTransaction = session.transaction.open;
+        return switch (rule.name()) {
+            case "scan", "hscan", "sscan", "zscan" -> {
+                int cursor = rule.name().equals("scan") ? 1 : 2;
+                if (command.length <= cursor) {
+                    yield SEND;
+                }
+                yield inTransaction
+                        ? refusedInTransaction(rule)
+                        : new Perform(new ScanOperation(session, command, cursor));
+            }
+            case "keys" ->
+                inTransaction || command.length != 2 || !mayMatchReserved(command[1])
+                        ? SEND
+                        : new Perform(new KeysOperation(session, command));
+            case "randomkey" ->
+                inTransaction || command.length != 1 ? SEND : new Perform(new RandomKeyOperation(session, command));
+            case "dbsize" ->
+                inTransaction || command.length != 1 ? SEND : new Perform(new DatabaseSizeOperation(session));
+            default -> throw new AssertionError("no operation for " + rule.name());
+        };
+    }
+
+    /** Whether a glob pattern could match a key with the reserved prefix, judged by the letters before its first wildcard. */
+    static boolean mayMatchReserved(byte[] pattern) {
+        int literal = 0;
+        while (literal < pattern.length && "*?[\\".indexOf(pattern[literal]) < 0) {
+            literal++;
+        }
+        int common = Math.min(literal, PREFIX.length);
+        return Arrays.equals(pattern, 0, common, PREFIX, 0, common);
+    }
+
+    private static Verdict ofSession(ClientSession session, CommandRule rule, byte[][] command) {
+        boolean inTransaction = session.transaction.open;
+        boolean alone = command.length == 1;
+        return switch (rule.name()) {
+            case "multi" -> inTransaction || !alone ? SEND : new Perform(new BeginTransaction(session, command));
+            case "exec" -> inTransaction && alone ? new Perform(new Execute(session)) : SEND;
+            case "discard" -> inTransaction && alone ? new Perform(new Discard(session)) : SEND;
+            case "watch" -> inTransaction || alone ? SEND : new Perform(new BeginTransaction(session, command));
+            case "unwatch" -> {
+                boolean forgets = session.transaction.watching || session.transaction.watchLost;
+                yield inTransaction || !alone || !forgets ? SEND : new Perform(new Unwatch(session));
+            }
+            case "quit" -> new Perform(LocalOperation.quit(session));
+            case "reset" -> alone ? new Perform(LocalOperation.reset(session)) : SEND;
+            default -> inTransaction ? refusedInTransaction(rule) : outsideTransaction(session, rule, command);
+        };
+    }
+
+    private static Verdict outsideTransaction(ClientSession session, CommandRule rule, byte[][] command) {
+        return switch (rule.name()) {
+            case "auth" ->
+                command.length == 2 || command.length == 3 ? new Perform(new Authenticate(session, command)) : SEND;
+            case "select" -> command.length == 2 ? SelectDatabase.judge(session, command) : SEND;
+            case "hello" -> Hello.judge(session, command);
+            case "client|setname", "client|getname", "client|setinfo", "client|id", "client|info", "client|no-evict" ->
+                ClientCommands.judge(session, rule, command);
+            default -> throw new AssertionError("no operation for " + rule.name());
+        };
+    }
+
+    static Verdict send() {
+        return SEND;
+    }
+}

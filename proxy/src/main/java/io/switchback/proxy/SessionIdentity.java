@@ -1,0 +1,78 @@
+package io.switchback.proxy;
+
+import io.switchback.fleet.Credential;
+import org.jspecify.annotations.Nullable;
+
+/** Who a client is, as far as it has said and proven, and which database it has selected. Owned by its session's event loop. */
+final class SessionIdentity {
+    private final long id;
+    private final long sinceNanos;
+    private @Nullable Credential credential;
+    private int database;
+    private String name = "";
+    private String libraryName = "";
+    private String libraryVersion = "";
+
+    SessionIdentity(long id, long sinceNanos) {
+        this.id = id;
+        this.sinceNanos = sinceNanos;
+    }
+
+    /** Unique among the clients of this proxy since it was opened. */
+    long id() {
+        return id;
+    }
+
+    long sinceNanos() {
+        return sinceNanos;
+    }
+
+    /** The user that it is, proven to the server; null while it has not authenticated. */
+    @Nullable
+    Credential credential() {
+        return credential;
+    }
+
+    void proven(Credential proven) {
+        credential = proven;
+    }
+
+    int database() {
+        return database;
+    }
+
+    void selected(int selected) {
+        database = selected;
+    }
+
+    String name() {
+        return name;
+    }
+
+    void named(String given) {
+        name = given;
+    }
+
+    String libraryName() {
+        return libraryName;
+    }
+
+    void libraryNamed(String given) {
+        libraryName = given;
+    }
+
+    String libraryVersion() {
+        return libraryVersion;
+    }
+
+    void libraryVersioned(String given) {
+        libraryVersion = given;
+    }
+
+    /** As after connecting (RESET). */
+    void reset() {
+        credential = null;
+        database = 0;
+        name = "";
+    }
+}

@@ -1,0 +1,90 @@
+package io.switchback.proxy;
+
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.Unpooled;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What a session with MULTI or WATCH needs to go on over another connection: the connection that it has to itself, and the
+ * queue.
+ *
+ * <p>Owned by its session's event loop. Invariants: {@link #queue} holds exactly the commands that the client sent after
+ * MULTI and that were passed on, in order; {@link #answered} of them have been answered to the client.
+ */
+final class Transaction {
+    /** The session's own connection; null where it needs none, or has lost it. */
+    @Nullable
+    BackendConnection connection;
+
+    /** MULTI was answered by OK, and neither EXEC nor DISCARD has come since. */
+    boolean open;
+    /** WATCH was answered by OK, and nothing has ended it since. */
+    boolean watching;
+    /** What was watched is not any more, since the connection is another one: EXEC must answer nil. */
+    boolean watchLost;
+    /** The proxy refused a command within MULTI: EXEC must answer EXECABORT. */
+    boolean refused;
+    /** The server answered a command within MULTI by an error; it knows by itself what that means for EXEC. */
+    boolean failed;
+    /** The connection was asked for SELECT: it cannot be given to somebody else. */
+    boolean databaseChanged;
+
+    int commands;
+    int answered;
+    private ByteBuf queue = Unpooled.EMPTY_BUFFER;
+
+    /** Whether the session's commands must go over its own connection. */
+    boolean needsConnection() {
+        return open || watching;
+    }
+
+    /** Whether the queue must be sent again before anything else. */
+    boolean needsReplay() {
+        return open && connection == null;
+    }
+
+    int queueBytes() {
+        return queue.readableBytes();
+    }
+
+    ByteBuf queue() {
+        return queue;
+    }
+
+    /** Remembers commands that are being sent. */
+    void keep(ByteBuf source, int index, int length, int count) {
+        if (queue.capacity() == 0) {
+            queue = source.alloc().heapBuffer(Math.max(256, length));
+        }
+        queue.writeBytes(source, index, length);
+        commands += count;
+    }
+
+    /** The connection is gone, by a fault or because the route has changed. */
+    void connectionGone() {
+        connection = null;
+        databaseChanged = false;
+        watchGone();
+    }
+
+    /** What is watched cannot be watched any longer. */
+    void watchGone() {
+        if (watching) {
+            watching = false;
+            watchLost = true;
+        }
+    }
+
+    /** EXEC, DISCARD or RESET: nothing is queued or watched any more. */
+    void ended() {
+        open = false;
+        watching = false;
+        watchLost = false;
+        refused = false;
+        failed = false;
+        commands = 0;
+        answered = 0;
+        queue.release();
+        queue = Unpooled.EMPTY_BUFFER;
+    }
+}

@@ -1,0 +1,85 @@
+package io.switchback.proxy;
+
+import io.netty.channel.ChannelOption;
+import io.netty.channel.IoHandlerFactory;
+import io.netty.channel.ServerChannel;
+import io.netty.channel.epoll.Epoll;
+import io.netty.channel.epoll.EpollIoHandler;
+import io.netty.channel.epoll.EpollServerSocketChannel;
+import io.netty.channel.epoll.EpollSocketChannel;
+import io.netty.channel.nio.NioIoHandler;
+import io.netty.channel.socket.SocketChannel;
+import io.netty.channel.socket.nio.NioServerSocketChannel;
+import io.netty.channel.socket.nio.NioSocketChannel;
+import io.netty.channel.unix.UnixChannelOption;
+import io.netty.channel.uring.IoUring;
+import io.netty.channel.uring.IoUringIoHandler;
+import io.netty.channel.uring.IoUringServerSocketChannel;
+import io.netty.channel.uring.IoUringSocketChannel;
+import java.util.Locale;
+import org.jspecify.annotations.Nullable;
+
+/** How sockets are driven: the first that this machine allows, or the one that is named by {@value #PROPERTY}. */
+enum Transport {
+    IO_URING,
+    EPOLL,
+    NIO;
+
+    /** io_uring, epoll or nio. */
+    static final String PROPERTY = "switchback.transport";
+
+    static Transport choose() {
+        String wanted = System.getProperty(PROPERTY, "").toLowerCase(Locale.ROOT);
+        return switch (wanted) {
+            case "io_uring" -> demand(IO_URING, IoUring.isAvailable(), IoUring.unavailabilityCause());
+            case "epoll" -> demand(EPOLL, Epoll.isAvailable(), Epoll.unavailabilityCause());
+            case "nio" -> NIO;
+            case "" -> IoUring.isAvailable() ? IO_URING : Epoll.isAvailable() ? EPOLL : NIO;
+            default ->
+                throw new IllegalArgumentException(
+                        "-D" + PROPERTY + "=" + wanted + ": expected io_uring, epoll or nio");
+        };
+    }
+
+    private static Transport demand(Transport transport, boolean available, @Nullable Throwable cause) {
+        if (!available) {
+            throw new IllegalStateException(
+                    "-D" + PROPERTY + " asks for " + transport.label() + ", which this machine does not allow", cause);
+        }
+        return transport;
+    }
+
+    String label() {
+        return name().toLowerCase(Locale.ROOT);
+    }
+
+    IoHandlerFactory handlers() {
+        return switch (this) {
+            case IO_URING -> IoUringIoHandler.newFactory();
+            case EPOLL -> EpollIoHandler.newFactory();
+            case NIO -> NioIoHandler.newFactory();
+        };
+    }
+
+    Class<? extends ServerChannel> serverChannel() {
+        return switch (this) {
+            case IO_URING -> IoUringServerSocketChannel.class;
+            case EPOLL -> EpollServerSocketChannel.class;
+            case NIO -> NioServerSocketChannel.class;
+        };
+    }
+
+    Class<? extends SocketChannel> clientChannel() {
+        return switch (this) {
+            case IO_URING -> IoUringSocketChannel.class;
+            case EPOLL -> EpollSocketChannel.class;
+            case NIO -> NioSocketChannel.class;
+        };
+    }
+
+    /** Lets every loop accept for itself on the same address; null where one loop accepts for all. */
+    @Nullable
+    ChannelOption<Boolean> reusePort() {
+        return this == NIO ? null : UnixChannelOption.SO_REUSEPORT;
+    }
+}

@@ -1,0 +1,121 @@
+package io.switchback.proxy;
+
+import static java.nio.charset.StandardCharsets.ISO_8859_1;
+
+import io.switchback.fleet.Endpoint;
+import io.switchback.resp.CommandEncoder;
+import io.switchback.resp.Reply;
+import io.switchback.resp.ReplyReader;
+import java.io.BufferedInputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
+import java.io.UncheckedIOException;
+import java.net.Socket;
+import java.net.SocketException;
+import java.net.SocketTimeoutException;
+
+/** A client that sends the bytes it is told and shows the bytes it gets. */
+final class RawClient implements AutoCloseable {
+    private static final int TIMEOUT_MS = 20_000;
+
+    private final Socket socket;
+    private final InputStream in;
+    private final OutputStream out;
+    private final ReplyReader replies;
+
+    RawClient(Endpoint endpoint) {
+        try {
+            socket = new Socket(endpoint.host(), endpoint.port());
+            socket.setTcpNoDelay(true);
+            socket.setSoTimeout(TIMEOUT_MS);
+            in = new BufferedInputStream(socket.getInputStream());
+            out = socket.getOutputStream();
+            replies = new ReplyReader(in);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    /** Sends bytes, each character one. */
+    void sendRaw(String bytes) {
+        sendRaw(bytes.getBytes(ISO_8859_1));
+    }
+
+    void sendRaw(byte[] bytes) {
+        try {
+            out.write(bytes);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    void send(String... command) {
+        sendRaw(CommandEncoder.encode(command));
+    }
+
+    Reply reply() {
+        try {
+            return replies.read();
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    Reply call(String... command) {
+        send(command);
+        return reply();
+    }
+
+    String text(String... command) {
+        Reply reply = call(command);
+        return (reply.isError() ? "-" : "") + reply.text();
+    }
+
+    /** Whether bytes can be read within {@code millis}. */
+    boolean hasReplyWithin(int millis) {
+        try {
+            socket.setSoTimeout(Math.max(1, millis));
+            boolean has = peek();
+            socket.setSoTimeout(TIMEOUT_MS);
+            return has;
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    private boolean peek() throws IOException {
+        try {
+            in.mark(1);
+            int b = in.read();
+            in.reset();
+            return b >= 0;
+        } catch (SocketTimeoutException e) {
+            return false;
+        }
+    }
+
+    /** All bytes until the other side closes. */
+    String readToEnd() {
+        try {
+            return new String(in.readAllBytes(), ISO_8859_1);
+        } catch (SocketException e) {
+            return "(reset)";
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    int localPort() {
+        return socket.getLocalPort();
+    }
+
+    @Override
+    public void close() {
+        try {
+            socket.close();
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+}

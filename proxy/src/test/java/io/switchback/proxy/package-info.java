@@ -1,0 +1,4 @@
+@NullMarked
+package io.switchback.proxy;
+
+import org.jspecify.annotations.NullMarked;
