@@ -1,0 +1,59 @@
+package io.switchback.ledger;
+
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.TreeMap;
+
+/** The routes of the caches, as the ledger knows them. Any thread. */
+public final class Routes {
+    private static final String FOLDER = "routes";
+
+    private final Ledger ledger;
+
+    public Routes(Ledger ledger) {
+        this.ledger = ledger;
+    }
+
+    /** Where a cache's traffic goes; empty before its first route. */
+    public Optional<Route> current(String cache) {
+        return ledger.read(path(cache)).map(Routes::route);
+    }
+
+    /** All routes, by cache. */
+    public Map<String, Route> all() {
+        Map<String, Route> routes = new TreeMap<>();
+        for (Entry entry : ledger.list(FOLDER)) {
+            routes.put(entry.path().substring(FOLDER.length() + 1), route(entry));
+        }
+        return routes;
+    }
+
+    /**
+     * What to put into a transaction to route a cache anew. It conflicts if the route has changed by then.
+     *
+     * @throws IllegalStateException unless the epoch is one more than the present one (1 where there is none): whoever asks
+     *     has not seen the route that he would replace
+     */
+    public List<Operation> next(String cache, Route route) {
+        Optional<Entry> entry = ledger.read(path(cache));
+        long before = entry.map(Routes::route).map(Route::epoch).orElse(0L);
+        if (route.epoch() != before + 1) {
+            throw new IllegalStateException(
+                    "the route of " + cache + " is at epoch " + before + ", so the next one cannot be " + route);
+        }
+        byte[] value = Json.bytes(Json.object().put("fleet", route.fleet()).put("epoch", route.epoch()));
+        return List.of(
+                entry.isPresent()
+                        ? new Operation.Replace(path(cache), value, entry.get().version())
+                        : new Operation.Create(path(cache), value));
+    }
+
+    private static String path(String cache) {
+        return FOLDER + "/" + cache;
+    }
+
+    private static Route route(Entry entry) {
+        return Json.read(entry, json -> new Route(Json.text(json, "fleet"), Json.integer(json, "epoch")));
+    }
+}
