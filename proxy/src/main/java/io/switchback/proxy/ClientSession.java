@@ -52,6 +52,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     private @Nullable BackendConnection upstream;
     private @Nullable Operation operation;
+    private @Nullable ReplayTransaction replay;
     private int runsUnanswered;
     private int commandsInFlight;
     private int receivingBytes;
@@ -118,6 +119,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         redo.forEach(entry -> entry.bytes().release());
         redo.clear();
         operation = null;
+        replay = null;
         BackendConnection own = transaction.connection;
         if (own != null) {
             // With EXEC unanswered it stays until the answer: until then the commands count as sent.
@@ -160,16 +162,23 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (loop.isHolding()) {
             return false;
         }
+        // First, since an EXEC that waits can only go over a connection that has the queue.
+        if (replay == null && transaction.needsReplay()) {
+            replay = new ReplayTransaction(this);
+        }
+        if (replay != null) {
+            if (replay.proceed()) {
+                replay = null;
+                return true;
+            }
+            return false;
+        }
         if (operation != null) {
             if (operation.proceed()) {
                 operation = null;
                 return true;
             }
             return false;
-        }
-        if (transaction.needsReplay()) {
-            begin(new ReplayTransaction(this));
-            return true;
         }
         if (!redo.isEmpty()) {
             return sendAgain(redo.element());
@@ -341,7 +350,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         }
     }
 
-    void begin(Operation wanted) {
+    private void begin(Operation wanted) {
         operation = wanted;
     }
 
@@ -354,8 +363,13 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     /** The connection for this client's commands if one can be sent now; else null, and the session is resumed once it may. */
     @Nullable
     BackendConnection upstream() {
-        BackendConnection connection = transaction.needsConnection() ? transaction.connection : upstream;
-        if (connection == null || !connection.isOpen()) {
+        BackendConnection connection = upstream;
+        if (transaction.needsConnection()) {
+            connection = transaction.connection;
+            if (connection == null) {
+                return null; // nothing of a transaction may go over a shared connection; it is replayed first
+            }
+        } else if (connection == null || !connection.isOpen()) {
             connection = loop.backends().shared(key(), this);
             if (connection == null) {
                 return null;
@@ -564,11 +578,14 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             loop.flushLater(this);
         }
         ChannelOutboundBuffer waiting = channel.unsafe().outboundBuffer();
-        if (waiting != null && waiting.totalPendingWriteBytes() > loop.limits().outputBytesPerClientMax()) {
+        if (!closing
+                && waiting != null
+                && waiting.totalPendingWriteBytes() > loop.limits().outputBytesPerClientMax()) {
             LOG.warn(
                     "client {} is closed: it has not read more than {} bytes of replies",
                     address,
                     waiting.totalPendingWriteBytes());
+            closing = true;
             channel.close();
         }
     }

@@ -112,7 +112,7 @@ class HoldTest {
         RawClient client = ProxyFixture.client(proxy);
         client.send("EVAL", SLOW_WRITE, "1", "k", "500");
         awaitSlowCommand();
-        client.close();
+        client.leave();
         Await.until(Duration.ofSeconds(5), "the client is gone", () -> proxy.clients() == 0);
         assertThat(ProxyFixture.hold(proxy, 50)).isInstanceOf(HoldOutcome.Failed.class);
         assertThat(ProxyFixture.hold(proxy, 5000)).isInstanceOf(HoldOutcome.Held.class);

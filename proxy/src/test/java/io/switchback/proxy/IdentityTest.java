@@ -1,0 +1,170 @@
+package io.switchback.proxy;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.switchback.fleet.Credential;
+import io.switchback.resp.Reply;
+import io.switchback.testkit.RealServer;
+import java.nio.file.Path;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Nobody's commands run with another's rights, and everybody's database and name are their own. */
+class IdentityTest {
+    private RealServer server;
+    private CacheProxy proxy;
+
+    @BeforeEach
+    void start(@TempDir Path folder) {
+        server = ProxyFixture.server(folder, "--requirepass", "secret");
+        server.call("ACL", "SETUSER", "reader", "on", ">r", "~*", "+@read", "+select", "+ping");
+        server.call("ACL", "SETUSER", "writer", "on", ">w", "~w:*", "+@all");
+        // One loop, so that all clients of a kind share one connection.
+        proxy = ProxyFixture.proxy(ProxyFixture.route("old", server, 1), ProxyLimits.DEFAULT, 1);
+    }
+
+    @AfterEach
+    void stop() {
+        proxy.close();
+        server.close();
+    }
+
+    @Test
+    void everyUserHasItsOwnRightsAndNobodyElses() {
+        try (RawClient nobody = ProxyFixture.client(proxy);
+                RawClient reader = ProxyFixture.client(proxy);
+                RawClient writer = ProxyFixture.client(proxy);
+                RawClient owner = ProxyFixture.client(proxy)) {
+            assertThat(reader.text("AUTH", "reader", "r")).isEqualTo("OK");
+            assertThat(writer.text("AUTH", "writer", "w")).isEqualTo("OK");
+            assertThat(owner.text("AUTH", "secret")).isEqualTo("OK");
+            for (int i = 0; i < 20; i++) {
+                assertThat(nobody.text("GET", "w:k")).startsWith("-NOAUTH");
+                assertThat(reader.text("SET", "w:k", "v")).startsWith("-NOPERM");
+                assertThat(writer.text("SET", "w:k", "v" + i)).isEqualTo("OK");
+                assertThat(writer.text("GET", "other")).startsWith("-NOPERM");
+                assertThat(reader.text("GET", "w:k")).isEqualTo("v" + i);
+                assertThat(owner.text("SET", "other", "x")).isEqualTo("OK");
+            }
+            assertThat(proxy.credentialsInUse())
+                    .containsExactlyInAnyOrder(
+                            new Credential("reader", "r"),
+                            new Credential("writer", "w"),
+                            new Credential("default", "secret"));
+        }
+    }
+
+    @Test
+    void aWrongPasswordGetsTheServersErrorAndChangesNothing() {
+        try (RawClient client = ProxyFixture.client(proxy)) {
+            assertThat(client.text("AUTH", "reader", "wrong")).startsWith("-WRONGPASS");
+            assertThat(client.text("GET", "k")).startsWith("-NOAUTH");
+            assertThat(client.text("AUTH", "reader", "r")).isEqualTo("OK");
+            assertThat(client.text("AUTH", "default", "wrong")).startsWith("-WRONGPASS");
+            assertThat(client.call("GET", "k")).isEqualTo(new Reply.Nil());
+        }
+    }
+
+    @Test
+    void aPasswordIsProvenEachTimeSoAnOldOneNoLongerLetsIn() {
+        try (RawClient before = ProxyFixture.client(proxy);
+                RawClient after = ProxyFixture.client(proxy)) {
+            assertThat(before.text("AUTH", "reader", "r")).isEqualTo("OK");
+            assertThat(before.call("GET", "k")).isEqualTo(new Reply.Nil());
+            server.call("ACL", "SETUSER", "reader", "resetpass", ">new");
+            assertThat(after.text("AUTH", "reader", "r")).startsWith("-WRONGPASS");
+            assertThat(after.text("AUTH", "reader", "new")).isEqualTo("OK");
+            assertThat(after.call("GET", "k")).isEqualTo(new Reply.Nil());
+        }
+    }
+
+    @Test
+    void aPipelineThatAuthenticatesFirstRunsAsThatUser() {
+        try (RawClient client = ProxyFixture.client(proxy)) {
+            client.send("GET", "w:k");
+            client.send("AUTH", "writer", "w");
+            client.send("SET", "w:k", "v");
+            client.send("AUTH", "reader", "r");
+            client.send("SET", "w:k", "x");
+            client.send("GET", "w:k");
+            assertThat(client.reply().text()).startsWith("NOAUTH");
+            assertThat(client.reply().text()).isEqualTo("OK");
+            assertThat(client.reply().text()).isEqualTo("OK");
+            assertThat(client.reply().text()).isEqualTo("OK");
+            assertThat(client.reply().text()).startsWith("NOPERM");
+            assertThat(client.reply().text()).isEqualTo("v");
+        }
+    }
+
+    @Test
+    void helloAuthenticatesNamesAndRefusesProtocolThree() {
+        try (RawClient client = ProxyFixture.client(proxy)) {
+            assertThat(client.text("HELLO", "3")).startsWith("-NOPROTO");
+            assertThat(client.text("HELLO", "2")).startsWith("-NOAUTH");
+            assertThat(client.text("HELLO", "2", "AUTH", "reader", "bad")).startsWith("-WRONGPASS");
+            assertThat(client.text("HELLO", "2", "AUTH", "writer", "w", "SETNAME", "me"))
+                    .contains("version");
+            assertThat(client.text("CLIENT", "GETNAME")).isEqualTo("me");
+            assertThat(client.text("SET", "w:1", "x")).isEqualTo("OK");
+            assertThat(client.text("RESET")).isEqualTo("RESET");
+            assertThat(client.text("SET", "w:1", "x")).startsWith("-NOAUTH");
+        }
+    }
+
+    @Test
+    void everySessionHasItsOwnDatabaseAndName() {
+        try (RawClient zero = ProxyFixture.client(proxy);
+                RawClient five = ProxyFixture.client(proxy)) {
+            zero.text("AUTH", "secret");
+            five.text("AUTH", "secret");
+            assertThat(five.text("SELECT", "5")).isEqualTo("OK");
+            five.text("SET", "k", "five");
+            zero.text("SET", "k", "zero");
+            assertThat(five.text("GET", "k")).isEqualTo("five");
+            assertThat(zero.text("GET", "k")).isEqualTo("zero");
+            assertThat(five.text("SELECT", "99")).isEqualTo("-ERR DB index is out of range");
+            assertThat(five.text("SELECT", "-1")).isEqualTo("-ERR DB index is out of range");
+            assertThat(five.text("SELECT", "x")).isEqualTo("-ERR value is not an integer or out of range");
+            assertThat(five.text("GET", "k")).isEqualTo("five");
+            assertThat(five.text("CLIENT", "SETNAME", "five")).isEqualTo("OK");
+            assertThat(zero.call("CLIENT", "GETNAME")).isEqualTo(new Reply.Nil());
+            assertThat(five.text("CLIENT", "GETNAME")).isEqualTo("five");
+            assertThat(five.text("CLIENT", "ID")).isNotEqualTo(zero.text("CLIENT", "ID"));
+            assertThat(five.text("CLIENT", "SETINFO", "lib-name", "mine")).isEqualTo("OK");
+            assertThat(five.text("CLIENT", "INFO")).contains("name=five", "db=5", "lib-name=mine", "user=default");
+        }
+    }
+
+    @Test
+    void whatWouldReachOthersIsRefusedByName() {
+        try (RawClient client = ProxyFixture.client(proxy)) {
+            client.text("AUTH", "secret");
+            for (String[] command : new String[][] {
+                {"CLIENT", "KILL", "TYPE", "normal"},
+                {"CLIENT", "REPLY", "OFF"},
+                {"CLIENT", "PAUSE", "1000"},
+                {"CLIENT", "TRACKING", "ON"},
+                {"MONITOR"},
+                {"SUBSCRIBE", "c"},
+                {"BLPOP", "k", "0"},
+                {"XREAD", "BLOCK", "0", "STREAMS", "s", "$"},
+                {"XREADGROUP", "GROUP", "BLOCK", "c", "BLOCK", "0", "STREAMS", "s", ">"},
+                {"WAIT", "1", "0"},
+                {"SHUTDOWN", "NOSAVE"},
+                {"REPLICAOF", "NO", "ONE"},
+                {"PSYNC", "?", "-1"},
+                {"DEBUG", "SLEEP", "0"},
+                {"SCRIPT", "DEBUG", "YES"}
+            }) {
+                assertThat(client.text(command)).as(String.join(" ", command)).startsWith("-ERR switchback: ");
+            }
+            assertThat(client.text("NOSUCHCOMMAND", "x")).startsWith("-ERR unknown command 'NOSUCHCOMMAND'");
+            assertThat(client.text("XREAD", "COUNT", "1", "STREAMS", "BLOCK", "0"))
+                    .isEmpty();
+            assertThat(client.text("PUBLISH", "c", "m")).isEqualTo("0");
+            assertThat(client.text("PING")).isEqualTo("PONG");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+package io.switchback.proxy;
+
+import java.time.Duration;
+
+/** The default limits with one or another changed, so that a test can reach it. */
+final class Limits {
+    private int clientsMax = ProxyLimits.DEFAULT.clientsMax();
+    private int bulkBytesMax = ProxyLimits.DEFAULT.bulkBytesMax();
+    private long receivingBytesPerLoopMax = ProxyLimits.DEFAULT.receivingBytesPerLoopMax();
+    private int outputBytesPerClientPause = ProxyLimits.DEFAULT.outputBytesPerClientPause();
+    private long outputBytesPerClientMax = ProxyLimits.DEFAULT.outputBytesPerClientMax();
+    private int commandsInFlightPerClientMax = ProxyLimits.DEFAULT.commandsInFlightPerClientMax();
+    private long bytesOutstandingPerBackendMax = ProxyLimits.DEFAULT.bytesOutstandingPerBackendMax();
+    private int transactionBytesMax = ProxyLimits.DEFAULT.transactionBytesMax();
+    private int transactionCommandsMax = ProxyLimits.DEFAULT.transactionCommandsMax();
+    private int backendConnectionsPerLoopMax = ProxyLimits.DEFAULT.backendConnectionsPerLoopMax();
+    private int idleConnectionsPerLoopMax = ProxyLimits.DEFAULT.idleConnectionsPerLoopMax();
+    private int filteredReplyBytesMax = ProxyLimits.DEFAULT.filteredReplyBytesMax();
+    private Duration connectTimeout = ProxyLimits.DEFAULT.connectTimeout();
+    private int connectAttemptsMax = ProxyLimits.DEFAULT.connectAttemptsMax();
+
+    Limits clientsMax(int value) {
+        clientsMax = value;
+        return this;
+    }
+
+    Limits bulkBytesMax(int value) {
+        bulkBytesMax = value;
+        return this;
+    }
+
+    Limits receivingBytesPerLoopMax(long value) {
+        receivingBytesPerLoopMax = value;
+        return this;
+    }
+
+    Limits outputBytesPerClient(int pause, long max) {
+        outputBytesPerClientPause = pause;
+        outputBytesPerClientMax = max;
+        return this;
+    }
+
+    Limits commandsInFlightPerClientMax(int value) {
+        commandsInFlightPerClientMax = value;
+        return this;
+    }
+
+    Limits bytesOutstandingPerBackendMax(long value) {
+        bytesOutstandingPerBackendMax = value;
+        return this;
+    }
+
+    Limits transaction(int bytesMax, int commandsMax) {
+        transactionBytesMax = bytesMax;
+        transactionCommandsMax = commandsMax;
+        return this;
+    }
+
+    Limits backendConnectionsPerLoopMax(int value) {
+        backendConnectionsPerLoopMax = value;
+        return this;
+    }
+
+    Limits idleConnectionsPerLoopMax(int value) {
+        idleConnectionsPerLoopMax = value;
+        return this;
+    }
+
+    Limits filteredReplyBytesMax(int value) {
+        filteredReplyBytesMax = value;
+        return this;
+    }
+
+    Limits connectTimeout(Duration value) {
+        connectTimeout = value;
+        return this;
+    }
+
+    Limits connectAttemptsMax(int value) {
+        connectAttemptsMax = value;
+        return this;
+    }
+
+    ProxyLimits build() {
+        return new ProxyLimits(
+                clientsMax,
+                bulkBytesMax,
+                receivingBytesPerLoopMax,
+                outputBytesPerClientPause,
+                outputBytesPerClientMax,
+                commandsInFlightPerClientMax,
+                bytesOutstandingPerBackendMax,
+                transactionBytesMax,
+                transactionCommandsMax,
+                backendConnectionsPerLoopMax,
+                idleConnectionsPerLoopMax,
+                filteredReplyBytesMax,
+                connectTimeout,
+                connectAttemptsMax);
+    }
+}

@@ -1,0 +1,216 @@
+package io.switchback.proxy;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.switchback.testkit.Await;
+import io.switchback.testkit.RealServer;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestInstance;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Every limit of {@link ProxyLimits}, reached. */
+@TestInstance(TestInstance.Lifecycle.PER_CLASS)
+class LimitsTest {
+    private static final Duration LIMIT = Duration.ofSeconds(10);
+    private static final String SLOW = "local t=redis.call('TIME'); local e=t[1]*1000000+t[2]+300000;"
+            + " repeat t=redis.call('TIME') until t[1]*1000000+t[2] > e; return 'slow'";
+
+    private RealServer server;
+
+    @BeforeAll
+    void start(@TempDir Path folder) {
+        server = ProxyFixture.server(folder);
+    }
+
+    @AfterAll
+    void stop() {
+        server.close();
+    }
+
+    @BeforeEach
+    void empty() {
+        server.call("FLUSHALL");
+    }
+
+    private CacheProxy proxy(Limits limits) {
+        return ProxyFixture.proxy(ProxyFixture.route("old", server, 1), limits.build(), 1);
+    }
+
+    @Test
+    void oneClientTooManyIsToldSoAndClosed() {
+        try (CacheProxy proxy = proxy(new Limits().clientsMax(2));
+                RawClient one = ProxyFixture.client(proxy);
+                RawClient two = ProxyFixture.client(proxy)) {
+            assertThat(one.text("PING")).isEqualTo("PONG");
+            assertThat(two.text("PING")).isEqualTo("PONG");
+            try (RawClient three = ProxyFixture.client(proxy)) {
+                assertThat(three.readToEnd()).isEqualTo("-ERR max number of clients reached\r\n");
+            }
+            one.leave();
+            Await.until(LIMIT, "room for one more", () -> proxy.clients() < 2);
+            try (RawClient four = ProxyFixture.client(proxy)) {
+                assertThat(four.text("PING")).isEqualTo("PONG");
+            }
+        }
+    }
+
+    @Test
+    void anArgumentThatIsTooLongIsAProtocolError() {
+        try (CacheProxy proxy = proxy(new Limits().bulkBytesMax(1000));
+                RawClient client = ProxyFixture.client(proxy)) {
+            assertThat(client.text("SET", "k", "x".repeat(1000))).isEqualTo("OK");
+            client.send("SET", "k", "x".repeat(1001));
+            assertThat(client.readToEnd()).isEqualTo("-ERR Protocol error: invalid bulk length\r\n");
+        }
+    }
+
+    @Test
+    void commandsThatNeverEndDoNotPileUp() {
+        try (CacheProxy proxy = proxy(new Limits().receivingBytesPerLoopMax(100_000));
+                RawClient fine = ProxyFixture.client(proxy);
+                RawClient one = ProxyFixture.client(proxy);
+                RawClient two = ProxyFixture.client(proxy)) {
+            String half = "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$90000\r\n" + "x".repeat(60_000);
+            one.sendRaw(half);
+            two.sendRaw(half);
+            Await.until(LIMIT, "one of them is closed", () -> proxy.clients() == 2);
+            assertThat(fine.text("PING")).isEqualTo("PONG");
+            one.leave();
+            two.leave();
+            Await.until(LIMIT, "both are gone", () -> proxy.clients() == 1);
+            assertThat(fine.text("SET", "k", "x".repeat(50_000))).isEqualTo("OK");
+        }
+    }
+
+    @Test
+    void aClientThatDoesNotReadIsNotSentForAndInTheEndClosedWhileOthersGoOn() {
+        server.call("SET", "large", "x".repeat(1_000_000));
+        try (CacheProxy proxy = proxy(new Limits().outputBytesPerClient(100_000, 20_000_000));
+                RawClient other = ProxyFixture.client(proxy);
+                RawClient lazy = ProxyFixture.client(proxy)) {
+            for (int i = 0; i < 100; i++) {
+                lazy.send("GET", "large");
+                assertThat(other.text("ECHO", "m" + i)).isEqualTo("m" + i);
+            }
+            // One after the other: what the pause leaves unsent is not asked for, so that the greater limit is not
+            // reached.
+            assertThat(proxy.clients()).isEqualTo(2);
+            for (int i = 0; i < 100; i++) {
+                assertThat(lazy.reply().text()).hasSize(1_000_000);
+            }
+            try (RawClient greedy = ProxyFixture.client(proxy)) {
+                StringBuilder all = new StringBuilder();
+                for (int i = 0; i < 200; i++) {
+                    all.append("*2\r\n$3\r\nGET\r\n$5\r\nlarge\r\n");
+                }
+                greedy.sendRaw(all.toString());
+                Await.until(LIMIT, "the greedy one is closed", () -> proxy.clients() == 2);
+                assertThat(other.text("PING")).isEqualTo("PONG");
+            }
+        }
+    }
+
+    @Test
+    void aPipelineIsSentPieceByPiece() {
+        try (CacheProxy proxy = proxy(new Limits().commandsInFlightPerClientMax(4));
+                RawClient client = ProxyFixture.client(proxy)) {
+            client.send("EVAL", SLOW, "0");
+            for (int i = 0; i < 1000; i++) {
+                client.send("ECHO", "m" + i);
+            }
+            Await.until(LIMIT, "the first are sent", () -> proxy.commandsUnanswered() > 0);
+            assertThat(proxy.commandsUnanswered()).isLessThanOrEqualTo(4);
+            assertThat(client.reply().text()).isEqualTo("slow");
+            for (int i = 0; i < 1000; i++) {
+                assertThat(client.reply().text()).isEqualTo("m" + i);
+            }
+        }
+    }
+
+    @Test
+    void aServerThatIsSlowIsNotSentMoreThanItsShare() {
+        try (CacheProxy proxy = proxy(new Limits().bytesOutstandingPerBackendMax(10_000))) {
+            List<RawClient> clients = new ArrayList<>();
+            try (RawClient slow = ProxyFixture.client(proxy)) {
+                slow.send("EVAL", SLOW, "0");
+                Await.until(LIMIT, "the slow one is sent", () -> proxy.commandsUnanswered() == 1);
+                for (int i = 0; i < 20; i++) {
+                    clients.add(ProxyFixture.client(proxy));
+                    clients.getLast().send("SET", "k" + i, "x".repeat(8_000));
+                }
+                assertThat(proxy.commandsUnanswered()).isLessThanOrEqualTo(3);
+                for (RawClient client : clients) {
+                    assertThat(client.reply().text()).isEqualTo("OK");
+                }
+                assertThat(slow.reply().text()).isEqualTo("slow");
+            } finally {
+                clients.forEach(RawClient::close);
+            }
+        }
+    }
+
+    @Test
+    void aTransactionMayNotQueueWithoutEnd() {
+        for (Limits limits : List.of(new Limits().transaction(1_000_000, 3), new Limits().transaction(100, 1000))) {
+            try (CacheProxy proxy = proxy(limits);
+                    RawClient client = ProxyFixture.client(proxy)) {
+                client.text("MULTI");
+                for (int i = 0; i < 3; i++) {
+                    assertThat(client.text("SET", "k", "v")).isEqualTo("QUEUED");
+                }
+                assertThat(client.text("SET", "k", "v"))
+                        .startsWith("-ERR switchback: more is queued in one MULTI than");
+                assertThat(client.text("EXEC")).startsWith("-EXECABORT");
+                assertThat(client.text("SET", "k", "v")).isEqualTo("OK");
+            }
+        }
+    }
+
+    @Test
+    void connectionsToServersAreCounted() {
+        try (CacheProxy proxy = proxy(new Limits().backendConnectionsPerLoopMax(1));
+                RawClient client = ProxyFixture.client(proxy)) {
+            assertThat(client.text("PING")).isEqualTo("PONG");
+            assertThat(client.text("MULTI"))
+                    .isEqualTo("-ERR switchback: no more than 1 connections to fleet old are opened");
+            assertThat(client.text("PING")).isEqualTo("PONG");
+        }
+    }
+
+    @Test
+    void idleConnectionsAreKeptOnlyUpToTheirLimit() {
+        try (CacheProxy proxy = proxy(new Limits().idleConnectionsPerLoopMax(2))) {
+            List<RawClient> clients = new ArrayList<>();
+            for (int i = 0; i < 8; i++) {
+                clients.add(ProxyFixture.client(proxy));
+                assertThat(clients.getLast().text("MULTI")).isEqualTo("OK");
+            }
+            assertThat(connections()).isGreaterThanOrEqualTo(8);
+            clients.forEach(client -> assertThat(client.text("EXEC")).isEqualTo("[]"));
+            Await.until(LIMIT, "the rest is closed", () -> connections() <= 3);
+            clients.forEach(RawClient::close);
+        }
+    }
+
+    /** Without the one that asks. */
+    private int connections() {
+        return Integer.parseInt(server.info("clients", "connected_clients")) - 1;
+    }
+
+    @Test
+    void aReplyThatMustBeLookedThroughHasALimit() {
+        server.call("EVAL", "for i=1,1000 do redis.call('SET','key'..i,i) end", "0");
+        try (CacheProxy proxy = proxy(new Limits().filteredReplyBytesMax(1000));
+                RawClient client = ProxyFixture.client(proxy)) {
+            assertThat(client.text("KEYS", "*")).startsWith("-ERR switchback: the reply has more than 1000 bytes");
+            assertThat(client.text("SCAN", "0")).startsWith("[");
+        }
+    }
+}

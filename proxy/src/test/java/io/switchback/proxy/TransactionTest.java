@@ -1,0 +1,225 @@
+package io.switchback.proxy;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.switchback.resp.Reply;
+import io.switchback.testkit.RealServer;
+import java.nio.file.Path;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** MULTI, EXEC, WATCH: as on a server, and across a switch. */
+class TransactionTest {
+    private RealServer first;
+    private RealServer second;
+    private CacheProxy proxy;
+
+    @BeforeEach
+    void start(@TempDir Path one, @TempDir Path two) {
+        first = ProxyFixture.server(one);
+        second = ProxyFixture.server(two);
+        proxy = ProxyFixture.proxy(ProxyFixture.route("old", first, 1), ProxyLimits.DEFAULT, 1);
+    }
+
+    @AfterEach
+    void stop() {
+        proxy.close();
+        first.close();
+        second.close();
+    }
+
+    private void switchOver() {
+        assertThat(ProxyFixture.hold(proxy, 2000)).isInstanceOf(HoldOutcome.Held.class);
+        proxy.letGo(ProxyFixture.route("new", second, 2)).join();
+    }
+
+    @Test
+    void aTransactionRunsAsAWholeAndLeavesNothingBehind() {
+        try (RawClient client = ProxyFixture.client(proxy);
+                RawClient other = ProxyFixture.client(proxy)) {
+            assertThat(client.text("MULTI")).isEqualTo("OK");
+            assertThat(client.text("SET", "k", "1")).isEqualTo("QUEUED");
+            assertThat(other.call("GET", "k")).isEqualTo(new Reply.Nil());
+            assertThat(client.text("INCR", "k")).isEqualTo("QUEUED");
+            assertThat(client.text("EXEC")).isEqualTo("[OK, 2]");
+            assertThat(client.text("GET", "k")).isEqualTo("2");
+            assertThat(client.text("EXEC")).isEqualTo("-ERR EXEC without MULTI");
+            client.text("MULTI");
+            client.text("SET", "k", "9");
+            assertThat(client.text("DISCARD")).isEqualTo("OK");
+            assertThat(client.text("GET", "k")).isEqualTo("2");
+            client.text("MULTI");
+            assertThat(client.text("SET", "k")).startsWith("-ERR wrong number");
+            assertThat(client.text("EXEC")).startsWith("-EXECABORT");
+            assertThat(client.text("MULTI")).isEqualTo("OK");
+            assertThat(client.text("MULTI")).isEqualTo("-ERR MULTI calls can not be nested");
+            assertThat(client.text("WATCH", "k")).isEqualTo("-ERR WATCH inside MULTI is not allowed");
+            client.text("GET", "k");
+            String direct = directly();
+            assertThat(client.text("EXEC")).isEqualTo(direct);
+        }
+    }
+
+    /** What the server itself says to the last transaction of the test above. */
+    private String directly() {
+        try (RawClient client = new RawClient(ProxyFixture.endpoint(first))) {
+            client.text("MULTI");
+            client.text("MULTI");
+            client.text("WATCH", "k");
+            client.text("GET", "k");
+            return client.text("EXEC");
+        }
+    }
+
+    @Test
+    void aTransactionInOnePipelineIsAnsweredInOrder() {
+        try (RawClient client = ProxyFixture.client(proxy)) {
+            for (int i = 0; i < 20; i++) {
+                client.send("SET", "a", "x");
+                client.send("MULTI");
+                client.send("INCR", "n");
+                client.send("GET", "a");
+                client.send("EXEC");
+                client.send("GET", "n");
+            }
+            for (int i = 1; i <= 20; i++) {
+                assertThat(client.reply().text()).isEqualTo("OK");
+                assertThat(client.reply().text()).isEqualTo("OK");
+                assertThat(client.reply().text()).isEqualTo("QUEUED");
+                assertThat(client.reply().text()).isEqualTo("QUEUED");
+                assertThat(client.reply().text()).isEqualTo("[" + i + ", x]");
+                assertThat(client.reply().text()).isEqualTo("" + i);
+            }
+        }
+    }
+
+    @Test
+    void aRefusedCommandAbortsTheTransaction() {
+        try (RawClient client = ProxyFixture.client(proxy)) {
+            client.text("MULTI");
+            client.text("SET", "k", "1");
+            assertThat(client.text("SUBSCRIBE", "c")).startsWith("-ERR switchback: SUBSCRIBE is refused");
+            assertThat(client.text("SELECT", "1")).contains("not supported inside MULTI");
+            assertThat(client.text("EXEC")).isEqualTo("-EXECABORT Transaction discarded because of previous errors.");
+            assertThat(client.call("GET", "k")).isEqualTo(new Reply.Nil());
+        }
+    }
+
+    @Test
+    void aConflictOnAWatchedKeyIsSeenAndNoneIsInvented() {
+        try (RawClient client = ProxyFixture.client(proxy);
+                RawClient other = ProxyFixture.client(proxy)) {
+            client.text("WATCH", "k");
+            other.text("SET", "k", "theirs");
+            client.text("MULTI");
+            client.text("SET", "k", "mine");
+            assertThat(client.call("EXEC")).isEqualTo(new Reply.Nil());
+            assertThat(client.text("GET", "k")).isEqualTo("theirs");
+
+            client.text("WATCH", "k");
+            assertThat(client.text("UNWATCH")).isEqualTo("OK");
+            other.text("SET", "k", "again");
+            client.text("MULTI");
+            client.text("SET", "k", "mine");
+            assertThat(client.text("EXEC")).isEqualTo("[OK]");
+
+            client.text("WATCH", "k");
+            client.text("MULTI");
+            client.text("APPEND", "k", "!");
+            assertThat(client.text("EXEC")).isEqualTo("[5]");
+        }
+    }
+
+    @Test
+    void anOpenTransactionIsTakenToTheOtherFleet() {
+        try (RawClient client = ProxyFixture.client(proxy);
+                RawClient later = ProxyFixture.client(proxy)) {
+            client.text("SELECT", "2");
+            client.text("MULTI");
+            client.text("SET", "k", "v");
+            client.text("APPEND", "k", "w");
+            switchOver();
+            assertThat(client.text("GET", "k")).isEqualTo("QUEUED");
+            assertThat(client.text("EXEC")).isEqualTo("[OK, 2, vw]");
+            assertThat(first.number("DBSIZE")).isZero();
+            assertThat(later.text("SELECT", "2")).isEqualTo("OK");
+            assertThat(later.text("GET", "k")).isEqualTo("vw");
+            assertThat(client.text("GET", "k")).isEqualTo("vw");
+        }
+    }
+
+    @Test
+    void anExecThatWaitedThroughTheSwitchRunsOnTheOtherFleet() {
+        try (RawClient client = ProxyFixture.client(proxy);
+                RawClient giving = ProxyFixture.client(proxy)) {
+            client.text("MULTI");
+            client.text("SET", "k", "v");
+            giving.text("MULTI");
+            giving.text("SET", "k", "w");
+            ProxyFixture.hold(proxy, 2000);
+            client.send("GET", "k");
+            client.send("EXEC");
+            giving.send("DISCARD");
+            assertThat(client.hasReplyWithin(50)).isFalse();
+            proxy.letGo(ProxyFixture.route("new", second, 2)).join();
+            assertThat(client.reply().text()).isEqualTo("QUEUED");
+            assertThat(client.reply().text()).isEqualTo("[OK, v]");
+            assertThat(giving.reply().text()).isEqualTo("OK");
+            assertThat(giving.text("GET", "k")).isEqualTo("v");
+            assertThat(first.number("DBSIZE")).isZero();
+        }
+    }
+
+    @Test
+    void aTransactionHeldInTheMiddleGoesOnWhereItWasWhenTheSwitchIsAborted() {
+        try (RawClient client = ProxyFixture.client(proxy)) {
+            client.text("MULTI");
+            client.text("SET", "k", "v");
+            ProxyFixture.hold(proxy, 2000);
+            client.send("EXEC");
+            assertThat(client.hasReplyWithin(50)).isFalse();
+            proxy.letGo(ProxyFixture.route("old", first, 1)).join();
+            assertThat(client.reply().text()).isEqualTo("[OK]");
+            assertThat(first.text("GET", "k")).isEqualTo("v");
+        }
+    }
+
+    @Test
+    void aWatchIsLostByASwitchSoTheNextExecAnswersNilOnce() {
+        try (RawClient before = ProxyFixture.client(proxy);
+                RawClient within = ProxyFixture.client(proxy);
+                RawClient freed = ProxyFixture.client(proxy)) {
+            before.text("WATCH", "k");
+            within.text("WATCH", "k");
+            within.text("MULTI");
+            within.text("SET", "k", "w");
+            freed.text("WATCH", "k");
+            switchOver();
+            before.text("MULTI");
+            assertThat(before.text("SET", "k", "b")).isEqualTo("QUEUED");
+            assertThat(before.call("EXEC")).isEqualTo(new Reply.Nil());
+            assertThat(within.text("SET", "k", "w")).isEqualTo("QUEUED");
+            assertThat(within.call("EXEC")).isEqualTo(new Reply.Nil());
+            assertThat(freed.text("UNWATCH")).isEqualTo("OK");
+            freed.text("MULTI");
+            freed.text("SET", "k", "f");
+            assertThat(freed.text("EXEC")).isEqualTo("[OK]");
+            before.text("MULTI");
+            before.text("SET", "k", "b");
+            assertThat(before.text("EXEC")).isEqualTo("[OK]");
+        }
+    }
+
+    @Test
+    void aTransactionSurvivesTheLossOfItsConnection() {
+        try (RawClient client = ProxyFixture.client(proxy)) {
+            client.text("MULTI");
+            client.text("SET", "k", "v");
+            first.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+            assertThat(client.text("GET", "k")).isEqualTo("QUEUED");
+            assertThat(client.text("EXEC")).isEqualTo("[OK, v]");
+        }
+    }
+}

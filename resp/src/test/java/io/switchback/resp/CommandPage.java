@@ -1,0 +1,74 @@
+package io.switchback.resp;
+
+import java.util.Locale;
+
+/** Writes docs/commands.md out of the table that the proxy uses. */
+final class CommandPage {
+    private static final String HEAD = """
+            # Commands
+
+            What happens to each command that a client sends to a cache, for all servers from Redis 6.0 and Valkey 8.1 on.
+            This page is written out of the table that the proxy uses; a test compares the two.
+
+            - *plain*: passed on as it is, over a connection that many clients share. Whether the server knows it, and whether
+              the user may use it, is the server's to say.
+            - *filtered*: passed on, and the reply is changed where the last column says so.
+            - *session*: belongs to the client's own session; the last column says who answers.
+            - *refused*: answered by an error that begins with `ERR switchback:` and never sent.
+
+            A command that is not listed is refused with `ERR unknown command`, also where the server has a module that knows it:
+            nobody can say what it would leave behind on a connection that others use. Inside MULTI the session's commands
+            (AUTH, SELECT, HELLO, CLIENT) and the SCAN family are refused, and the transaction with them.
+
+            *Again* says whether a command is sent a second time when its connection broke before it was answered. Where it is
+            not, the client is told that the command may or may not have run.
+
+            Names that begin with `switchback:reserved:` are Switchback's own: no argument of a command may begin so, and
+            SCAN, KEYS, RANDOMKEY and DBSIZE do not show them (inside MULTI and scripts they do).
+
+            ## Differences from a client that is connected to the server itself
+            - CLIENT ID, INFO, GETNAME, SETNAME, SETINFO and NO-EVICT are answered by Switchback, on servers that do not know them
+              too; the id is Switchback's. CLIENT LIST shows the server's connections, which are Switchback's.
+            - HELLO's reply names the connection that the proxy uses. RESET works on Redis 6.0 too.
+            - SELECT wants its number without zeros in front.
+            - A user who authenticates again within WATCH loses what was watched: the next EXEC answers nil.
+            - Passwords and user names must be UTF-8.
+            - A script can still reach reserved keys.
+
+            | command | treatment | again | |
+            | --- | --- | --- | --- |
+            """;
+
+    private CommandPage() {}
+
+    static String write() {
+        StringBuilder page = new StringBuilder(HEAD);
+        for (CommandRule rule : CommandTable.rules()) {
+            if (rule.treatment() == CommandRule.Treatment.BY_SUBCOMMAND) {
+                continue;
+            }
+            page.append("| ")
+                    .append(rule.name()
+                            .replace("|*", " (others)")
+                            .replace('|', ' ')
+                            .toUpperCase(Locale.ROOT))
+                    .append(" | ")
+                    .append(words(rule))
+                    .append(" | ")
+                    .append(rule.repeatable() ? "yes" : "")
+                    .append(" | ")
+                    .append(rule.note())
+                    .append(" |\n");
+        }
+        return page.toString();
+    }
+
+    private static String words(CommandRule rule) {
+        return switch (rule.treatment()) {
+            case PLAIN, PLAIN_UNLESS_BLOCKING, BY_SUBCOMMAND -> "plain";
+            case FILTERED -> "filtered";
+            case SESSION -> "session";
+            case REFUSED -> "refused";
+        };
+    }
+}

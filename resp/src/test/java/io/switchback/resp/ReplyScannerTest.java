@@ -1,0 +1,108 @@
+package io.switchback.resp;
+
+import static java.nio.charset.StandardCharsets.ISO_8859_1;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.Unpooled;
+import org.junit.jupiter.api.Test;
+
+class ReplyScannerTest {
+    private static final String STREAM = String.join(
+            "\r\n",
+            "+OK",
+            "-ERR no",
+            ":-42",
+            "$5\r\na\r\nb+",
+            "$-1",
+            "$0\r\n",
+            "*-1",
+            "*0",
+            "*3\r\n*2\r\n:1\r\n$1\r\nx\r\n*1\r\n*0\r\n-ERR nested",
+            "-WRONGTYPE x",
+            "");
+    private static final int REPLIES = 10;
+    private static final int ERRORS = 2;
+
+    private static ByteBuf bytes(String text) {
+        return Unpooled.copiedBuffer(text, ISO_8859_1);
+    }
+
+    @Test
+    void repliesAndErrorsAreCountedOneByOne() {
+        ByteBuf in = bytes(STREAM);
+        ReplyScanner scanner = new ReplyScanner();
+        int index = 0;
+        int errors = 0;
+        for (int i = 0; i < REPLIES; i++) {
+            index = scanner.scan(in, index, in.writerIndex(), 1);
+            assertThat(scanner.completed()).isOne();
+            assertThat(scanner.insideReply()).isFalse();
+            errors += scanner.errors();
+        }
+        assertThat(index).isEqualTo(STREAM.length());
+        assertThat(errors).isEqualTo(ERRORS);
+    }
+
+    @Test
+    void theCountIsTheSameHoweverTheBytesAreCut() {
+        for (int cut = 0; cut <= STREAM.length(); cut++) {
+            ReplyScanner scanner = new ReplyScanner();
+            ByteBuf in = bytes(STREAM);
+            assertThat(scanner.scan(in, 0, cut, REPLIES)).isEqualTo(cut);
+            int before = scanner.completed();
+            int errors = scanner.errors();
+            assertThat(scanner.scan(in, cut, STREAM.length(), REPLIES - before)).isEqualTo(STREAM.length());
+            assertThat(before + scanner.completed()).isEqualTo(REPLIES);
+            assertThat(errors + scanner.errors()).isEqualTo(ERRORS);
+            assertThat(scanner.insideReply()).isFalse();
+        }
+    }
+
+    @Test
+    void theCountIsTheSameByteByByte() {
+        ReplyScanner scanner = new ReplyScanner();
+        ByteBuf in = bytes(STREAM);
+        int replies = 0;
+        for (int i = 0; i < STREAM.length(); i++) {
+            assertThat(scanner.scan(in, i, i + 1, 1)).isEqualTo(i + 1);
+            replies += scanner.completed();
+        }
+        assertThat(replies).isEqualTo(REPLIES);
+    }
+
+    @Test
+    void itStopsAfterWhatIsWanted() {
+        ReplyScanner scanner = new ReplyScanner();
+        ByteBuf in = bytes("+a\r\n+b\r\n+c\r\n");
+        assertThat(scanner.scan(in, 0, in.writerIndex(), 2)).isEqualTo(8);
+        assertThat(scanner.completed()).isEqualTo(2);
+    }
+
+    @Test
+    void nestingIsFollowedUpToItsLimitAndNotBeyond() {
+        String deep = "*1\r\n".repeat(ReplyScanner.DEPTH_MAX) + ":1\r\n";
+        ReplyScanner scanner = new ReplyScanner();
+        ByteBuf in = bytes(deep);
+        assertThat(scanner.scan(in, 0, in.writerIndex(), 1)).isEqualTo(deep.length());
+        assertThat(scanner.completed()).isOne();
+        ByteBuf deeper = bytes("*1\r\n" + deep);
+        assertThat(new ReplyScanner().scan(deeper, 0, deeper.writerIndex(), 1)).isEqualTo(ReplyScanner.MALFORMED);
+    }
+
+    @Test
+    void whatIsNoReplyIsSaidToBeNone() {
+        for (String bad : new String[] {"x", "$a\r\n", "$\r\n", "*1x\r\n", "$--1\r\n", "$9999999999999\r\n"}) {
+            ByteBuf in = bytes(bad);
+            assertThat(new ReplyScanner().scan(in, 0, in.writerIndex(), 1))
+                    .as(bad)
+                    .isEqualTo(ReplyScanner.MALFORMED);
+        }
+    }
+
+    @Test
+    void aLineWithoutEndIsGivenUp() {
+        ByteBuf in = bytes("+" + "x".repeat(ReplyScanner.LINE_BYTES_MAX + 1));
+        assertThat(new ReplyScanner().scan(in, 0, in.writerIndex(), 1)).isEqualTo(ReplyScanner.MALFORMED);
+    }
+}

@@ -1,0 +1,4 @@
+@NullMarked
+package io.switchback.resp;
+
+import org.jspecify.annotations.NullMarked;
