@@ -10,8 +10,16 @@ import io.switchback.ledger.Operation.ExpectAbsent;
 import io.switchback.ledger.Operation.Put;
 import java.nio.file.Path;
 import java.time.Instant;
+import java.util.Collections;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.LongStream;
 import org.junit.jupiter.api.AfterEach;
@@ -184,12 +192,33 @@ class ViewsTest {
         String longest = "\u0001".repeat(Journal.TEXT_CHARACTERS_MAX * 2);
         Map<String, String> details = IntStream.range(0, Journal.DETAILS_MAX * 2)
                 .boxed()
-                .collect(java.util.stream.Collectors.toMap(i -> i + longest, _ -> longest));
+                .collect(Collectors.toMap(i -> i + longest, _ -> longest));
         journal.append("r", new JournalEntry(0, NOON, longest, longest, "\uD83D", details));
 
         JournalEntry read = journal.read("r").getFirst();
         assertThat(read.who()).hasSizeLessThan(Journal.TEXT_CHARACTERS_MAX + 20).endsWith("… (cut)");
         assertThat(read.details()).hasSize(Journal.DETAILS_MAX + 1).containsEntry("… (cut)", "20 more");
+    }
+
+    @Test
+    void aNumberIsDrawnOnceByWhomeverAndTheRowGoesOnAfterReopening() throws Exception {
+        assertThat(new Numbers(ledger, "switch").last()).isZero();
+        try (ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor()) {
+            List<Callable<Long>> draws = Collections.nCopies(50, () -> new Numbers(ledger, "switch").next());
+            Set<Long> drawn = new HashSet<>();
+            for (Future<Long> draw : threads.invokeAll(draws)) {
+                drawn.add(draw.get());
+            }
+            assertThat(drawn)
+                    .containsExactlyInAnyOrderElementsOf(
+                            LongStream.rangeClosed(1, 50).boxed().toList());
+        }
+        ledger.close();
+        open();
+
+        assertThat(new Numbers(ledger, "switch").last()).isEqualTo(50);
+        assertThat(new Numbers(ledger, "switch").next()).isEqualTo(51);
+        assertThat(new Numbers(ledger, "other").next()).isEqualTo(1);
     }
 
     private static Decision decide(Decisions decisions, Verdict verdict, List<Operation> together) {
