@@ -296,7 +296,7 @@ final class CommandRules {
                         flag("NOMKSTREAM", Since.REDIS_6_2, Missing.DROPPED),
                         with("MAXLEN", Option.TRIM),
                         with("MINID", Option.TRIM, Since.REDIS_6_2, Missing.CARRIED),
-                        with("LIMIT", 1, Since.REDIS_6_2, Missing.DROPPED),
+                        with("LIMIT", 1, Since.NOWHERE, Missing.DROPPED),
                         flag("KEEPREF", Since.REDIS_8_2_ONLY, Missing.DROPPED),
                         flag("DELREF", Since.REDIS_8_2_ONLY, Missing.REFUSED),
                         flag("ACKED", Since.REDIS_8_2_ONLY, Missing.REFUSED))
@@ -306,7 +306,7 @@ final class CommandRules {
                         2,
                         with("MAXLEN", Option.TRIM),
                         with("MINID", Option.TRIM, Since.REDIS_6_2, Missing.CARRIED),
-                        with("LIMIT", 1, Since.REDIS_6_2, Missing.DROPPED),
+                        with("LIMIT", 1, Since.NOWHERE, Missing.DROPPED),
                         flag("KEEPREF", Since.REDIS_8_2_ONLY, Missing.DROPPED),
                         flag("DELREF", Since.REDIS_8_2_ONLY, Missing.REFUSED),
                         flag("ACKED", Since.REDIS_8_2_ONLY, Missing.REFUSED))

@@ -19,12 +19,14 @@ final class Payload {
 
     /** Why {@code target} would not load it, or null. */
     static @Nullable String refusal(byte[] payload, ServerVersion target) {
-        if (payload.length <= FOOTER_BYTES) {
+        if (payload.length < FOOTER_BYTES) {
             return "a payload of " + payload.length + " bytes is none";
         }
         int version = (payload[payload.length - FOOTER_BYTES] & 0xff)
                 | (payload[payload.length - FOOTER_BYTES + 1] & 0xff) << 8;
-        int type = payload[0] & 0xff;
+        int type = payload.length == FOOTER_BYTES
+                ? FUNCTION
+                : payload[0] & 0xff; // a dump of no functions is a mere footer
         int own = versionOf(target);
         boolean foreign = target.product() == Product.VALKEY && version >= FOREIGN_MIN && version < VALKEY_9;
         if (version > own || foreign) {

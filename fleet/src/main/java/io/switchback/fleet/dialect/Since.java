@@ -14,7 +14,7 @@ record Since(int redis, int valkey) {
     /** Known to every server that Switchback knows (6.0 and later). */
     static final Since ALWAYS = new Since(0, 0);
 
-    /** Known everywhere, but never passed as it stands: a relative time. */
+    /** Never passed as it stands: a relative time, or what has done its work at the source. */
     static final Since NOWHERE = new Since(NEVER, NEVER);
 
     static final Since REDIS_6_2 = redis(602);
