@@ -1,0 +1,147 @@
+package io.switchback.bench;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.SerializationFeature;
+import io.switchback.bench.ThroughputBench.Row;
+import io.switchback.bench.ThroughputBench.Target;
+import io.switchback.testkit.RealServer;
+import io.switchback.testkit.ServerBinary;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.stream.Stream;
+
+/**
+ * The benchmark that anyone can run: {@code bench/run}. Prints a table, and writes the same as JSON.
+ *
+ * <p>Everything runs on this machine and on the loopback: servers, proxy and load share its processors, so the figures say what
+ * the proxy costs beside direct access, not what a server can do.
+ */
+public final class Bench {
+    private static final int RUNS = 3;
+    private static final double SECONDS_PER_RUN = 4;
+    private static final double SECONDS_PER_QUICK_RUN = 1;
+
+    private final PrintStream out = System.out;
+    private final Path launcher;
+    private final boolean quick;
+    private final Map<String, Object> results = new LinkedHashMap<>();
+
+    private Bench(Path launcher, boolean quick) {
+        this.launcher = launcher;
+        this.quick = quick;
+    }
+
+    /** Arguments: {@code LAUNCHER [--quick] [--json FILE]}. */
+    public static void main(String[] arguments) {
+        List<String> options = List.of(arguments);
+        Bench bench = new Bench(Path.of(options.getFirst()).toAbsolutePath(), options.contains("--quick"));
+        bench.run();
+        int json = options.indexOf("--json");
+        if (json >= 0 && json + 1 < options.size()) {
+            bench.write(Path.of(options.get(json + 1)));
+        }
+    }
+
+    private void run() {
+        Path folder;
+        try {
+            folder = Files.createTempDirectory("switchback-bench-");
+        } catch (IOException e) {
+            throw new UncheckedIOException("There is no place for the benchmark's files", e);
+        }
+        ServerBinary older = ServerBinary.named("redis-7.0").orElseGet(ServerBinary::any);
+        ServerBinary newer = ServerBinary.named("valkey-9.1").orElse(older);
+        results.put("machine", Machine.description());
+        results.put("servers", List.of(older.toString(), newer.toString()));
+        Machine.description().forEach((name, text) -> out.printf("%-10s %s%n", name, text));
+        out.printf("%-10s %s, %s%n", "servers", older, newer);
+        try (RealServer blue = RealServer.start(older, folder.resolve("blue"));
+                RealServer green = RealServer.start(newer, folder.resolve("green"));
+                NodeProcess node = NodeProcess.start(launcher, folder.resolve("node"), blue, green)) {
+            throughput(blue, node);
+        } finally {
+            delete(folder);
+        }
+    }
+
+    private void throughput(RealServer server, NodeProcess node) {
+        LoadTool tool = LoadTool.find();
+        long idleKib = Machine.memoryKib(node.processId(), "VmRSS");
+        out.printf(
+                "%nThrough the proxy (p) beside direct access (d); 50 connections, %d runs each, medians;%n"
+                        + "latency is of a whole pipeline; CPU is processor seconds per million requests%n%n",
+                RUNS);
+        out.printf(
+                "%-22s %9s %9s %6s %8s %8s %8s %8s %7s %7s %8s%n",
+                "case",
+                "d req/s",
+                "p req/s",
+                "p/d",
+                "d p50ms",
+                "p p50ms",
+                "d p99ms",
+                "p p99ms",
+                "p CPU",
+                "d CPU",
+                "p RSS MB");
+        ThroughputBench bench = new ThroughputBench(
+                tool,
+                new Target("direct", server.port(), server.pid()),
+                new Target("proxy", node.port(), node.processId()),
+                RUNS,
+                quick ? SECONDS_PER_QUICK_RUN : SECONDS_PER_RUN);
+        List<Row> rows = bench.measure(ThroughputBench.allCases(), this::print);
+        long mostKib = Machine.memoryKib(node.processId(), "VmHWM");
+        out.printf(
+                "%nresident memory of the proxy: %d MB when it had started, %d MB at most%n",
+                idleKib / 1024, mostKib / 1024);
+        results.put("throughput", rows);
+        results.put("memoryKibAtStart", idleKib);
+        results.put("memoryKibAtMost", mostKib);
+    }
+
+    private void print(Row row) {
+        out.printf(
+                Locale.ROOT,
+                "%-22s %9.0f %9.0f %6.2f %8.2f %8.2f %8.2f %8.2f %7.2f %7.2f %8d%s%n",
+                row.what(),
+                row.direct().requestsPerSecond(),
+                row.proxied().requestsPerSecond(),
+                row.ratio(),
+                row.direct().p50Ms(),
+                row.proxied().p50Ms(),
+                row.direct().p99Ms(),
+                row.proxied().p99Ms(),
+                row.proxied().proxySeconds(),
+                row.direct().serverSeconds(),
+                row.proxyMemoryKib() / 1024,
+                row.disturbed() > 0 ? "  (disturbed " + row.disturbed() + ")" : "");
+    }
+
+    private void write(Path file) {
+        try {
+            new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT).writeValue(file.toFile(), results);
+            out.println("written to " + file);
+        } catch (IOException e) {
+            throw new UncheckedIOException(file + " cannot be written", e);
+        }
+    }
+
+    private static void delete(Path folder) {
+        try (Stream<Path> files = Files.walk(folder)) {
+            for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
+                Files.delete(file);
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException("The benchmark's files in " + folder + " cannot be deleted", e);
+        }
+    }
+}

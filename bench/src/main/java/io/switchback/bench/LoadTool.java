@@ -1,0 +1,82 @@
+package io.switchback.bench;
+
+import io.switchback.testkit.ServerBinary;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+
+/** The servers' own redis-benchmark: a load that this project has no hand in. */
+record LoadTool(Path program) {
+    private static final int CONNECTIONS = 50;
+    private static final long RUN_LIMIT_SECONDS = 120;
+
+    /** As the tool reports it; times in milliseconds, each of a whole pipeline. */
+    record Figures(double requestsPerSecond, double p50Ms, double p99Ms, List<String> command) {}
+
+    /** That of the fetched servers, of Redis 7.0 if there is a choice. */
+    static LoadTool find() {
+        return ServerBinary.named("redis-7.0")
+                .flatMap(binary -> binary.tool("benchmark"))
+                .or(() -> ServerBinary.found().stream()
+                        .flatMap(binary -> binary.tool("benchmark").stream())
+                        .findFirst())
+                .or(LoadTool::onPath)
+                .map(LoadTool::new)
+                .orElseThrow(() -> new IllegalStateException(
+                        "No redis-benchmark is there; fetch one with: scripts/fetch-servers redis-7.0"));
+    }
+
+    private static Optional<Path> onPath() {
+        return List.of(System.getenv().getOrDefault("PATH", "").split(":")).stream()
+                .map(folder -> Path.of(folder, "redis-benchmark"))
+                .filter(path -> path.toFile().canExecute())
+                .findFirst();
+    }
+
+    Figures run(int port, Case what, int keys, long requests) {
+        List<String> command = new ArrayList<>(List.of(program.toString(), "-h", "127.0.0.1", "--csv"));
+        command.addAll(List.of("-p", Integer.toString(port), "-c", Integer.toString(CONNECTIONS)));
+        command.addAll(List.of("-n", Long.toString(requests), "-P", Integer.toString(what.pipeline())));
+        command.addAll(List.of("-d", Integer.toString(what.valueBytes()), "-r", Integer.toString(keys)));
+        command.addAll(List.of("-t", what.operation()));
+        String output = run(command);
+        return output.lines()
+                .map(line -> line.replace("\"", "").split(",", -1))
+                .filter(fields -> fields.length >= 8 && fields[0].equalsIgnoreCase(what.operation()))
+                .map(fields -> new Figures(
+                        Double.parseDouble(fields[1]),
+                        Double.parseDouble(fields[4]),
+                        Double.parseDouble(fields[6]),
+                        command))
+                .findFirst()
+                .orElseThrow(() -> new IllegalStateException(String.join(" ", command) + " said: " + output));
+    }
+
+    private static String run(List<String> command) {
+        Process process;
+        try {
+            process = new ProcessBuilder(command).redirectErrorStream(true).start();
+        } catch (IOException e) {
+            throw new UncheckedIOException(command.getFirst() + " does not run", e);
+        }
+        try {
+            // The tool writes a few lines only, which fit into the pipe: waiting first cannot block it.
+            if (!process.waitFor(RUN_LIMIT_SECONDS, TimeUnit.SECONDS)) {
+                throw new IllegalStateException(String.join(" ", command) + " does not end");
+            }
+            return new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+        } catch (IOException e) {
+            throw new UncheckedIOException(command.getFirst() + " cannot be read", e);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException("Interrupted", e);
+        } finally {
+            process.destroyForcibly();
+        }
+    }
+}
