@@ -8,8 +8,10 @@ import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.InfoReport;
 import io.switchback.fleet.ReplicationState;
 import io.switchback.fleet.ReplicationState.Role;
+import io.switchback.fleet.ReservedKeys;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.ServerVersion;
+import io.switchback.resp.Reply;
 import io.switchback.sync.LinkStatus.Phase;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -57,6 +59,7 @@ public final class RelayLink implements AutoCloseable {
     private static final Duration CLOSE_MAX = Duration.ofSeconds(3);
     private static final Duration CLOSE_POLL = Duration.ofNanos(200_000);
     private static final Duration DRAIN_POLL = Duration.ofNanos(100_000);
+    private static final Duration MAP_POLL = Duration.ofMillis(1);
     private static final int FACE_CONNECTIONS_MAX = 16;
     private static final int CHUNK_BYTES = 64 * 1024;
 
@@ -129,6 +132,11 @@ public final class RelayLink implements AutoCloseable {
         return link;
     }
 
+    /** As its settings say. */
+    public String name() {
+        return settings.name();
+    }
+
     /** Where the target must be told to find its primary. */
     public Endpoint face() {
         return new Endpoint(settings.bindAddress().getHostAddress(), face.getLocalPort());
@@ -160,7 +168,10 @@ public final class RelayLink implements AutoCloseable {
         synchronized (lock) {
             if (base == null) {
                 base = from;
-                offsets = new OffsetMap.Constant(from.targetOffset() - from.sourceOffset());
+                // Translated, only the base itself is known until the stream has been read again from a marker on.
+                offsets = settings.translator().passesUntouched()
+                        ? new OffsetMap.Constant(from.targetOffset() - from.sourceOffset())
+                        : new SegmentMap(from.sourceOffset(), from.targetOffset());
                 receivedSource = from.sourceOffset();
                 appliedTarget = from.targetOffset();
                 numbered = true;
@@ -212,7 +223,9 @@ public final class RelayLink implements AutoCloseable {
      */
     public boolean awaitApplied(long sourceOffset, Deadline deadline) {
         while (true) {
-            if (applied() >= sourceOffset) {
+            long applied = applied();
+            long wanted = targetOffsetOf(sourceOffset);
+            if (wanted != OffsetMap.NOT_YET && applied >= wanted) {
                 return true;
             }
             synchronized (lock) {
@@ -230,7 +243,7 @@ public final class RelayLink implements AutoCloseable {
         }
     }
 
-    /** Asks the target how far it is, in source offsets; -1 where it does not say, or counts in another history. */
+    /** Asks the target how far it is, in its own offsets; -1 where it does not say, or counts in another history. */
     private long applied() {
         synchronized (administrationLock) {
             try {
@@ -268,8 +281,17 @@ public final class RelayLink implements AutoCloseable {
                 return -1;
             }
             long offset = target.id().equals(base.targetId()) ? target.offset() : target.secondOffset() - 1;
-            appliedTarget = Math.max(appliedTarget, offset);
-            return offsets.toSource(offset);
+            applied(offset);
+            return offset;
+        }
+    }
+
+    private void applied(long targetOffset) {
+        synchronized (lock) {
+            appliedTarget = Math.max(appliedTarget, targetOffset);
+            if (offsets instanceof SegmentMap map) {
+                map.trim(appliedTarget);
+            }
         }
     }
 
@@ -314,10 +336,10 @@ public final class RelayLink implements AutoCloseable {
                     attach(target, request);
                     request = target.handshake(settings.secret());
                 }
+            } finally {
                 if (!target.authenticated()) {
                     say(target.from() + " came to the face without the link's password (masterauth)");
                 }
-            } finally {
                 synchronized (lock) {
                     connected.remove(target);
                 }
@@ -412,7 +434,11 @@ public final class RelayLink implements AutoCloseable {
             throw new BrokenLinkException(foreign.get());
         }
         long applied = request.firstByte() - 1;
-        long sourceOffset = offsets.toSource(applied);
+        Optional<Marker> marker = markerAt(applied, from);
+        Optional<StreamRewriter> rewriter = rewriter(opened, marker, from, applied);
+        long sourceOffset = rewriter.isPresent()
+                ? rewriter.get().map().endSource()
+                : applied - from.targetOffset() + from.sourceOffset();
         String sourceId = askToContinue(opened, from.sourceId(), sourceOffset);
         if (!sourceId.equals(from.sourceId())) {
             synchronized (lock) {
@@ -423,13 +449,14 @@ public final class RelayLink implements AutoCloseable {
         receivedSource = sourceOffset;
         sentTarget = applied;
         appliedTarget = applied;
+        rewriter.ifPresent(one -> offsets = one.map());
         opened.phase(Phase.STREAMING);
         say("");
         // With its own id the target changes nothing about itself, and the same answer is right again after the next
         // break.
         opened.target().sendLine("+CONTINUE " + request.id());
         say("the link was interrupted: "
-                + opened.run(thread("acks"), this::acknowledged, () -> pass(opened))
+                + opened.run(thread("acks"), this::acknowledged, () -> pass(opened, rewriter))
                         .getMessage());
     }
 
@@ -447,9 +474,10 @@ public final class RelayLink implements AutoCloseable {
             return Optional.of(asked + "its stream from " + request.firstByte() + " on, the link begins behind "
                     + from.targetOffset() + ": it was restarted with an older snapshot");
         }
-        if (sentTarget >= 0 && request.firstByte() > sentTarget + 1) {
-            return Optional.of(asked + "its stream from " + request.firstByte() + " on, but was sent only up to "
-                    + sentTarget + ": it has bytes that are not the link's");
+        long sent = offsets instanceof SegmentMap map ? Math.max(sentTarget, map.endTarget()) : sentTarget;
+        if (sentTarget >= 0 && request.firstByte() > sent + 1) {
+            return Optional.of(asked + "its stream from " + request.firstByte() + " on, but was sent only up to " + sent
+                    + ": it has bytes that are not the link's");
         }
         return Optional.empty();
     }
@@ -522,53 +550,52 @@ public final class RelayLink implements AutoCloseable {
         }
         String id = answer[1];
         long offset = Long.parseLong(answer[2]);
-        offsets = new OffsetMap.Constant(0);
+        LinkBase copied = new LinkBase(id, offset, id, offset);
+        Optional<StreamRewriter> rewriter = rewriter(opened, Optional.empty(), copied, offset);
+        offsets = rewriter.<OffsetMap>map(StreamRewriter::map).orElse(new OffsetMap.Constant(0));
         receivedSource = offset;
         sentTarget = offset;
         copiedBytes = 0;
         copyBytesTotal = -1;
-        opened.phase(Phase.COPYING);
-        say("");
-        target.sendLine(String.join(" ", answer));
-        LinkBase copied = new LinkBase(id, offset, id, offset);
-        IOException end = opened.run(
-                thread("acks"),
-                applied -> {
-                    begin(opened, copied);
-                    return acknowledged(applied);
-                },
-                () -> {
-                    passSnapshot(opened, version, copied);
-                    pass(opened);
-                });
-        say((numbered ? "the link was interrupted: " : "the copy was interrupted and begins again: ")
-                + end.getMessage());
+        // The target hears of the copy only when there is somewhere to put the backup.
+        try (BackupWriter backup = beginBackup(version, copied)) {
+            opened.phase(Phase.COPYING);
+            say("");
+            target.sendLine(String.join(" ", answer));
+            IOException end = opened.run(
+                    thread("acks"),
+                    applied -> {
+                        begin(opened, copied);
+                        return acknowledged(applied);
+                    },
+                    () -> {
+                        passSnapshot(opened, backup);
+                        pass(opened, rewriter);
+                    });
+            say((numbered ? "the link was interrupted: " : "the copy was interrupted and begins again: ")
+                    + end.getMessage());
+        }
     }
 
-    private void passSnapshot(RelaySession opened, ServerVersion version, LinkBase copied)
+    private void passSnapshot(RelaySession opened, @Nullable BackupWriter backup)
             throws IOException, BrokenLinkException {
         WireInput source = opened.source().input();
         String header = SnapshotPass.header(source, opened.target());
         copyBytesTotal = SnapshotPass.announcedBytes(header);
-        Optional<Path> folder =
-                settings.start() instanceof LinkStart.FullCopy(Optional<Path> wanted) ? wanted : Optional.empty();
-        if (folder.isEmpty()) {
-            new SnapshotPass(source, opened.target(), null, bytes -> copiedBytes = bytes).run(header);
-            return;
-        }
-        try (BackupWriter backup = beginBackup(folder.get(), version, copied)) {
-            new SnapshotPass(source, opened.target(), backup, bytes -> copiedBytes = bytes)
-                    .run(header)
-                    .ifPresent(listener::copied);
-        }
+        new SnapshotPass(source, opened.target(), backup, bytes -> copiedBytes = bytes)
+                .run(header)
+                .ifPresent(listener::copied);
     }
 
-    private BackupWriter beginBackup(Path folder, ServerVersion version, LinkBase copied) throws BrokenLinkException {
+    private @Nullable BackupWriter beginBackup(ServerVersion version, LinkBase copied) throws BrokenLinkException {
+        if (!(settings.start() instanceof LinkStart.FullCopy(Optional<Path> folder)) || folder.isEmpty()) {
+            return null;
+        }
         try {
             return BackupWriter.begin(
-                    folder, version.toString(), copied.sourceId(), copied.sourceOffset(), environment.now());
+                    folder.get(), version.toString(), copied.sourceId(), copied.sourceOffset(), environment.now());
         } catch (IOException e) {
-            throw new BrokenLinkException("no backup can be written to " + folder + ": " + e.getMessage(), e);
+            throw new BrokenLinkException("no backup can be written to " + folder.get() + ": " + e, e);
         }
     }
 
@@ -588,27 +615,99 @@ public final class RelayLink implements AutoCloseable {
     // ---------------------------------------------------------------------------------------------------------- the
     // stream
 
+    /** Empty where bytes pass untouched. */
+    private Optional<StreamRewriter> rewriter(
+            RelaySession opened, Optional<Marker> marker, LinkBase from, long resumeAt) {
+        if (settings.translator().passesUntouched()) {
+            return Optional.empty();
+        }
+        return Optional.of(new StreamRewriter(
+                settings.translator(), settings.name(), marker, from, resumeAt, opened.target()::sendLater));
+    }
+
+    /**
+     * The marker that a target which stands at {@code applied} has; empty where it needs none. It is asked while it waits for
+     * the answer to its PSYNC, which every version can do.
+     */
+    private Optional<Marker> markerAt(long applied, LinkBase from) throws NotYetException, BrokenLinkException {
+        if (settings.translator().passesUntouched() || applied == from.targetOffset()) {
+            return Optional.empty();
+        }
+        try (ServerConnection connection = ServerConnection.open(settings.target(), SOURCE_ANSWER_MAX)) {
+            Reply reply = connection.demand("GET", ReservedKeys.marker(settings.name()));
+            Optional<Marker> marker = Marker.of(reply.text(), from);
+            if (marker.isPresent() && marker.get().target() > applied) {
+                throw new BrokenLinkException("the target " + settings.target().endpoint() + " stands at " + applied
+                        + " and has a marker for " + marker.get().target()
+                        + ": it does not have what this link has sent");
+            }
+            return marker;
+        } catch (FleetException e) {
+            throw new NotYetException("the marker at the target cannot be read: " + e.getMessage());
+        }
+    }
+
+    private void pass(RelaySession opened, Optional<StreamRewriter> rewriter) throws IOException, BrokenLinkException {
+        if (rewriter.isPresent()) {
+            translate(opened, rewriter.get());
+        } else {
+            passUntouched(opened);
+        }
+    }
+
     /** Passes bytes one to one until the source's stream ends. */
-    private void pass(RelaySession opened) throws IOException {
+    private void passUntouched(RelaySession opened) throws IOException {
         byte[] chunk = new byte[CHUNK_BYTES];
         long sent = sentTarget;
         long received = receivedSource;
         WireInput source = opened.source().input();
         TargetConnection target = opened.target();
         for (int count = source.read(chunk, chunk.length); count >= 0; count = source.read(chunk, chunk.length)) {
-            // Before it is sent: what the target may already have must never seem unsent.
             sent += count;
             received += count;
+            // Before it is sent: what the target may already have must never seem unsent.
             sentTarget = sent;
             receivedSource = received;
             target.send(chunk, 0, count);
         }
     }
 
-    private long acknowledged(long applied) {
-        synchronized (lock) {
-            appliedTarget = Math.max(appliedTarget, applied);
+    /** Passes commands, each in the target's words, until the source's stream ends. */
+    private void translate(RelaySession opened, StreamRewriter rewriter) throws IOException, BrokenLinkException {
+        WireInput source = opened.source().input();
+        TargetConnection target = opened.target();
+        SegmentMap map = rewriter.map();
+        // Commands are sent together, but never kept while waiting for the next.
+        source.beforeWaiting(() -> {
+            long received = map.endSource();
+            sentTarget = Math.max(sentTarget, map.endTarget());
+            receivedSource = received;
+            target.flush();
+        });
+        long before = source.consumed();
+        byte @Nullable [][] command = source.readCommand();
+        while (command != null) {
+            long after = source.consumed();
+            rewriter.next(command, Math.toIntExact(after - before), source::copyCommandTo);
+            before = after;
+            while (map.isFull()) {
+                awaitRoom(opened, target);
+            }
+            command = source.readCommand();
         }
+    }
+
+    /** Nothing is read from the source while the target is too far behind for the map to hold what lies between. */
+    private void awaitRoom(RelaySession opened, TargetConnection target) throws IOException {
+        target.flush();
+        if (opened.isClosed()) {
+            throw new IOException("closed while the target was behind");
+        }
+        LockSupport.parkNanos(MAP_POLL.toNanos());
+    }
+
+    private long acknowledged(long applied) {
+        applied(applied);
         return offsets.toSource(applied);
     }
 
@@ -662,7 +761,8 @@ public final class RelayLink implements AutoCloseable {
     private final class WatchOwner implements LagWatch.Owner {
         @Override
         public long applied(InfoReport target) {
-            return RelayLink.this.applied(ReplicationState.of(target));
+            long applied = RelayLink.this.applied(ReplicationState.of(target));
+            return applied < 0 ? -1 : offsets.toSource(applied);
         }
 
         @Override

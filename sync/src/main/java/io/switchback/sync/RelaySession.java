@@ -28,7 +28,7 @@ final class RelaySession {
     private final CountDownLatch ended = new CountDownLatch(1);
     private volatile Phase phase = Phase.WAITING_FOR_TARGET;
 
-    /** Told of every acknowledgement, in the target's offsets; gives what to acknowledge to the source. */
+    /** Told of every acknowledgement, in the target's offsets; gives what to acknowledge to the source, -1 for nothing. */
     interface Acknowledgements {
         long acknowledged(long targetOffset);
     }
@@ -117,7 +117,12 @@ final class RelaySession {
                     source.keepAlive();
                 } else if (isAck(command)) {
                     long offset = Long.parseLong(new String(command[2], US_ASCII));
-                    source.acknowledge(acknowledgements.acknowledged(offset));
+                    long applied = acknowledgements.acknowledged(offset);
+                    if (applied >= 0) {
+                        source.acknowledge(applied);
+                    } else {
+                        source.keepAlive();
+                    }
                 }
                 command = input.readCommand();
             }

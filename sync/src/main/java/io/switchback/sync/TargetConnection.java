@@ -3,6 +3,7 @@ package io.switchback.sync;
 import static java.nio.charset.StandardCharsets.ISO_8859_1;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.net.Socket;
@@ -25,6 +26,7 @@ import org.jspecify.annotations.Nullable;
 final class TargetConnection implements AutoCloseable {
     private static final int HANDSHAKE_COMMANDS_MAX = 32;
     private static final int HANDSHAKE_BYTES_MAX = 64 * 1024;
+    private static final int PENDING_BYTES_MAX = 64 * 1024;
 
     // Others (dual-channel, rdb-channel-repl, ...) announce second connections, which a link does not offer.
     private static final Set<String> CAPABILITIES_PASSED = Set.of("eof", "psync2");
@@ -33,6 +35,7 @@ final class TargetConnection implements AutoCloseable {
     private final Socket socket;
     private final WireInput input;
     private final OutputStream out;
+    private final ByteArrayOutputStream pending = new ByteArrayOutputStream();
     private final List<String> capabilities = new ArrayList<>();
     private Optional<String> version = Optional.empty();
     private boolean authenticated;
@@ -130,6 +133,26 @@ final class TargetConnection implements AutoCloseable {
     /** Sends bytes of the stream, or of the snapshot. */
     void send(byte[] bytes, int offset, int length) throws IOException {
         out.write(bytes, offset, length);
+    }
+
+    /** As {@link #send(byte[], int, int)}, but only once there is more of it, or {@link #flush}. */
+    void sendLater(byte[] bytes, int offset, int length) throws IOException {
+        if (pending.size() + length > PENDING_BYTES_MAX) {
+            flush();
+        }
+        if (length > PENDING_BYTES_MAX) {
+            out.write(bytes, offset, length);
+        } else {
+            pending.write(bytes, offset, length);
+        }
+    }
+
+    /** Sends what was put off. */
+    void flush() throws IOException {
+        if (pending.size() > 0) {
+            pending.writeTo(out);
+            pending.reset();
+        }
     }
 
     private void send(byte[] bytes) throws IOException {

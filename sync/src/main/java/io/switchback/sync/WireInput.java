@@ -28,10 +28,22 @@ final class WireInput {
     private int end;
     private long consumed;
     private int commandStart;
+    private Waiting beforeWaiting = () -> {};
 
     WireInput(InputStream in, int commandBytesMax) {
         this.in = in;
         this.commandBytesMax = commandBytesMax;
+    }
+
+    /** To be done before a read that may have to wait: what was put off until then must not be put off longer. */
+    @FunctionalInterface
+    interface Waiting {
+        void run() throws IOException;
+    }
+
+    /** Has {@code action} done before each read from the connection. */
+    void beforeWaiting(Waiting action) {
+        beforeWaiting = action;
     }
 
     /** How many bytes were given out so far. */
@@ -237,6 +249,7 @@ final class WireInput {
             start = 0;
             end = held;
         }
+        beforeWaiting.run();
         int count = in.read(buffer, end, buffer.length - end);
         end += Math.max(0, count);
         return count >= 0;

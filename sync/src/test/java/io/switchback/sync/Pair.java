@@ -6,11 +6,13 @@ import io.switchback.fleet.Credential;
 import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.ReplicationState;
+import io.switchback.fleet.ReservedKeys;
 import io.switchback.fleet.RoleChange;
 import io.switchback.fleet.RoleCommands;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.dialect.Dialect;
 import io.switchback.fleet.dialect.StreamTranslator;
+import io.switchback.resp.Reply;
 import io.switchback.testkit.Await;
 import io.switchback.testkit.RealServer;
 import io.switchback.testkit.ServerBinary;
@@ -19,7 +21,9 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.TreeMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 
 /** Two real servers and the links between them, switched as a release does it; closes all that it opened. */
@@ -30,7 +34,7 @@ final class Pair implements AutoCloseable {
 
     final Side a;
     final Side b;
-    final List<RelayLink> links = new ArrayList<>();
+    final List<RelayLink> links;
     int attempt;
 
     /** One server, seen as a fleet, over a connection for administration. */
@@ -51,6 +55,46 @@ final class Pair implements AutoCloseable {
 
         ReplicationState state() {
             return ReplicationState.read(connection);
+        }
+
+        /** All keys of the selected database but the reserved ones, with type, value and time of expiry (0: none). */
+        Map<String, String> keys() {
+            Map<String, String> found = new TreeMap<>();
+            for (Reply key : ((Reply.Array) connection.demand("KEYS", "*")).elements()) {
+                byte[] name = ((Reply.Bulk) key).bytes();
+                if (!ReservedKeys.isReserved(name)) {
+                    found.put(key.text(), value(key.text()));
+                }
+            }
+            return found;
+        }
+
+        private String value(String key) {
+            String type = call("TYPE", key);
+            String value = switch (type) {
+                case "string" -> call("GET", key);
+                case "list" -> call("LRANGE", key, "0", "-1");
+                case "set" -> sorted("SMEMBERS", key);
+                case "zset" -> call("ZRANGE", key, "0", "-1", "WITHSCORES");
+                case "hash" -> hash(key);
+                case "stream" -> call("XRANGE", key, "-", "+") + call("XPENDING", key, "group");
+                default -> type;
+            };
+            return type + " " + value;
+        }
+
+        private String sorted(String... command) {
+            return ((Reply.Array) connection.demand(command))
+                    .elements().stream().map(Reply::text).sorted().toList().toString();
+        }
+
+        private String hash(String key) {
+            TreeMap<String, String> fields = new TreeMap<>();
+            List<Reply> flat = ((Reply.Array) connection.demand("HGETALL", key)).elements();
+            for (int i = 0; i < flat.size(); i += 2) {
+                fields.put(flat.get(i).text(), flat.get(i + 1).text());
+            }
+            return fields.toString();
         }
 
         long fullSyncs() {
@@ -76,6 +120,10 @@ final class Pair implements AutoCloseable {
         final List<BackupManifest> backups = new CopyOnWriteArrayList<>();
         final List<String> breaks = new CopyOnWriteArrayList<>();
 
+        void awaitBroken() {
+            Await.until(LIMIT, "the link says that it is broken", () -> !breaks.isEmpty());
+        }
+
         @Override
         public void based(LinkBase base) {
             bases.add(base);
@@ -97,7 +145,19 @@ final class Pair implements AutoCloseable {
         }
     }
 
+    private Pair(Side a, Side b, List<RelayLink> links) {
+        this.a = a;
+        this.b = b;
+        this.links = links;
+    }
+
+    /** The same servers and links, seen from the other side. */
+    Pair swapped() {
+        return new Pair(b, a, links);
+    }
+
     Pair(ServerBinary a, ServerBinary b, Path folder, String... options) {
+        this.links = new ArrayList<>();
         int password = List.of(options).indexOf("--requirepass");
         Optional<Credential> credential = password < 0
                 ? Optional.empty()
@@ -113,6 +173,17 @@ final class Pair implements AutoCloseable {
     }
 
     RelayLink open(String name, Side source, Side target, LinkStart start, LinkListener listener, int port) {
+        return open(name, source, target, start, listener, port, ENVIRONMENT);
+    }
+
+    RelayLink open(
+            String name,
+            Side source,
+            Side target,
+            LinkStart start,
+            LinkListener listener,
+            int port,
+            Environment environment) {
         StreamTranslator translator =
                 StreamTranslator.between(Dialect.read(source.connection), Dialect.read(target.connection), ENVIRONMENT);
         RelayLink link = RelayLink.open(
@@ -125,7 +196,7 @@ final class Pair implements AutoCloseable {
                         SECRET,
                         start,
                         translator),
-                ENVIRONMENT,
+                environment,
                 listener);
         links.add(link);
         return link;
@@ -157,14 +228,7 @@ final class Pair implements AutoCloseable {
     }
 
     /** What a switch leaves: the link that now goes the other way, and how long its parts took. */
-    record Switched(
-            RelayLink link,
-            LinkBase base,
-            Heard heard,
-            long drainMicros,
-            long fenceMicros,
-            long promoteMicros,
-            long closeMicros) {}
+    record Switched(RelayLink link, LinkBase base, Heard heard, String took) {}
 
     /** Moves the writes from {@code from} to {@code to}, which {@code forward} feeds; the data cannot change meanwhile. */
     Switched switchOver(Side from, Side to, RelayLink forward) {
@@ -191,14 +255,13 @@ final class Pair implements AutoCloseable {
         LinkBase base = new LinkBase(
                 promoted.after().id(), promoted.offsetAtChange(), fenced.after().id(), fenced.offsetAtChange());
         reverse.admit(base);
-        return new Switched(
-                reverse,
-                base,
-                heard,
-                (drained - start) / 1000,
-                (fence - drained) / 1000,
-                (promote - fence) / 1000,
-                (close - promote) / 1000);
+        String took = "drain %d us, fence %d us, promote %d us, close %d us"
+                .formatted(
+                        (drained - start) / 1000,
+                        (fence - drained) / 1000,
+                        (promote - fence) / 1000,
+                        (close - promote) / 1000);
+        return new Switched(reverse, base, heard, took);
     }
 
     @Override
