@@ -1,0 +1,5 @@
+/** Compares two fleets while both move. */
+@NullMarked
+package io.switchback.sync.verify;
+
+import org.jspecify.annotations.NullMarked;

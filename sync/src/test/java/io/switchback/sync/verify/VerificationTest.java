@@ -1,0 +1,395 @@
+package io.switchback.sync.verify;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.switchback.environment.Environment;
+import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.FleetSpec;
+import io.switchback.fleet.ReservedKeys;
+import io.switchback.sync.verify.Difference.Kind;
+import io.switchback.testkit.Await;
+import io.switchback.testkit.RealServer;
+import io.switchback.testkit.ServerBinary;
+import io.switchback.testkit.Servers;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+import redis.clients.jedis.Jedis;
+import redis.clients.jedis.Pipeline;
+
+/** Real servers, filled alike and then with one difference, or with writers and expiry under way. */
+class VerificationTest {
+    private static final VerificationSettings QUICK =
+            VerificationSettings.defaults().withLagBound(Duration.ofMillis(120));
+    private static final Duration LIMIT = Duration.ofSeconds(20);
+
+    @TempDir
+    Path folder;
+
+    /** Every type, in two databases, with and without times to live, small and in more than one chunk. */
+    private static void fill(RealServer server) {
+        try (Jedis client = server.client()) {
+            long atMs = (System.currentTimeMillis() / 100_000 + 20) * 100_000;
+            for (int database : new int[] {0, 3}) {
+                client.select(database);
+                client.set("string", "value");
+                client.set("binary".getBytes(java.nio.charset.StandardCharsets.UTF_8), new byte[] {0, 1, -1, 13, 10});
+                client.set("big string", "x".repeat(3 * KeyComparison.CHUNK_BYTES + 5));
+                client.set("with expiry", "value");
+                client.pexpireAt("with expiry", atMs);
+                client.rpush("list", "a", "b", "a");
+                client.sadd("set", "a", "b", "c", "1");
+                client.hset("hash", "f", "v");
+                client.hset("hash", "g", "w");
+                client.zadd("zset", 1.5, "a");
+                client.zadd("zset", Double.POSITIVE_INFINITY, "b");
+                client.zadd("zset", Double.NEGATIVE_INFINITY, "c");
+                client.zadd("zset", 163.6298406207514, "d");
+                client.zadd("zset", -0.0, "e");
+                stream(client);
+            }
+            client.select(0);
+            big(client);
+            client.set(ReservedKeys.TOKEN, "only here " + server.port());
+        }
+    }
+
+    private static void stream(Jedis client) {
+        call(client, "XADD", "stream", "5-1", "f", "v");
+        call(client, "XADD", "stream", "6-1", "f", "v", "g", "w");
+        call(client, "XGROUP", "CREATE", "stream", "group", "0");
+        call(client, "XREADGROUP", "GROUP", "group", "consumer", "COUNT", "1", "STREAMS", "stream", ">");
+    }
+
+    private static void big(Jedis client) {
+        Pipeline pipeline = client.pipelined();
+        for (int i = 0; i < 2 * KeyComparison.CHUNK_ELEMENTS + 50; i++) {
+            pipeline.rpush("big list", "element " + i);
+            pipeline.sadd("big set", "member " + i);
+            pipeline.hset("big hash", "field " + i, "value " + i);
+            pipeline.zadd("big zset", i / 3.0, "member " + i);
+            pipeline.xadd(
+                    "big stream",
+                    redis.clients.jedis.params.XAddParams.xAddParams().id("7-" + (i + 1)),
+                    java.util.Map.of("f", "v"));
+        }
+        for (int i = 0; i < 1000; i++) {
+            pipeline.set("key " + i, "value " + i);
+        }
+        pipeline.sync();
+    }
+
+    private static Object call(Jedis client, String... words) {
+        return java.util.Objects.requireNonNullElse(io.switchback.testkit.Replies.call(client, words), "");
+    }
+
+    private static VerificationReport verify(VerificationSettings settings, RealServer source, RealServer target) {
+        return Verification.run(
+                settings, fleet(source), fleet(target), Environment.system(), progress -> {}, () -> false);
+    }
+
+    private static FleetSpec fleet(RealServer server) {
+        return new FleetSpec(server.binary().name(), new Endpoint(server.host(), server.port()), Optional.empty());
+    }
+
+    private RealServer start(ServerBinary binary, String name) {
+        return RealServer.start(binary, folder.resolve(name), "--repl-diskless-sync-delay", "0");
+    }
+
+    static Stream<Arguments> pairs() {
+        List<Arguments> pairs = new ArrayList<>();
+        List<ServerBinary> found = ServerBinary.found();
+        for (ServerBinary source : found) {
+            for (ServerBinary target : found) {
+                pairs.add(Arguments.of(source.name(), target.name()));
+            }
+        }
+        return pairs.stream();
+    }
+
+    @ParameterizedTest
+    @MethodSource("pairs")
+    void equalFleetsOfAnyTwoVersionsHaveNoDifference(String source, String target) {
+        try (RealServer here = start(Servers.require(source), "source");
+                RealServer there = start(Servers.require(target), "target")) {
+            fill(here);
+            fill(there);
+            VerificationReport report = verify(QUICK, here, there);
+            assertThat(report.differences()).isEmpty();
+            assertThat(report.holds()).isTrue();
+            assertThat(report.keysMoving()).isZero();
+            assertThat(report.keysChecked()).isEqualTo(here.number("DBSIZE") - 1 + 9);
+        }
+    }
+
+    record Planted(int database, String key, Kind kind, List<List<String>> commands) {
+        @Override
+        public String toString() {
+            return kind + " in database " + database + ": " + commands;
+        }
+    }
+
+    private static Planted planted(int database, String key, Kind kind, String... commands) {
+        return new Planted(
+                database,
+                key,
+                kind,
+                Stream.of(commands)
+                        .map(command -> List.of(command.split("_", -1)))
+                        .toList());
+    }
+
+    static Stream<Planted> differences() {
+        String last = "member " + (2 * KeyComparison.CHUNK_ELEMENTS + 49);
+        return Stream.of(
+                planted(0, "string", Kind.VALUE, "SET_string_valuE"),
+                planted(3, "string", Kind.VALUE, "SET_string_valuE"),
+                planted(0, "big string", Kind.VALUE, "SETRANGE_big string_" + 3 * KeyComparison.CHUNK_BYTES + "_y"),
+                planted(0, "list", Kind.VALUE, "LSET_list_2_x"),
+                planted(0, "big list", Kind.VALUE, "LSET_big list_-1_x"),
+                planted(0, "set", Kind.VALUE, "SREM_set_c", "SADD_set_x"),
+                planted(0, "big set", Kind.VALUE, "SREM_big set_" + last, "SADD_big set_x"),
+                planted(0, "hash", Kind.VALUE, "HSET_hash_g_x"),
+                planted(0, "big hash", Kind.VALUE, "HSET_big hash_field 77_x"),
+                planted(0, "zset", Kind.VALUE, "ZADD_zset_1.5000000000000002_a"),
+                planted(0, "zset", Kind.VALUE, "ZADD_zset_1e308_b"),
+                planted(0, "big zset", Kind.VALUE, "ZADD_big zset_9999_" + last),
+                planted(0, "stream", Kind.VALUE, "XDEL_stream_6-1"),
+                planted(3, "stream", Kind.VALUE, "XADD_stream_7-1_f_v", "XDEL_stream_7-1"),
+                planted(0, "stream", Kind.VALUE, "XACK_stream_group_5-1"),
+                planted(0, "stream", Kind.VALUE, "XCLAIM_stream_group_other_0_5-1"),
+                planted(0, "stream", Kind.VALUE, "XGROUP_SETID_stream_group_6-1"),
+                planted(0, "stream", Kind.VALUE, "XGROUP_CREATE_stream_second_0"),
+                planted(0, "big stream", Kind.VALUE, "XDEL_big stream_7-2050", "XADD_big stream_8-1_f_v"),
+                planted(0, "with expiry", Kind.TIME_TO_LIVE, "PEXPIRE_with expiry_999999"),
+                planted(0, "with expiry", Kind.TIME_TO_LIVE, "PERSIST_with expiry"),
+                planted(0, "list", Kind.TIME_TO_LIVE, "EXPIRE_list_10000"),
+                planted(0, "key 500", Kind.MISSING, "DEL_key 500"),
+                planted(3, "set", Kind.MISSING, "DEL_set"),
+                planted(0, "key 1000", Kind.EXTRA, "SET_key 1000_v"),
+                planted(7, "new", Kind.EXTRA, "SET_new_v"),
+                planted(0, "list", Kind.TYPE, "DEL_list", "SET_list_a"));
+    }
+
+    @ParameterizedTest
+    @MethodSource("differences")
+    void onePlantedDifferenceIsFound(Planted planted) {
+        try (RealServer here = start(ServerBinary.any(), "source");
+                RealServer there = start(ServerBinary.any(), "target");
+                Jedis client = there.client()) {
+            fill(here);
+            fill(there);
+            client.select(planted.database());
+            planted.commands().forEach(command -> call(client, command.toArray(String[]::new)));
+            VerificationReport report = verify(QUICK, here, there);
+            assertThat(report.differenceCount()).isEqualTo(1);
+            assertThat(report.holds()).isFalse();
+            Difference difference = report.differences().getFirst();
+            assertThat(difference.database()).isEqualTo(planted.database());
+            assertThat(difference.key()).isEqualTo(planted.key());
+            assertThat(difference.kind()).as(difference.what()).isEqualTo(planted.kind());
+        }
+    }
+
+    @Test
+    void aMillisecondOfExpiryIsADifferenceWhereBothSidesKnowItExactly() {
+        ServerBinary binary = Servers.require("redis-7.0");
+        try (RealServer here = start(binary, "source");
+                RealServer there = start(binary, "target")) {
+            here.call("SET", "key", "v", "PXAT", "4000000000000");
+            there.call("SET", "key", "v", "PXAT", "4000000000001");
+            assertThat(verify(QUICK, here, there).differences())
+                    .singleElement()
+                    .extracting(Difference::kind)
+                    .isEqualTo(Kind.TIME_TO_LIVE);
+        }
+    }
+
+    @Test
+    void aFieldsTimeToLiveIsCompared() {
+        ServerBinary binary = Servers.require("valkey-9.1");
+        try (RealServer here = start(binary, "source");
+                RealServer there = start(binary, "target")) {
+            for (RealServer server : List.of(here, there)) {
+                server.call("HSET", "hash", "f", "v", "g", "w");
+                server.call("HPEXPIREAT", "hash", "4000000000000", "FIELDS", "1", "f");
+            }
+            assertThat(verify(QUICK, here, there).holds()).isTrue();
+            there.call("HPERSIST", "hash", "FIELDS", "1", "f");
+            assertThat(verify(QUICK, here, there).differenceCount()).isEqualTo(1);
+        }
+    }
+
+    @Test
+    void aReplicaUnderWritesAndExpiryHasNoFalseDifference() throws Exception {
+        AtomicBoolean stop = new AtomicBoolean();
+        try (RealServer here = start(ServerBinary.any(), "source");
+                RealServer there = start(ServerBinary.any(), "target")) {
+            fill(here);
+            there.call("REPLICAOF", here.host(), Integer.toString(here.port()));
+            Await.until(
+                    LIMIT,
+                    "the replica is up",
+                    () -> there.info("replication", "master_link_status").equals("up"));
+            Thread writer = Thread.ofPlatform().start(() -> write(here, stop));
+            try {
+                for (int round = 0; round < 3; round++) {
+                    VerificationReport report = verify(
+                            VerificationSettings.defaults()
+                                    .withLagBound(Duration.ofMillis(500))
+                                    .withMovingLimit(Duration.ofSeconds(2)),
+                            here,
+                            there);
+                    assertThat(report.differences()).isEmpty();
+                    assertThat(report.keysChecked()).isGreaterThan(500);
+                }
+            } finally {
+                stop.set(true);
+                writer.join(LIMIT);
+            }
+            assertThat(writer.isAlive()).isFalse();
+        }
+    }
+
+    /** All types, keys that come and go, and keys that run out while they are looked at. */
+    private static void write(RealServer server, AtomicBoolean stop) {
+        try (Jedis client = server.client()) {
+            for (int i = 0; !stop.get(); i++) {
+                int n = i % 500;
+                client.incr("counter " + n % 7);
+                client.psetex("short " + n, 1 + n % 100, "v");
+                client.rpush("list", "e" + i);
+                client.ltrim("list", -20, -1);
+                client.zincrby("zset", 1.25, "a");
+                client.sadd("set", "m" + n);
+                client.hset("hash", "f" + n, "v" + i);
+                client.set("key " + n, "value " + i);
+                client.del("key " + (n + 250) % 500);
+                call(client, "XADD", "stream", "*", "f", "v");
+            }
+        }
+    }
+
+    @Test
+    void aKeyThatHasRunOutOnOneSideAndIsNotDeletedOnTheOtherIsNoDifference() {
+        try (RealServer here = start(ServerBinary.any(), "source");
+                RealServer there = start(ServerBinary.any(), "target")) {
+            // Nobody deletes these by itself: what has run out is only hidden.
+            for (RealServer server : List.of(here, there)) {
+                server.call("DEBUG", "SET-ACTIVE-EXPIRE", "0");
+                for (int i = 0; i < 50; i++) {
+                    server.call("SET", "short " + i, "v", "PX", "1");
+                }
+            }
+            here.call("SET", "shorter", "v", "PX", "100");
+            there.call("SET", "shorter", "v", "PX", "300");
+            VerificationReport report = verify(QUICK.withLagBound(Duration.ofMillis(800)), here, there);
+            assertThat(report.differences()).isEmpty();
+            assertThat(report.complete()).isTrue();
+        }
+    }
+
+    @Test
+    void aKeyThatChangesAllTheTimeIsCountedAsMoving() throws Exception {
+        AtomicBoolean stop = new AtomicBoolean();
+        try (RealServer here = start(ServerBinary.any(), "source");
+                RealServer there = start(ServerBinary.any(), "target")) {
+            here.call("SET", "hot", "0");
+            there.call("SET", "hot", "other");
+            Thread writer = Thread.ofPlatform().start(() -> {
+                try (Jedis client = here.client()) {
+                    while (!stop.get()) {
+                        client.incr("hot");
+                    }
+                }
+            });
+            try {
+                VerificationReport report = verify(QUICK.withMovingLimit(Duration.ofMillis(600)), here, there);
+                assertThat(report.differences()).isEmpty();
+                assertThat(report.keysMoving()).isEqualTo(1);
+                assertThat(report.movingKeys()).containsExactly("hot");
+            } finally {
+                stop.set(true);
+                writer.join(LIMIT);
+            }
+        }
+    }
+
+    @Test
+    void theReportNamesSomeDifferencesAndCountsAll() {
+        try (RealServer here = start(ServerBinary.any(), "source");
+                RealServer there = start(ServerBinary.any(), "target")) {
+            fill(here);
+            VerificationReport report = verify(QUICK, here, there);
+            assertThat(report.differences()).hasSize(QUICK.differencesMax());
+            assertThat(report.differenceCount()).isEqualTo(report.keysChecked());
+        }
+    }
+
+    @Test
+    void itStopsWhenToldAndSaysThatItIsNotThrough() {
+        try (RealServer here = start(ServerBinary.any(), "source");
+                RealServer there = start(ServerBinary.any(), "target")) {
+            fill(here);
+            fill(there);
+            List<VerificationProgress> seen = new ArrayList<>();
+            VerificationReport report = Verification.run(
+                    QUICK, fleet(here), fleet(there), Environment.system(), seen::add, () -> !seen.isEmpty());
+            assertThat(report.complete()).isFalse();
+            assertThat(report.holds()).isFalse();
+            assertThat(seen).isNotEmpty();
+            assertThat(seen.getFirst().keysTotal()).isEqualTo(2 * (here.number("DBSIZE") + 9));
+            assertThat(report.keysChecked()).isLessThan(here.number("DBSIZE"));
+        }
+    }
+
+    @Test
+    void theThrottleWaitsOnTheClockOfItsEnvironment() {
+        List<Duration> waits = new ArrayList<>();
+        Environment recording = new Environment() {
+            @Override
+            public long nanoTime() {
+                return waits.stream().mapToLong(Duration::toNanos).sum();
+            }
+
+            @Override
+            public java.time.Instant now() {
+                return Environment.system().now();
+            }
+
+            @Override
+            public void sleep(Duration duration) {
+                waits.add(duration);
+            }
+
+            @Override
+            public byte[] randomBytes(int count) {
+                return Environment.system().randomBytes(count);
+            }
+        };
+        try (RealServer here = start(ServerBinary.any(), "source");
+                RealServer there = start(ServerBinary.any(), "target")) {
+            fill(here);
+            fill(there);
+            VerificationReport report = Verification.run(
+                    QUICK.withKeysPerSecondMax(1000),
+                    fleet(here),
+                    fleet(there),
+                    recording,
+                    progress -> {},
+                    () -> false);
+            assertThat(report.holds()).isTrue();
+            long keysSeen = 2 * report.keysChecked();
+            assertThat(recording.nanoTime() / 1_000_000).isBetween(keysSeen - 10, keysSeen + 10);
+        }
+    }
+}
