@@ -99,7 +99,8 @@ final class TargetRule {
     /** What becomes of {@code command}, which has this rule's name. */
     Judgement judge(byte[][] command) {
         boolean rewrites = rule.rewriting().always() || changedMeaning;
-        if (!present) {
+        boolean effects = rule.carrier() == Carrier.EFFECTS; // it does not itself go to the target
+        if (!present && !effects) {
             if (rule.rewriting() == Rewriting.NONE) {
                 return new Judgement.Refuses(rule.name() + " is unknown to " + target.version());
             }
@@ -149,7 +150,7 @@ final class TargetRule {
         if (rewrites) {
             return dropped == null ? REWRITES : new Judgement.Rewrites(dropped);
         }
-        return checkedByLength(command, dropped);
+        return effects ? PASSES : checkedByLength(command, dropped);
     }
 
     private Judgement checkedByLength(byte[][] command, Judgement.@Nullable Drops dropped) {
