@@ -1,0 +1,40 @@
+package io.switchback.release;
+
+import io.switchback.fleet.ServerConnection;
+import io.switchback.release.ReleaseState.Side;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+
+/** Whether the snapshot that is about to pass can be kept in a folder. */
+final class BackupRoom {
+    /** A snapshot is smaller than the data in memory, but never count on how much. */
+    private static final double SHARE_OF_MEMORY = 1.0;
+
+    private BackupRoom() {}
+
+    /** Makes the folder and demands that the cache's snapshot has room there. */
+    static void demand(MovingCache cache, Path folder) {
+        long wanted;
+        try (ServerConnection old = cache.connect(Side.OLD)) {
+            wanted = (long) (FleetPreparation.usedMemoryBytes(old) * SHARE_OF_MEMORY);
+        }
+        try {
+            Files.createDirectories(folder);
+            Path probe = Files.createTempFile(folder, "room", ".probe");
+            Files.delete(probe);
+            long free = Files.getFileStore(folder).getUsableSpace();
+            if (free < wanted) {
+                throw new ReleaseException(
+                        ReleaseException.Code.STEP_FAILED,
+                        "the backup of " + cache.name() + " may need " + wanted + " bytes, and " + folder + " has "
+                                + free + " left; make room, or move the node's data folder");
+            }
+        } catch (IOException e) {
+            throw new ReleaseException(
+                    ReleaseException.Code.STEP_FAILED,
+                    "the backup of " + cache.name() + " cannot be written to " + folder + ": " + e
+                            + "; make the folder writable, or move the node's data folder");
+        }
+    }
+}

@@ -1,0 +1,328 @@
+package io.switchback.release;
+
+import io.switchback.environment.Deadline;
+import io.switchback.environment.Environment;
+import io.switchback.fleet.FleetSpec;
+import io.switchback.fleet.ReplicationState;
+import io.switchback.fleet.RoleChange;
+import io.switchback.fleet.RoleCommands;
+import io.switchback.fleet.ServerConnection;
+import io.switchback.fleet.ServerSettings;
+import io.switchback.fleet.dialect.Dialect;
+import io.switchback.fleet.dialect.StreamTranslator;
+import io.switchback.fleet.dialect.WayBackGuard;
+import io.switchback.ledger.Route;
+import io.switchback.proxy.BackendRoute;
+import io.switchback.proxy.CacheProxy;
+import io.switchback.release.ReleaseState.Side;
+import io.switchback.sync.BackupManifest;
+import io.switchback.sync.LinkBase;
+import io.switchback.sync.LinkListener;
+import io.switchback.sync.LinkSettings;
+import io.switchback.sync.LinkStart;
+import io.switchback.sync.LinkStatus;
+import io.switchback.sync.RelayLink;
+import java.net.InetAddress;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * One cache of a release: its two fleets, the one link between them, and what the ledger remembers of both.
+ *
+ * <p>The link's source is always the fleet in use, so there is never more than one link that flows; the other direction's face
+ * is bound only within a switch. Owned by the release's thread; what a link tells from its own threads is written through
+ * {@link #remember}, under this object's lock.
+ */
+final class MovingCache implements AutoCloseable {
+    /** How long a server may take to connect or to answer an administration command. */
+    static final Duration SERVER_TIMEOUT = Duration.ofSeconds(5);
+
+    private static final Logger LOG = LoggerFactory.getLogger(MovingCache.class);
+
+    private final String release;
+    private final ReleaseStore store;
+    private final CacheProxy proxy;
+    private final FleetSpec oldFleet;
+    private final FleetSpec newFleet;
+    private final Path backupFolder;
+    private final Environment environment;
+    private CacheRecord record;
+    private @Nullable RelayLink link;
+    private @Nullable Side linkSource;
+    private volatile @Nullable String linkBroken;
+
+    MovingCache(
+            String release,
+            ReleaseStore store,
+            CacheRecord record,
+            ManagedCache cache,
+            Path backupFolder,
+            Environment environment) {
+        this.release = release;
+        this.store = store;
+        this.record = record;
+        this.proxy = cache.proxy();
+        this.oldFleet = cache.fleet(record.from());
+        this.newFleet = cache.fleet(record.to());
+        this.backupFolder = backupFolder;
+        this.environment = environment;
+    }
+
+    String name() {
+        return record.cache();
+    }
+
+    CacheProxy proxy() {
+        return proxy;
+    }
+
+    FleetSpec fleet(Side side) {
+        return side == Side.OLD ? oldFleet : newFleet;
+    }
+
+    synchronized CacheRecord remembered() {
+        return record;
+    }
+
+    /** Writes down what has changed, before anybody acts on it. */
+    synchronized void remember(java.util.function.UnaryOperator<CacheRecord> change) {
+        CacheRecord changed = change.apply(record);
+        store.save(release, changed);
+        record = changed;
+    }
+
+    ServerConnection connect(Side side) {
+        return ServerConnection.open(fleet(side), SERVER_TIMEOUT);
+    }
+
+    /** The link that flows, or is trying to; empty before the copy began and within a switch. */
+    synchronized Optional<RelayLink> link() {
+        return Optional.ofNullable(link);
+    }
+
+    /** Where the link stands; empty while there is none. */
+    Optional<LinkStatus> linkStatus() {
+        return link().map(RelayLink::status);
+    }
+
+    /** Why the link cannot go on by partial resync; null as long as it can. */
+    @Nullable
+    String linkBroken() {
+        return linkBroken;
+    }
+
+    // ---- the copy ----
+
+    /** Makes the new fleet a replica of the old one, through a link that starts with a full copy. Repeatable. */
+    void startCopy(String token) {
+        closeLink();
+        try (ServerConnection target = connect(Side.NEW)) {
+            RelayLink copying = open(Side.OLD, new LinkStart.FullCopy(Optional.of(backupFolder)), target);
+            adopt(copying, Side.OLD);
+            copying.admit();
+            if (ReplicationState.read(target).role() == ReplicationState.Role.PRIMARY) {
+                RoleCommands.writeToken(target, token);
+            }
+            String known = RoleCommands.token(target).orElse("");
+            demandChanged(RoleCommands.follow(target, copying.face(), known));
+        }
+    }
+
+    /** Whether the copy is complete and the stream flows. */
+    boolean copied() {
+        CacheRecord now = remembered();
+        return now.base() != null && now.backup() != null;
+    }
+
+    // ---- the link between switches ----
+
+    /** Opens the link from the fleet in use to the other one again, where the ledger says it began. Repeatable. */
+    void reopenLink(Side inUse) {
+        LinkBase base = remembered().base();
+        if (base == null || (link().isPresent() && linkSource == inUse)) {
+            return;
+        }
+        closeLink();
+        try (ServerConnection target = connect(inUse.other())) {
+            RelayLink reopened = open(inUse, new LinkStart.From(base), target);
+            adopt(reopened, inUse);
+            reopened.admit();
+            pointTo(target, reopened);
+        }
+    }
+
+    /** Sees to it that the follower connects to the link's face: after a node's restart the port may be another one. */
+    void pointTo(ServerConnection follower, RelayLink to) {
+        ReplicationState state = ReplicationState.read(follower);
+        if (state.role() == ReplicationState.Role.PRIMARY) {
+            linkIsBroken(follower.endpoint() + " is a primary, although it should follow: somebody changed its role,"
+                    + " or it was restarted and its role was not in its config file");
+            return;
+        }
+        if (!state.primary().equals(Optional.of(to.face()))) {
+            String token = RoleCommands.token(follower).orElse("");
+            demandChanged(RoleCommands.follow(follower, to.face(), token));
+        }
+    }
+
+    /** Binds the face that {@code follower} will be told to follow; nobody is let in before the base is known. */
+    RelayLink openAhead(Side source, ServerConnection follower) {
+        return open(source, new LinkStart.Later(), follower);
+    }
+
+    /** The name of the link whose source is that fleet. */
+    String linkName(Side source) {
+        return release + "/" + name() + (source == Side.OLD ? "/forward" : "/reverse");
+    }
+
+    /** Has a server write its role into its config file, where it has one, so that it outlasts a restart. */
+    void makeRoleLasting(Side side) {
+        try (ServerConnection server = connect(side)) {
+            ServerSettings.makeLasting(server);
+        }
+    }
+
+    private RelayLink open(Side source, LinkStart start, ServerConnection target) {
+        boolean forward = source == Side.OLD;
+        InetAddress reachableByTarget = target.localAddress();
+        StreamTranslator translator;
+        try (ServerConnection from = connect(source)) {
+            translator = StreamTranslator.between(Dialect.read(from), Dialect.read(target), environment);
+        }
+        CacheRecord now = remembered();
+        int port = forward ? now.forwardPort() : now.reversePort();
+        LinkSettings settings = new LinkSettings(
+                linkName(source),
+                fleet(source),
+                fleet(source.other()),
+                reachableByTarget,
+                port,
+                now.secret(),
+                start,
+                translator);
+        RelayLink opened = RelayLink.open(settings, environment, new Told(source));
+        int bound = opened.face().port();
+        if (bound != port) {
+            remember(record -> forward
+                    ? record.withPorts(bound, record.reversePort())
+                    : record.withPorts(record.forwardPort(), bound));
+        }
+        return opened;
+    }
+
+    /** Takes over a link that was opened ahead. */
+    synchronized void adopt(RelayLink opened, Side source) {
+        link = opened;
+        linkSource = source;
+        linkBroken = null;
+    }
+
+    /** Closes the link; when this returns, nothing of it can reach a server any more. */
+    void closeLink() {
+        RelayLink closing;
+        synchronized (this) {
+            closing = link;
+            link = null;
+            linkSource = null;
+        }
+        if (closing != null) {
+            closing.close();
+        }
+    }
+
+    void linkIsBroken(String why) {
+        if (linkBroken == null) {
+            linkBroken = why;
+            LOG.error("release {}, cache {}: the link is broken: {}", release, name(), why);
+            store.journal(release, "switchback", "link", "the link is broken: " + why, java.util.Map.of());
+        }
+    }
+
+    /** Writes into the journal what a person may want to know of the link, and goes on. */
+    void linkNote(String what) {
+        store.journal(release, "switchback", "link", what, java.util.Map.of());
+    }
+
+    // ---- the guard ----
+
+    /** Refuses, while a way back to the other fleet is open, what could not be carried there. */
+    void guardWayBack(Side inUse) {
+        try (ServerConnection newer = connect(inUse);
+                ServerConnection older = connect(inUse.other())) {
+            WayBackGuard guard = WayBackGuard.between(Dialect.read(newer), Dialect.read(older));
+            proxy.guard(guard.refusesNothing() ? null : guard::refusal);
+        }
+    }
+
+    // ---- routes ----
+
+    BackendRoute route(Side side, long epoch) {
+        return new BackendRoute(fleet(side), epoch);
+    }
+
+    Route ledgerRoute(Side side, long epoch) {
+        return new Route(fleet(side).name(), epoch);
+    }
+
+    /** Waits until the link's target has everything that its source has written until now. */
+    boolean caughtUp(Side inUse, Deadline deadline) {
+        RelayLink flowing = link().orElse(null);
+        if (flowing == null) {
+            return false;
+        }
+        try (ServerConnection source = connect(inUse)) {
+            return flowing.awaitApplied(ReplicationState.read(source).offset(), deadline);
+        }
+    }
+
+    static RoleChange.Changed demandChanged(RoleChange change) {
+        return switch (change) {
+            case RoleChange.Changed changed -> changed;
+            case RoleChange.Refused(String why) ->
+                throw new ReleaseException(ReleaseException.Code.STEP_FAILED, "a change of role was refused: " + why);
+        };
+    }
+
+    @Override
+    public void close() {
+        closeLink();
+    }
+
+    /** What the link tells, on its own threads. */
+    private final class Told implements LinkListener {
+        private final Side source;
+
+        Told(Side source) {
+            this.source = source;
+        }
+
+        @Override
+        public void based(LinkBase base) {
+            remember(now -> now.withBase(base));
+        }
+
+        @Override
+        public void sourceIdChanged(String id) {
+            remember(now -> {
+                LinkBase base = now.base();
+                return base == null || linkSource != source
+                        ? now
+                        : now.withBase(new LinkBase(id, base.sourceOffset(), base.targetId(), base.targetOffset()));
+            });
+        }
+
+        @Override
+        public void copied(BackupManifest manifest) {
+            remember(now -> now.withBackup(manifest.file().toString()));
+        }
+
+        @Override
+        public void broken(String why) {
+            linkIsBroken(why);
+        }
+    }
+}

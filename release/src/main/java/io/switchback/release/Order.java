@@ -1,0 +1,24 @@
+package io.switchback.release;
+
+/**
+ * What a person asked of a release. Kept in the ledger until the release has acted on it, so that a kill does not lose it.
+ *
+ * @param kind what to do
+ * @param acceptLoss for a rollback whose way back is closed: go without what the old fleet does not have
+ * @param who who asked
+ */
+public record Order(Kind kind, boolean acceptLoss, String who) {
+    /** The things that can be asked. */
+    public enum Kind {
+        PAUSE,
+        RESUME,
+        ROLLBACK,
+        ABORT,
+        FINISH;
+
+        /** The name as people write it. */
+        public String title() {
+            return name().toLowerCase(java.util.Locale.ROOT);
+        }
+    }
+}

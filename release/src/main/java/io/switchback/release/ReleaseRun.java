@@ -1,0 +1,530 @@
+package io.switchback.release;
+
+import io.switchback.environment.Deadline;
+import io.switchback.environment.Environment;
+import io.switchback.fleet.FleetException;
+import io.switchback.ledger.Ledger;
+import io.switchback.ledger.LedgerException;
+import io.switchback.release.GateJudge.Judgement;
+import io.switchback.release.ReleaseState.Side;
+import io.switchback.release.ReleaseState.Status;
+import io.switchback.release.ReleaseStatus.CacheStatus;
+import io.switchback.release.ReleaseStatus.WayBack;
+import io.switchback.sync.LinkStatus;
+import io.switchback.sync.verify.Verification;
+import io.switchback.sync.verify.VerificationProgress;
+import io.switchback.sync.verify.VerificationReport;
+import io.switchback.sync.verify.VerificationSettings;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * One release, from its file to its end, on one virtual thread, in straight lines: its steps, and the orders that people give.
+ *
+ * <p>What survives a kill is in the ledger: the state ({@link ReleaseState}), the caches ({@link CacheRecord}), the order that
+ * is not carried out yet, and the register of each switch. Everything here may be lost at any instruction. After a restart
+ * {@link #work} begins at the top: it closes the switch that was under way, opens the link, and enters the step again. So
+ * every step is written to be entered again.
+ *
+ * <p>A server or the ledger that does not answer stops the release where it is; its status says what it waits for.
+ */
+final class ReleaseRun {
+    private static final Logger LOG = LoggerFactory.getLogger(ReleaseRun.class);
+
+    /** How often a wait looks around. */
+    private static final Duration TURN = Duration.ofMillis(100);
+    /** How long after a failure a server or the ledger is asked again. */
+    private static final Duration RETRY = Duration.ofMillis(500);
+    /** How many windows in a row must breach a gate: one slow second is no verdict. */
+    private static final int BREACHES = 3;
+    /** How long the lag must stay under its gate before the release goes on. */
+    private static final Duration LAG_STAYS = Duration.ofSeconds(1);
+
+    private final ReleaseFile file;
+    private final List<MovingCache> caches;
+    private final Path backupFolder;
+    private final Environment environment;
+    private final Standing standing;
+    private final Orders orders;
+    private final TrafficWatch traffic;
+    private final Switching switching;
+    private final FleetPreparation preparation;
+    private volatile List<Judgement> judgements = List.of();
+
+    ReleaseRun(
+            ReleaseFile file,
+            String node,
+            Ledger ledger,
+            ReleaseStore store,
+            List<MovingCache> caches,
+            Path backupFolder,
+            Environment environment) {
+        this.file = file;
+        this.caches = caches;
+        this.backupFolder = backupFolder;
+        this.environment = environment;
+        this.standing = new Standing(store, store.state(file.name()).orElseThrow());
+        this.orders = new Orders(file.name(), store);
+        this.traffic = new TrafficWatch(caches, environment);
+        this.switching = new Switching(file, node, ledger, caches, standing, orders, environment);
+        this.preparation = new FleetPreparation(file, standing);
+    }
+
+    // ---- for other threads ----
+
+    /** Takes an order, durably, or refuses it. */
+    void order(Order asked) {
+        orders.take(asked, standing.state());
+    }
+
+    /** Has {@link #work} end soon, with everything left as it is. */
+    void stop() {
+        orders.stop();
+    }
+
+    ReleaseStatus status() {
+        ReleaseState now = standing.state();
+        return new ReleaseStatus(
+                file.name(),
+                now.status(),
+                now.step(),
+                now.side(),
+                standing.progress(),
+                standing.detail(),
+                caches.stream().map(cache -> status(cache, now)).toList(),
+                judgements,
+                switching.tried(),
+                standing.warnings());
+    }
+
+    private CacheStatus status(MovingCache cache, ReleaseState now) {
+        LinkStatus link = cache.linkStatus().orElse(null);
+        CacheRecord record = cache.remembered();
+        WayBack wayBack = wayBack(cache, now);
+        return new CacheStatus(
+                cache.name(),
+                record.from(),
+                record.to(),
+                cache.fleet(now.side()).name(),
+                link == null ? "none" : words(link.phase()),
+                link == null ? -1 : link.lagBytes(),
+                link == null ? -1 : link.lagMillis(),
+                wayBack,
+                wayBack == WayBack.CLOSED ? closedBecause(cache, link) : "",
+                now.baselines().get(cache.name()),
+                traffic.lately(cache),
+                record.backup());
+    }
+
+    private static String closedBecause(MovingCache cache, @Nullable LinkStatus link) {
+        String cost = link == null
+                ? "what was written since the cutover"
+                : "the last " + link.lagBytes() + " bytes of the stream of writes";
+        return cache.linkBroken() + "; a rollback now would lose " + cost + " (rollback --accept-loss does it)";
+    }
+
+    private static WayBack wayBack(MovingCache cache, ReleaseState now) {
+        if (now.side() == Side.OLD || now.status().ended()) {
+            return WayBack.NOT_NEEDED;
+        }
+        if (cache.linkBroken() != null) {
+            return WayBack.CLOSED;
+        }
+        return cache.linkStatus()
+                        .filter(link -> link.phase() == LinkStatus.Phase.STREAMING)
+                        .isPresent()
+                ? WayBack.OPEN
+                : WayBack.OPENING;
+    }
+
+    // ---- the release's own thread ----
+
+    /** Runs the release until it ends, or the node stops. */
+    void work() {
+        try {
+            while (!orders.stopping() && !standing.state().status().ended()) {
+                try {
+                    turn();
+                } catch (Orders.GiveWay e) {
+                    standing.say("");
+                } catch (FleetException | LedgerException e) {
+                    doesNotAnswer(String.valueOf(e.getMessage()));
+                } catch (ReleaseException e) {
+                    stepFailed(String.valueOf(e.getMessage()));
+                }
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        } finally {
+            caches.forEach(MovingCache::close);
+        }
+    }
+
+    private void turn() throws InterruptedException {
+        switching.closePending();
+        Order order = orders.waiting();
+        if (order != null) {
+            carryOut(order);
+            return;
+        }
+        caches.forEach(cache -> cache.reopenLink(standing.state().side()));
+        switch (standing.state().status()) {
+            case RUNNING -> step(standing.state().step());
+            case PAUSED, ROLLED_BACK -> standStill();
+            case FINISHED, ABORTED, FAILED -> {}
+        }
+    }
+
+    private void step(Step step) throws InterruptedException {
+        switch (step) {
+            case CHECK -> check();
+            case BACKUP -> backup();
+            case MIGRATE -> migrate();
+            case SYNC -> sync();
+            case VERIFY -> verify();
+            case CUTOVER -> cutover();
+            case OBSERVE -> observe();
+            case FINISH -> awaitFinish();
+        }
+    }
+
+    private void doesNotAnswer(String what) throws InterruptedException {
+        ReleaseState now = standing.state();
+        if (now.step() == Step.CHECK) {
+            stepFailed(what);
+            return;
+        }
+        standing.say("waits: " + what);
+        LOG.warn("release {} waits in step {}: {}", file.name(), now.step().title(), what);
+        environment.sleep(RETRY);
+    }
+
+    private void stepFailed(String why) throws InterruptedException {
+        ReleaseState now = standing.state();
+        LOG.error("release {}: step {} failed: {}", file.name(), now.step().title(), why);
+        try {
+            standing.journal(now.step().title(), "failed: " + why, Map.of());
+            if (now.side() == Side.NEW || now.step() == Step.CUTOVER) {
+                standing.save(now.at(Status.PAUSED, now.step(), why));
+            } else {
+                end(Status.FAILED, why);
+            }
+        } catch (LedgerException e) {
+            standing.say("waits: " + e.getMessage() + " (after: " + why + ")");
+            environment.sleep(RETRY);
+        }
+    }
+
+    // ---- steps ----
+
+    private void check() {
+        standing.say("compares versions, roles, rights, memory and settings of both fleets");
+        List<String> problems = new ArrayList<>();
+        for (MovingCache cache : caches) {
+            FleetCheck.Findings found = FleetCheck.of(cache, file.overwriteTarget());
+            problems.addAll(found.problems());
+            found.warnings().forEach(standing::warn);
+        }
+        if (!problems.isEmpty()) {
+            throw failure("check failed, nothing has changed: " + String.join("; ", problems));
+        }
+        standing.advance(Step.BACKUP);
+    }
+
+    private void backup() {
+        standing.say("sees that there is room for the backup in " + backupFolder);
+        caches.forEach(cache -> BackupRoom.demand(cache, backupFolder));
+        standing.advance(Step.MIGRATE);
+    }
+
+    private void migrate() throws InterruptedException {
+        for (MovingCache cache : caches) {
+            preparation.prepare(cache);
+            if (!cache.copied()) {
+                standing.say("copies " + cache.name());
+                cache.startCopy(file.name() + "/copy");
+                awaitCopy(cache);
+                cache.makeRoleLasting(Side.NEW);
+            }
+        }
+        standing.advance(Step.SYNC);
+    }
+
+    private void awaitCopy(MovingCache cache) throws InterruptedException {
+        while (!cache.copied()) {
+            demandNotBroken(cache);
+            LinkStatus link = cache.linkStatus().orElseThrow();
+            boolean sizeKnown = link.copyBytesTotal() > 0;
+            standing.say(
+                    "copies " + cache.name() + ": " + link.copiedBytes() + " bytes"
+                            + (sizeKnown ? " of " + link.copyBytesTotal() : "") + "; " + words(link.phase()),
+                    sizeKnown ? link.copiedBytes() / (double) link.copyBytesTotal() : -1);
+            pause(TURN);
+        }
+    }
+
+    private void sync() throws InterruptedException {
+        long lagMillisMax = file.gates().lagMax().toMillis();
+        Deadline stays = Deadline.in(environment, LAG_STAYS);
+        while (!stays.passed()) {
+            for (MovingCache cache : caches) {
+                demandNotBroken(cache);
+                LinkStatus link = cache.linkStatus().orElseThrow();
+                standing.say(cache.name() + ": " + link.lagBytes() + " bytes, " + link.lagMillis()
+                        + " ms behind, at most " + lagMillisMax + "; " + words(link.phase()));
+                if (link.phase() != LinkStatus.Phase.STREAMING || link.lagMillis() > lagMillisMax) {
+                    stays = Deadline.in(environment, LAG_STAYS);
+                }
+            }
+            pause(TURN);
+        }
+        standing.advance(Step.VERIFY);
+    }
+
+    private void verify() throws InterruptedException {
+        for (MovingCache cache : caches) {
+            VerificationReport report = Verification.run(
+                    VerificationSettings.defaults(),
+                    cache.fleet(Side.OLD),
+                    cache.fleet(Side.NEW),
+                    environment,
+                    now -> verifying(cache, now),
+                    orders::somethingElse);
+            orders.giveWay();
+            standing.journal(
+                    "verify",
+                    cache.name() + ": " + report.keysChecked() + " keys compared, " + report.differenceCount()
+                            + " differ",
+                    Map.of());
+            verified(cache, report);
+            if (report.differenceCount() > 0) {
+                throw failure(report.differenceCount() + " keys of " + cache.name() + " differ, the first: "
+                        + report.differences().stream()
+                                .limit(3)
+                                .map(Object::toString)
+                                .collect(Collectors.joining("; ")));
+            }
+        }
+        standing.advance(Step.CUTOVER);
+    }
+
+    private void verifying(MovingCache cache, VerificationProgress now) {
+        standing.say(
+                "compares the fleets of " + cache.name() + ": " + now.keysSeen() + " of " + now.keysTotal() + " keys"
+                        + now.left()
+                                .map(left -> ", " + left.toSeconds() + " s left")
+                                .orElse(""),
+                now.keysTotal() == 0 ? -1 : Math.min(1, now.keysSeen() / (double) now.keysTotal()));
+        traffic.sample(standing.state().side());
+    }
+
+    /** What the comparison could not say for sure is told, not kept. */
+    private void verified(MovingCache cache, VerificationReport report) {
+        if (report.keysMoving() > 0) {
+            standing.warn(report.keysMoving() + " keys of " + cache.name()
+                    + " changed faster than they could be compared, among them " + report.movingKeys());
+        }
+        if (!report.keysNotComparable().isEmpty()) {
+            standing.warn("keys of " + cache.name() + " that cannot be compared between these versions, by type: "
+                    + report.keysNotComparable());
+        }
+        report.notes().forEach(standing::warn);
+    }
+
+    private void cutover() throws InterruptedException {
+        measureOldFleet();
+        standing.save(standing.state().with(traffic.lately()));
+        standing.say("moves all traffic to the new fleet");
+        if (switching.to(Side.NEW, false)) {
+            traffic.clear();
+            standing.advance(Step.OBSERVE);
+        }
+    }
+
+    /** Gives the gates something to compare with: a whole window, where there is traffic at all. */
+    private void measureOldFleet() throws InterruptedException {
+        Deadline window = Deadline.in(environment, TrafficWatch.SAMPLE.multipliedBy(TrafficWatch.WINDOW_SAMPLES));
+        Deadline silence = Deadline.in(environment, TrafficWatch.SAMPLE.multipliedBy(2));
+        while (!window.passed()) {
+            boolean enough = traffic.lately().values().stream()
+                    .allMatch(one -> one.samples() >= file.gates().samplesMin());
+            boolean silent = traffic.lately().values().stream().allMatch(one -> one.samples() == 0);
+            if (enough || (silent && silence.passed())) {
+                return;
+            }
+            standing.say("measures how the old fleet answers, for the gates");
+            pause(TURN);
+        }
+    }
+
+    private void observe() throws InterruptedException {
+        Deadline end = Deadline.in(environment, file.observe());
+        Map<String, Integer> breaches = new LinkedHashMap<>();
+        while (!end.passed()) {
+            pause(TrafficWatch.SAMPLE);
+            judgements = traffic.judge(file.gates(), standing.state().baselines());
+            standing.say(
+                    "observes; " + end.remaining().toSeconds() + " s left",
+                    1
+                            - end.remaining().toMillis()
+                                    / (double) Math.max(1, file.observe().toMillis()));
+            for (Judgement judgement : judgements) {
+                if (judgement.outcome() != GateJudge.Outcome.BREACHED) {
+                    breaches.remove(judgement.gate());
+                } else if (breaches.merge(judgement.gate(), 1, Integer::sum) >= BREACHES) {
+                    breached(judgement);
+                    return;
+                }
+            }
+        }
+        standing.advance(Step.FINISH);
+    }
+
+    private void breached(Judgement gate) throws InterruptedException {
+        String what = "gate " + gate.gate() + " breached: " + gate.text();
+        LOG.warn("release {}: {}", file.name(), what);
+        standing.journal("observe", what, Map.of("on-breach", file.onBreach().name()));
+        switch (file.onBreach()) {
+            case ROLLBACK -> rollback(what, false);
+            case PAUSE -> standing.save(standing.state().at(Status.PAUSED, Step.OBSERVE, what));
+            case REPORT -> {
+                standing.warn(what);
+                standing.advance(Step.FINISH);
+            }
+        }
+    }
+
+    private void awaitFinish() throws InterruptedException {
+        standing.say("observed; the way back stays open until somebody says finish", 1);
+        while (true) {
+            pause(TrafficWatch.SAMPLE);
+            judgements = traffic.judge(file.gates(), standing.state().baselines());
+        }
+    }
+
+    private void standStill() throws InterruptedException {
+        standing.say(standing.state().reason());
+        while (true) {
+            pause(TrafficWatch.SAMPLE);
+        }
+    }
+
+    // ---- orders ----
+
+    private void carryOut(Order order) throws InterruptedException {
+        ReleaseState now = standing.state();
+        switch (order.kind()) {
+            case PAUSE -> standing.save(now.at(Status.PAUSED, now.step(), "paused by " + order.who()));
+            case RESUME -> {
+                boolean forwardAgain = now.side() == Side.OLD && now.step().compareTo(Step.SYNC) > 0;
+                traffic.clear();
+                standing.save(now.at(Status.RUNNING, forwardAgain ? Step.SYNC : now.step(), ""));
+            }
+            case ROLLBACK -> {
+                if (now.side() == Side.NEW) {
+                    rollback("asked by " + order.who(), order.acceptLoss());
+                } else {
+                    end(Status.ABORTED, "rolled back before the cutover, by " + order.who());
+                }
+            }
+            case ABORT -> {
+                if (now.side() == Side.NEW) {
+                    rollback("aborted by " + order.who(), order.acceptLoss());
+                }
+                if (standing.state().side() == Side.OLD) {
+                    end(Status.ABORTED, "aborted by " + order.who());
+                }
+            }
+            case FINISH -> end(Status.FINISHED, "finished by " + order.who());
+        }
+        orders.done(order);
+    }
+
+    /** Goes back to the old fleet; waits while the way back is not open, unless a loss is accepted. */
+    private void rollback(String why, boolean acceptLoss) throws InterruptedException {
+        Order order = orders.waiting();
+        while (standing.state().side() == Side.NEW) {
+            reopenLinksThatCan();
+            boolean open = caches.stream().allMatch(cache -> wayBack(cache, standing.state()) == WayBack.OPEN);
+            if (open || acceptLoss) {
+                standing.say("moves all traffic back to the old fleet: " + why);
+                if (!switching.to(Side.OLD, !open)) {
+                    return;
+                }
+            } else {
+                standing.say("the rollback (" + why + ") waits for the way back: " + waysBack());
+                traffic.sample(Side.NEW);
+                orders.pauseWithin(order, TURN);
+            }
+        }
+        traffic.clear();
+        judgements = List.of();
+        standing.save(standing.state().at(Status.ROLLED_BACK, Step.SYNC, why));
+        standing.journal("rollback", "the old fleet is in use: " + why, Map.of());
+    }
+
+    private void reopenLinksThatCan() {
+        for (MovingCache cache : caches) {
+            try {
+                cache.reopenLink(standing.state().side());
+            } catch (FleetException e) {
+                LOG.warn("release {}: the link of {} is not open: {}", file.name(), cache.name(), e.getMessage());
+            }
+        }
+    }
+
+    private String waysBack() {
+        return caches.stream()
+                .map(cache -> {
+                    String broken = cache.linkBroken();
+                    return cache.name() + ": " + (broken == null ? "it is opening" : broken);
+                })
+                .collect(Collectors.joining("; "));
+    }
+
+    /** Undoes what the release set on the fleets, writes the last state, and lets the caches free. */
+    private void end(Status status, String why) {
+        standing.say(status == Status.FINISHED ? "gives up the way back" : "puts everything back");
+        for (MovingCache cache : caches) {
+            cache.closeLink();
+            cache.proxy().guard(null);
+            preparation.undo(cache, standing.state().side());
+        }
+        standing.journal(status.title(), why, Map.of());
+        standing.end(
+                standing.state().at(status, standing.state().step(), why),
+                caches.stream().map(MovingCache::name).toList());
+    }
+
+    // ---- small things ----
+
+    /** Waits, samples the traffic, and gives way to an order. */
+    private void pause(Duration time) throws InterruptedException {
+        orders.pause(time);
+        traffic.sample(standing.state().side());
+    }
+
+    private static void demandNotBroken(MovingCache cache) {
+        String broken = cache.linkBroken();
+        if (broken != null) {
+            throw failure("the link of " + cache.name() + " is broken: " + broken);
+        }
+    }
+
+    private static ReleaseException failure(String why) {
+        return new ReleaseException(ReleaseException.Code.STEP_FAILED, why);
+    }
+
+    private static String words(LinkStatus.Phase phase) {
+        return phase.name().toLowerCase(Locale.ROOT).replace('_', ' ');
+    }
+}

@@ -1,0 +1,98 @@
+package io.switchback.release;
+
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Where a release stands, as the ledger keeps it. Owned by the release's own thread; everybody else reads.
+ *
+ * <p>Invariant: {@code pendingSwitch} is written before anything of that switch happens and is removed only after its verdict
+ * has been applied everywhere, so whoever starts after a crash knows which register to read.
+ *
+ * @param step the step under way, or the one that goes on when the release does
+ * @param side which fleet takes the writes
+ * @param switches how many switches were begun so far, aborted ones included; the next one's number is one higher
+ * @param pendingSwitch the switch that was begun and is not closed yet
+ * @param baselines how the old fleet of each cache answered before the cutover, for the gates that are ratios
+ * @param reason why the release stands where it stands, for a person
+ */
+public record ReleaseState(
+        String release,
+        Status status,
+        Step step,
+        Side side,
+        int switches,
+        @Nullable PendingSwitch pendingSwitch,
+        Map<String, Baseline> baselines,
+        String reason) {
+
+    /** What a release does at the moment, or how it ended. */
+    public enum Status {
+        /** A step is under way. */
+        RUNNING(false),
+        /** Stands still where it is until {@code resume}; the link goes on. */
+        PAUSED(false),
+        /** The old fleet is in use again and the new one follows it: {@code resume} goes forward again, {@code abort} ends. */
+        ROLLED_BACK(false),
+        /** The new fleet stays; there is no way back any more. */
+        FINISHED(true),
+        /** Ended by a person before it finished; the old fleet is in use. */
+        ABORTED(true),
+        /** A step before the cutover could not succeed; the old fleet is in use, and nothing has changed for its clients. */
+        FAILED(true);
+
+        private final boolean ended;
+
+        Status(boolean ended) {
+            this.ended = ended;
+        }
+
+        /** Whether the release is over. */
+        public boolean ended() {
+            return ended;
+        }
+
+        /** The name as people write it. */
+        public String title() {
+            return name().toLowerCase(java.util.Locale.ROOT).replace('_', ' ');
+        }
+    }
+
+    /** The two fleets of a move. */
+    public enum Side {
+        OLD,
+        NEW;
+
+        /** The one that a switch from here goes to. */
+        public Side other() {
+            return this == OLD ? NEW : OLD;
+        }
+    }
+
+    /** A switch that was begun: its register in the ledger, and where it goes. */
+    public record PendingSwitch(String id, Side to, boolean acceptLoss) {}
+
+    /** How a fleet answered over a time: what the ratio gates compare with. */
+    public record Baseline(long samples, double artMicros, long p99Micros, double errorRate) {}
+
+    /** The first state of a release. */
+    public static ReleaseState first(String release) {
+        return new ReleaseState(release, Status.RUNNING, Step.CHECK, Side.OLD, 0, null, Map.of(), "");
+    }
+
+    ReleaseState at(Status newStatus, Step newStep, String newReason) {
+        return new ReleaseState(release, newStatus, newStep, side, switches, pendingSwitch, baselines, newReason);
+    }
+
+    ReleaseState beginning(PendingSwitch begun) {
+        return new ReleaseState(release, status, step, side, switches + 1, begun, baselines, reason);
+    }
+
+    ReleaseState closed(Side nowInUse) {
+        return new ReleaseState(release, status, step, nowInUse, switches, null, baselines, reason);
+    }
+
+    ReleaseState with(Map<String, Baseline> measured) {
+        return new ReleaseState(release, status, step, side, switches, pendingSwitch, measured, reason);
+    }
+}

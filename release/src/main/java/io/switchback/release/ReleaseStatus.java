@@ -1,0 +1,65 @@
+package io.switchback.release;
+
+import io.switchback.release.GateJudge.Judgement;
+import io.switchback.release.ReleaseState.Baseline;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A release at one moment, for people and programs. Immutable.
+ *
+ * @param progress of the step, between 0 and 1; -1 where it cannot be told
+ * @param detail what the step does or waits for
+ */
+public record ReleaseStatus(
+        String release,
+        ReleaseState.Status status,
+        Step step,
+        ReleaseState.Side side,
+        double progress,
+        String detail,
+        List<CacheStatus> caches,
+        List<Judgement> gates,
+        List<SwitchStatus> switches,
+        List<String> warnings) {
+
+    /**
+     * One cache of the release.
+     *
+     * @param wayBack none before the cutover; then opening, open or closed
+     * @param wayBackDetail why it is closed, and what a rollback would cost
+     * @param before how the old fleet answered before the cutover
+     * @param now how the fleet in use answers
+     */
+    public record CacheStatus(
+            String cache,
+            String from,
+            String to,
+            String inUse,
+            String link,
+            long lagBytes,
+            long lagMillis,
+            WayBack wayBack,
+            String wayBackDetail,
+            @Nullable Baseline before,
+            Baseline now,
+            @Nullable String backup) {}
+
+    /** Whether the old fleet can take over again without loss. */
+    public enum WayBack {
+        NOT_NEEDED,
+        OPENING,
+        OPEN,
+        CLOSED
+    }
+
+    /** One switch that was tried. */
+    public record SwitchStatus(
+            String id,
+            ReleaseState.Side to,
+            String verdict,
+            String reason,
+            double heldMillis,
+            Map<String, Double> tookMillis) {}
+}
