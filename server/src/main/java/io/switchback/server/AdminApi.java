@@ -1,0 +1,248 @@
+package io.switchback.server;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.sun.net.httpserver.HttpExchange;
+import com.sun.net.httpserver.HttpServer;
+import io.switchback.config.ConfigException;
+import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.FleetException;
+import io.switchback.ledger.JournalEntry;
+import io.switchback.ledger.Ledger;
+import io.switchback.ledger.LedgerException;
+import io.switchback.ledger.Route;
+import io.switchback.ledger.Routes;
+import io.switchback.release.ManagedCache;
+import io.switchback.release.Order;
+import io.switchback.release.ReleaseEngine;
+import io.switchback.release.ReleaseException;
+import io.switchback.release.ReleaseFile;
+import io.switchback.release.ReleaseStatus;
+import io.switchback.server.NodeFile.AdminSettings;
+import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.security.MessageDigest;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.Executors;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The node's admin API: JSON over HTTP, on the address that the file names, for whoever has the token.
+ *
+ * <pre>
+ * GET  /v1/node                              what the node serves, and where each cache is routed
+ * GET  /v1/releases                          every release that the ledger knows
+ * POST /v1/releases                          starts one; the body is the release's file
+ * GET  /v1/releases/NAME                     where one stands
+ * GET  /v1/releases/NAME/journal             what happened in it
+ * POST /v1/releases/NAME/pause|resume|rollback|abort|finish      an order; rollback and abort take ?accept-loss=true
+ * </pre>
+ *
+ * <p>Errors: 400 (a file with mistakes, all of them listed), 401, 404, 409 (not now, or the cache is in another release), 413,
+ * 503 (the ledger or a server does not answer), each with a body {@code {"error": text}}. Each request has a virtual thread.
+ */
+final class AdminApi implements AutoCloseable {
+    static final int BODY_BYTES_MAX = 1024 * 1024;
+
+    private static final Logger LOG = LoggerFactory.getLogger(AdminApi.class);
+    private static final ObjectMapper JSON = new ObjectMapper();
+
+    private final HttpServer server;
+    private final byte[] token;
+    private final String node;
+    private final Routes routes;
+    private final Map<String, ManagedCache> caches;
+    private final ReleaseEngine engine;
+
+    private record Answer(int status, Object body) {}
+
+    private record CacheView(String cache, List<String> listen, String fleet, String server, long epoch) {}
+
+    private record NodeView(String node, List<CacheView> caches) {}
+
+    private record JournalView(String at, String who, String step, String what, Map<String, String> details) {}
+
+    private AdminApi(
+            HttpServer server,
+            byte[] token,
+            String node,
+            Routes routes,
+            Map<String, ManagedCache> caches,
+            ReleaseEngine engine) {
+        this.routes = routes;
+        this.server = server;
+        this.token = token;
+        this.node = node;
+        this.caches = caches;
+        this.engine = engine;
+    }
+
+    static AdminApi start(
+            AdminSettings settings,
+            String node,
+            Ledger ledger,
+            Map<String, ManagedCache> caches,
+            ReleaseEngine engine) {
+        Endpoint listen =
+                new Endpoint(settings.listen().host(), settings.listen().port());
+        try {
+            HttpServer server = HttpServer.create(new InetSocketAddress(listen.host(), listen.port()), 0);
+            AdminApi api = new AdminApi(
+                    server, settings.token().reveal().getBytes(UTF_8), node, new Routes(ledger), caches, engine);
+            server.createContext("/", api::handle);
+            server.setExecutor(Executors.newVirtualThreadPerTaskExecutor());
+            server.start();
+            return api;
+        } catch (IOException e) {
+            throw new NodeException(
+                    "the admin API cannot listen on " + listen + ": " + e.getMessage()
+                            + "; is another node running, or is the address not this machine's?",
+                    e);
+        }
+    }
+
+    Endpoint address() {
+        return new Endpoint(
+                server.getAddress().getAddress().getHostAddress(),
+                server.getAddress().getPort());
+    }
+
+    private void handle(HttpExchange exchange) throws IOException {
+        try (exchange) {
+            Answer answer = authorized(exchange)
+                    ? answer(exchange)
+                    : refused(401, "the token is missing or wrong: Authorization: Bearer TOKEN");
+            byte[] body = JSON.writeValueAsBytes(answer.body());
+            exchange.getResponseHeaders().set("Content-Type", "application/json");
+            exchange.sendResponseHeaders(answer.status(), body.length);
+            exchange.getResponseBody().write(body);
+        } catch (JsonProcessingException e) {
+            LOG.error("{} cannot be shown", exchange.getRequestURI(), e);
+            exchange.sendResponseHeaders(500, -1);
+        }
+    }
+
+    private boolean authorized(HttpExchange exchange) {
+        String given = Optional.ofNullable(exchange.getRequestHeaders().getFirst("Authorization"))
+                .filter(header -> header.startsWith("Bearer "))
+                .map(header -> header.substring("Bearer ".length()))
+                .orElse("");
+        return MessageDigest.isEqual(given.getBytes(UTF_8), token);
+    }
+
+    private Answer answer(HttpExchange exchange) throws IOException {
+        String[] path = exchange.getRequestURI().getPath().substring(1).split("/", -1);
+        String route = exchange.getRequestMethod() + " " + path.length;
+        try {
+            if (path.length < 2 || !path[0].equals("v1")) {
+                return notFound();
+            }
+            boolean releases = path[1].equals("releases");
+            return switch (route) {
+                case "GET 2" ->
+                    path[1].equals("node")
+                            ? new Answer(200, nodeView())
+                            : releases ? new Answer(200, engine.releases()) : notFound();
+                case "POST 2" -> releases ? start(exchange) : notFound();
+                case "GET 3" -> releases ? status(path[2]) : notFound();
+                case "GET 4" -> releases && path[3].equals("journal") ? new Answer(200, journal(path[2])) : notFound();
+                case "POST 4" -> releases ? order(path[2], path[3], exchange) : notFound();
+                default -> notFound();
+            };
+        } catch (ConfigException e) {
+            return refused(400, e.getMessage());
+        } catch (ReleaseException e) {
+            return refused(
+                    switch (e.code()) {
+                        case UNKNOWN -> 404;
+                        case BUSY, NOT_NOW, STEP_FAILED -> 409;
+                    },
+                    e.getMessage());
+        } catch (LedgerException | FleetException e) {
+            return refused(503, e.getMessage());
+        } catch (RuntimeException e) {
+            LOG.error("{} {} failed", exchange.getRequestMethod(), exchange.getRequestURI(), e);
+            return refused(500, "this should not happen; the node's log says more: " + e);
+        }
+    }
+
+    private NodeView nodeView() {
+        return new NodeView(
+                node,
+                caches.values().stream()
+                        .map(cache -> {
+                            Route route = routes.current(cache.name()).orElseThrow();
+                            return new CacheView(
+                                    cache.name(),
+                                    cache.proxy().addresses().stream()
+                                            .map(Endpoint::toString)
+                                            .toList(),
+                                    route.fleet(),
+                                    cache.fleet(route.fleet()).endpoint().toString(),
+                                    route.epoch());
+                        })
+                        .toList());
+    }
+
+    private Answer start(HttpExchange exchange) throws IOException {
+        byte[] body = exchange.getRequestBody().readNBytes(BODY_BYTES_MAX + 1);
+        if (body.length > BODY_BYTES_MAX) {
+            return refused(413, "a release's file of more than " + BODY_BYTES_MAX + " bytes");
+        }
+        ReleaseFile file = ReleaseFile.parse("release file", new String(body, UTF_8));
+        engine.start(file, who(exchange));
+        return status(file.name());
+    }
+
+    private Answer status(String release) {
+        Optional<ReleaseStatus> status = engine.status(release);
+        return status.isPresent()
+                ? new Answer(200, status.get())
+                : refused(404, "there is no release \"" + release + "\"");
+    }
+
+    private List<JournalView> journal(String release) {
+        return engine.journal(release).stream().map(AdminApi::view).toList();
+    }
+
+    private static JournalView view(JournalEntry entry) {
+        return new JournalView(entry.at().toString(), entry.who(), entry.step(), entry.what(), entry.details());
+    }
+
+    private Answer order(String release, String what, HttpExchange exchange) {
+        boolean acceptLoss = "accept-loss=true".equals(exchange.getRequestURI().getQuery());
+        for (Order.Kind kind : Order.Kind.values()) {
+            if (kind.title().equals(what)) {
+                engine.order(release, new Order(kind, acceptLoss, who(exchange)));
+                return status(release);
+            }
+        }
+        return notFound();
+    }
+
+    private static String who(HttpExchange exchange) {
+        return Optional.ofNullable(exchange.getRequestHeaders().getFirst("X-Switchback-Who"))
+                .orElse("admin API")
+                .toLowerCase(Locale.ROOT);
+    }
+
+    private static Answer notFound() {
+        return refused(404, "no such resource; see GET /v1/node, GET /v1/releases");
+    }
+
+    private static Answer refused(int status, @Nullable String error) {
+        return new Answer(status, Map.of("error", String.valueOf(error)));
+    }
+
+    @Override
+    public void close() {
+        server.stop(0);
+    }
+}

@@ -1,0 +1,107 @@
+package io.switchback.server;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.switchback.testkit.ServerBinary;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.TestFactory;
+import org.junit.jupiter.api.io.TempDir;
+
+/**
+ * L7: a node dies at every write to its ledger, just before it and just after it, in a release that goes forward, back, forward
+ * and finishes. Started again, it always reaches the end by itself, and no server is left read-only.
+ *
+ * <p>Every build tries each {@link #STRIDE}th point; {@code -Dswitchback.crash-points=all} tries them all.
+ */
+final class CrashPointTest {
+    private static final int STRIDE = 6;
+    private static final int PROCESS_LIMIT_S = 120;
+
+    @TempDir
+    private Path folder;
+
+    @TestFactory
+    List<DynamicTest> aNodeThatDiesAtAnyWriteReachesTheEndWhenItIsStartedAgain() throws Exception {
+        int writes = writesOfAWholeRelease();
+        boolean all = System.getProperty("switchback.crash-points", "").equals("all");
+        // The first point moves from build to build no more than the code does: a failure is found again.
+        return IntStream.rangeClosed(1, writes)
+                .filter(write -> all || write % STRIDE == 0)
+                .boxed()
+                .flatMap(write -> List.of("before", "after").stream()
+                        .map(when -> DynamicTest.dynamicTest(
+                                "dies " + when + " write " + write + " of " + writes, () -> diesAt(write, when))))
+                .toList();
+    }
+
+    private int writesOfAWholeRelease() throws Exception {
+        Path own = Files.createDirectory(folder.resolve("counting"));
+        try (TwoFleets fleets = TwoFleets.start(ServerBinary.any(), ServerBinary.any(), own)) {
+            String output = run(fleets, 0, "before", 0);
+            return output.lines()
+                    .filter(line -> line.startsWith("writes "))
+                    .mapToInt(line -> Integer.parseInt(line.substring("writes ".length())))
+                    .findFirst()
+                    .orElseThrow(() -> new AssertionError(output));
+        }
+    }
+
+    private void diesAt(int write, String when) throws Exception {
+        Path own = Files.createDirectory(folder.resolve(write + when));
+        try (TwoFleets fleets = TwoFleets.start(ServerBinary.any(), ServerBinary.any(), own)) {
+            fleets.blue.call("SET", "before", "1");
+            run(fleets, write, when, NodeProcess.DIED);
+            run(fleets, 0, when, 0);
+            assertThat(fleets.green.info("replication", "role")).isEqualTo("master");
+            assertThat(fleets.blue.info("replication", "role")).isEqualTo("master");
+            assertThat(fleets.green.text("GET", "before")).isEqualTo("1");
+            assertThat(fleets.green.number("EXISTS", "switchback:reserved:token"))
+                    .isZero();
+            assertThat(String.valueOf(fleets.blue.call("CONFIG", "GET", "min-replicas-to-write")))
+                    .contains("0");
+        }
+    }
+
+    /** Runs the node until it ends, and gives back what it said. */
+    private static String run(TwoFleets fleets, int write, String when, int expectedExit)
+            throws IOException, InterruptedException {
+        Path release = fleets.write(
+                "release.yaml", TwoFleets.release("r", "hold: { limit: 5s }").sourceText());
+        Path output = fleets.folder.resolve("node-" + write + when + ".log");
+        Process process = new ProcessBuilder(
+                        ProcessHandle.current().info().command().orElse("java"),
+                        "-XX:+UseSerialGC",
+                        "-Xmx256m",
+                        "-XX:TieredStopAtLevel=1",
+                        "--enable-native-access=ALL-UNNAMED",
+                        "--sun-misc-unsafe-memory-access=allow",
+                        "-cp",
+                        System.getProperty("java.class.path"),
+                        NodeProcess.class.getName(),
+                        fleets.folder.resolve("node.yaml").toString(),
+                        release.toString(),
+                        Integer.toString(write),
+                        when)
+                .redirectErrorStream(true)
+                .redirectOutput(output.toFile())
+                .start();
+        try {
+            assertThat(process.waitFor(PROCESS_LIMIT_S, TimeUnit.SECONDS))
+                    .as("the node ended; it said:\n%s", Files.readString(output, UTF_8))
+                    .isTrue();
+            assertThat(process.exitValue())
+                    .as("exit code; it said:\n%s", Files.readString(output, UTF_8))
+                    .isEqualTo(expectedExit);
+            return Files.readString(output, UTF_8);
+        } finally {
+            process.destroyForcibly();
+        }
+    }
+}

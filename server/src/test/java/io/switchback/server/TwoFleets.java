@@ -1,0 +1,164 @@
+package io.switchback.server;
+
+import io.switchback.environment.Environment;
+import io.switchback.release.Order;
+import io.switchback.release.ReleaseFile;
+import io.switchback.release.ReleaseState.Side;
+import io.switchback.release.ReleaseState.Status;
+import io.switchback.release.ReleaseStatus;
+import io.switchback.release.Step;
+import io.switchback.testkit.Await;
+import io.switchback.testkit.RealServer;
+import io.switchback.testkit.ServerBinary;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.function.Predicate;
+import org.jspecify.annotations.Nullable;
+
+/** Two real servers and the file of a node between them, for tests; the node runs in this process, or in one of its own. */
+final class TwoFleets implements AutoCloseable {
+    static final String CACHE = "sessions";
+    static final Duration STEP_LIMIT = Duration.ofSeconds(60);
+
+    final RealServer blue;
+    final RealServer green;
+    final Path folder;
+    private @Nullable Node node;
+
+    private TwoFleets(RealServer blue, RealServer green, Path folder) {
+        this.blue = blue;
+        this.green = green;
+        this.folder = folder;
+    }
+
+    static TwoFleets start(ServerBinary blue, ServerBinary green, Path folder) {
+        return start(blue, green, folder, new String[0], new String[0]);
+    }
+
+    static TwoFleets start(
+            ServerBinary blue, ServerBinary green, Path folder, String[] blueArguments, String[] greenArguments) {
+        RealServer old = RealServer.start(blue, folder.resolve("blue"), blueArguments);
+        try {
+            RealServer fresh = RealServer.start(green, folder.resolve("green"), greenArguments);
+            TwoFleets fleets = new TwoFleets(old, fresh, folder);
+            fleets.writeNodeFile(0);
+            return fleets;
+        } catch (RuntimeException e) {
+            old.close();
+            throw e;
+        }
+    }
+
+    /** The node's file; port 0 takes any, a fixed one lets clients find a node that was started again. */
+    Path writeNodeFile(int port) {
+        return write("node.yaml", """
+                node: test-1
+                admin: { listen: "127.0.0.1:0", token: secret-of-the-test }
+                ledger: embedded:./data
+                caches:
+                  sessions:
+                    listen: "127.0.0.1:%d"
+                    active: blue
+                    fleets:
+                      blue: { standalone: "127.0.0.1:%d" }
+                      green: { standalone: "127.0.0.1:%d" }
+                """.formatted(port, blue.port(), green.port()));
+    }
+
+    Path write(String name, String text) {
+        try {
+            return Files.writeString(folder.resolve(name), text);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    Node startNode() {
+        Node started = Node.start(NodeFile.read(folder.resolve("node.yaml")), Environment.system());
+        node = started;
+        return started;
+    }
+
+    void stopNode() {
+        Node running = node;
+        node = null;
+        if (running != null) {
+            running.close();
+        }
+    }
+
+    Node node() {
+        return java.util.Objects.requireNonNull(node);
+    }
+
+    int port() {
+        return node().addresses(CACHE).getFirst().port();
+    }
+
+    /** A release's file with patient gates, so that a noisy machine decides nothing. */
+    static ReleaseFile release(String name, String more) {
+        return ReleaseFile.parse(name, """
+                release: %s
+                moves:
+                  - { cache: sessions, to: green }
+                gates:
+                  art: { max-ratio: 1000 }
+                  p99: { max-ratio: 1000 }
+                  lag: { max: 10s }
+                  samples-min: 1
+                observe: 1h
+                %s
+                """.formatted(name, more));
+    }
+
+    void begin(ReleaseFile file) {
+        node().releases().start(file, "test");
+    }
+
+    void order(String release, Order.Kind kind) {
+        node().releases().order(release, new Order(kind, false, "test"));
+    }
+
+    ReleaseStatus status(String release) {
+        return node().releases().status(release).orElseThrow();
+    }
+
+    ReleaseStatus await(String release, String what, Predicate<ReleaseStatus> reached) {
+        try {
+            Await.until(STEP_LIMIT, what, () -> {
+                ReleaseStatus now = status(release);
+                boolean there = reached.test(now);
+                if (!there && now.status() == Status.FAILED) {
+                    throw new AssertionError("the release failed instead of: " + what);
+                }
+                return there;
+            });
+        } catch (AssertionError e) {
+            throw new AssertionError(e.getMessage() + "; it stands at " + status(release), e);
+        }
+        return status(release);
+    }
+
+    ReleaseStatus awaitObserving(String release) {
+        return await(
+                release,
+                "observing with the way back open",
+                now -> now.step() == Step.OBSERVE
+                        && now.side() == Side.NEW
+                        && now.caches().getFirst().wayBack() == ReleaseStatus.WayBack.OPEN);
+    }
+
+    ReleaseStatus awaitStatus(String release, Status status) {
+        return await(release, status.title(), now -> now.status() == status);
+    }
+
+    @Override
+    public void close() {
+        stopNode();
+        green.close();
+        blue.close();
+    }
+}
