@@ -1,0 +1,55 @@
+package io.switchback.cli;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import io.switchback.server.LastRoute;
+import io.switchback.server.NodeFile;
+import java.io.PrintStream;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** {@code switchback where FILE}: for the worst night, when no node runs. */
+@Command(
+        name = "where",
+        description =
+                "Tells from the data folder alone, without a running node, which fleet each cache was last routed to.",
+        mixinStandardHelpOptions = true,
+        footer = {"", "What to do then: docs/worst-night.md."})
+final class WhereCommand implements Callable<Integer> {
+    private final PrintStream out;
+
+    @Parameters(paramLabel = "FILE", description = "the node's YAML file")
+    private Path file = Path.of("node.yaml");
+
+    @Option(names = "--json", description = "for a program")
+    private boolean json;
+
+    WhereCommand(PrintStream out) {
+        this.out = out;
+    }
+
+    @Override
+    public Integer call() throws JsonProcessingException {
+        List<LastRoute> routes = LastRoute.read(NodeFile.read(file));
+        if (json) {
+            out.println(new ObjectMapper().writeValueAsString(routes));
+            return Main.DONE;
+        }
+        for (LastRoute route : routes) {
+            out.println("cache " + route.cache() + ": fleet " + route.fleet() + " at " + route.server()
+                    + (route.fromLedger()
+                            ? " (epoch " + route.epoch() + ")"
+                            : " (the file's active fleet: no node has ever started with this data folder)"));
+        }
+        out.println(
+                "Clients may be sent straight there. If that server refuses writes (READONLY), make it a primary again:");
+        out.println("  redis-cli -h HOST -p PORT ROLE");
+        out.println("  redis-cli -h HOST -p PORT REPLICAOF NO ONE");
+        out.println("First make sure that no node runs any more; docs/worst-night.md says why and what then.");
+        return Main.DONE;
+    }
+}

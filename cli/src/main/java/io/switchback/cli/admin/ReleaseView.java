@@ -1,0 +1,92 @@
+package io.switchback.cli.admin;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import java.io.PrintStream;
+import java.util.Locale;
+
+/** A release's status as a person reads it. */
+public final class ReleaseView {
+    private static final int BAR_CELLS = 20;
+
+    private ReleaseView() {}
+
+    /** One line: state, step, progress, what it does. */
+    public static String line(JsonNode status) {
+        String state = word(status.path("status"));
+        String step = word(status.path("step"));
+        double progress = status.path("progress").asDouble(-1);
+        return String.format(
+                Locale.ROOT,
+                "%-20s %-11s %-8s %s %s",
+                status.path("release").asText(),
+                state,
+                step,
+                progress < 0 ? "" : bar(progress),
+                status.path("detail").asText());
+    }
+
+    public static String bar(double progress) {
+        int full = (int) Math.round(Math.min(1, Math.max(0, progress)) * BAR_CELLS);
+        return "[" + "#".repeat(full) + ".".repeat(BAR_CELLS - full) + "] "
+                + String.format(Locale.ROOT, "%3.0f %%", progress * 100);
+    }
+
+    /** Everything that the status tells. */
+    public static void print(PrintStream out, JsonNode status) {
+        out.println(line(status));
+        for (JsonNode cache : status.path("caches")) {
+            out.println("  cache " + cache.path("cache").asText() + ": "
+                    + cache.path("from").asText() + " -> " + cache.path("to").asText() + ", in use: "
+                    + cache.path("inUse").asText());
+            out.println("    link " + cache.path("link").asText() + lag(cache) + ", way back: " + wayBack(cache));
+            out.println("    before  " + answers(cache.path("before")));
+            out.println("    now     " + answers(cache.path("now")));
+            if (cache.path("backup").isTextual()) {
+                out.println("    backup  " + cache.path("backup").asText());
+            }
+        }
+        for (JsonNode gate : status.path("gates")) {
+            out.println("  gate " + gate.path("gate").asText() + ": " + word(gate.path("outcome")) + ", "
+                    + gate.path("text").asText());
+        }
+        for (JsonNode done : status.path("switches")) {
+            out.println(String.format(
+                    Locale.ROOT,
+                    "  switch %s to the %s fleet: %s, clients held %.1f ms %s",
+                    done.path("id").asText(),
+                    word(done.path("to")),
+                    done.path("verdict").asText(),
+                    done.path("heldMillis").asDouble(),
+                    done.path("reason").asText()));
+        }
+        status.path("warnings").forEach(warning -> out.println("  warning: " + warning.asText()));
+    }
+
+    private static String lag(JsonNode cache) {
+        long bytes = cache.path("lagBytes").asLong(-1);
+        return bytes < 0
+                ? ""
+                : ", " + bytes + " bytes, " + cache.path("lagMillis").asLong() + " ms behind";
+    }
+
+    private static String wayBack(JsonNode cache) {
+        String why = cache.path("wayBackDetail").asText();
+        return word(cache.path("wayBack")) + (why.isEmpty() ? "" : ": " + why);
+    }
+
+    private static String answers(JsonNode measured) {
+        return measured.path("samples").asLong() == 0
+                ? "nothing measured"
+                : String.format(
+                        Locale.ROOT,
+                        "ART %.0f us, p99 %d us, errors %.3f %%, %d requests",
+                        measured.path("artMicros").asDouble(),
+                        measured.path("p99Micros").asLong(),
+                        measured.path("errorRate").asDouble() * 100,
+                        measured.path("samples").asLong());
+    }
+
+    private static String word(JsonNode name) {
+        return name.asText().toLowerCase(Locale.ROOT).replace('_', ' ');
+    }
+}
