@@ -39,13 +39,20 @@ public record ReplicationState(
     public static ReplicationState of(InfoReport info) {
         boolean replica = info.text("role").equals("slave");
         long written = info.number("master_repl_offset");
+        boolean up = replica && info.text("master_link_status", "down").equals("up");
+        long applied = info.number("slave_repl_offset", written);
+        if (!up && applied <= 1) {
+            // It has lost its place in its primary's stream, and says so by a 1; its data, and its own count, are as
+            // before.
+            applied = written;
+        }
         return new ReplicationState(
                 replica ? Role.REPLICA : Role.PRIMARY,
                 info.text("master_replid"),
                 info.text("master_replid2"),
                 info.number("second_repl_offset"),
-                replica ? info.number("slave_repl_offset", written) : written,
-                replica && info.text("master_link_status", "down").equals("up"),
+                replica ? applied : written,
+                up,
                 replica
                         ? Optional.of(
                                 new Endpoint(info.text("master_host"), Math.toIntExact(info.number("master_port"))))

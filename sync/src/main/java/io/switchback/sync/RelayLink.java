@@ -55,6 +55,9 @@ public final class RelayLink implements AutoCloseable {
     /** As the servers' repl-timeout: a live source sends a PING every ten seconds, a live target an ACK every second. */
     private static final Duration SILENCE_MAX = Duration.ofSeconds(60);
 
+    /** In a handshake a server answers at once, and closes the connection once it was refused. */
+    private static final Duration HANDSHAKE_SILENCE_MAX = Duration.ofSeconds(5);
+
     private static final Duration ADMINISTRATION_MAX = Duration.ofSeconds(2);
     private static final Duration CLOSE_MAX = Duration.ofSeconds(3);
     private static final Duration CLOSE_POLL = Duration.ofNanos(200_000);
@@ -73,7 +76,6 @@ public final class RelayLink implements AutoCloseable {
 
     private final Object lock = new Object();
     // Guarded by lock.
-    private final List<TargetConnection> connected = new ArrayList<>();
     private boolean admitted;
     private boolean closed;
     private @Nullable String brokenBecause;
@@ -96,6 +98,7 @@ public final class RelayLink implements AutoCloseable {
 
     private final Object administrationLock = new Object();
     private @Nullable ServerConnection targetAdministration; // guarded by administrationLock
+    private @Nullable ServerConnection sourceAdministration; // guarded by administrationLock
 
     private RelayLink(LinkSettings settings, Environment environment, LinkListener listener, ServerSocket face) {
         this.settings = settings;
@@ -247,24 +250,55 @@ public final class RelayLink implements AutoCloseable {
     private long applied() {
         synchronized (administrationLock) {
             try {
-                ServerConnection connection = targetAdministration;
-                if (connection == null) {
-                    connection = ServerConnection.open(settings.target(), ADMINISTRATION_MAX);
-                    targetAdministration = connection;
-                }
-                return applied(ReplicationState.read(connection));
+                return applied(ReplicationState.read(targetAdministration()));
             } catch (FleetException e) {
-                dropTargetAdministration();
+                dropAdministration();
                 return -1;
             }
         }
     }
 
-    private void dropTargetAdministration() {
+    /** The caller holds administrationLock. */
+    private ServerConnection targetAdministration() {
+        ServerConnection connection = targetAdministration;
+        if (connection == null) {
+            connection = ServerConnection.open(settings.target(), ADMINISTRATION_MAX);
+            targetAdministration = connection;
+        }
+        return connection;
+    }
+
+    /** The caller holds administrationLock. */
+    private ServerConnection sourceAdministration() {
+        ServerConnection connection = sourceAdministration;
+        if (connection == null) {
+            connection = ServerConnection.open(settings.source(), ADMINISTRATION_MAX);
+            sourceAdministration = connection;
+        }
+        return connection;
+    }
+
+    private void dropAdministration() {
         synchronized (administrationLock) {
             if (targetAdministration != null) {
                 targetAdministration.close();
                 targetAdministration = null;
+            }
+            if (sourceAdministration != null) {
+                sourceAdministration.close();
+                sourceAdministration = null;
+            }
+        }
+    }
+
+    /** Opens beforehand what a switch will need while clients wait. */
+    private void openAdministration() {
+        synchronized (administrationLock) {
+            try {
+                targetAdministration();
+                sourceAdministration();
+            } catch (FleetException e) {
+                LOG.debug("link {}: a server does not answer yet", settings.name(), e);
             }
         }
     }
@@ -322,13 +356,7 @@ public final class RelayLink implements AutoCloseable {
     }
 
     private void serve(Socket socket) {
-        try (TargetConnection target = new TargetConnection(socket, SILENCE_MAX)) {
-            synchronized (lock) {
-                if (closed) {
-                    return;
-                }
-                connected.add(target);
-            }
+        try (TargetConnection target = new TargetConnection(socket, HANDSHAKE_SILENCE_MAX)) {
             try {
                 TargetConnection.Request request = target.handshake(settings.secret());
                 while (request != null) {
@@ -339,9 +367,6 @@ public final class RelayLink implements AutoCloseable {
             } finally {
                 if (!target.authenticated()) {
                     say(target.from() + " came to the face without the link's password (masterauth)");
-                }
-                synchronized (lock) {
-                    connected.remove(target);
                 }
             }
         } catch (IOException | NumberFormatException e) {
@@ -409,13 +434,9 @@ public final class RelayLink implements AutoCloseable {
         }
     }
 
-    /** The session is over. The target's connection is closed only if it was served: after a refusal it closes it itself. */
-    private void forget(RelaySession opened) throws IOException {
-        if (opened.phase() == Phase.WAITING_FOR_TARGET) {
-            opened.source().close();
-        } else {
-            opened.close();
-        }
+    /** The session is over. A target that was refused closes its connection itself. */
+    private void forget(RelaySession opened) {
+        opened.close();
         synchronized (lock) {
             if (session == opened) {
                 session = null;
@@ -454,7 +475,11 @@ public final class RelayLink implements AutoCloseable {
         say("");
         // With its own id the target changes nothing about itself, and the same answer is right again after the next
         // break.
-        opened.target().sendLine("+CONTINUE " + request.id());
+        opened.target().silenceMax(SILENCE_MAX);
+        if (!opened.answer("+CONTINUE " + request.id())) {
+            opened.phase(Phase.WAITING_FOR_TARGET);
+            throw new NotYetException("the link was closed meanwhile");
+        }
         say("the link was interrupted: "
                 + opened.run(thread("acks"), this::acknowledged, () -> pass(opened, rewriter))
                         .getMessage());
@@ -561,7 +586,11 @@ public final class RelayLink implements AutoCloseable {
         try (BackupWriter backup = beginBackup(version, copied)) {
             opened.phase(Phase.COPYING);
             say("");
-            target.sendLine(String.join(" ", answer));
+            target.silenceMax(SILENCE_MAX);
+            if (!opened.answer(String.join(" ", answer))) {
+                opened.phase(Phase.WAITING_FOR_TARGET);
+                throw new NotYetException("the link was closed meanwhile");
+            }
             IOException end = opened.run(
                     thread("acks"),
                     applied -> {
@@ -739,7 +768,7 @@ public final class RelayLink implements AutoCloseable {
             open = session;
         }
         LOG.warn("link {} is broken: {}", settings.name(), why);
-        if (open != null && open.phase() != Phase.WAITING_FOR_TARGET) {
+        if (open != null) {
             open.close();
         }
         listener.broken(why);
@@ -747,6 +776,7 @@ public final class RelayLink implements AutoCloseable {
 
     private void watch() {
         try {
+            openAdministration();
             while (!face.isClosed()) {
                 watch.turn();
                 environment.sleep(LagWatch.EVERY);
@@ -798,63 +828,55 @@ public final class RelayLink implements AutoCloseable {
             open.awaitEnd(CLOSE_MAX);
         }
         Deadline deadline = Deadline.in(environment, CLOSE_MAX);
-        confirmSourceGone(deadline);
-        confirmTargetGone(deadline);
-        dropTargetAdministration();
+        synchronized (administrationLock) {
+            try {
+                confirmGone(deadline);
+            } catch (FleetException stale) {
+                dropAdministration();
+                try {
+                    confirmGone(deadline);
+                } catch (FleetException e) {
+                    LOG.warn("link {}: closed, but not confirmed: {}", settings.name(), e.getMessage());
+                }
+            }
+            dropAdministration();
+        }
     }
 
     /** Closes everything at once, as the end of the process would: nothing is confirmed. */
     @Nullable
     RelaySession stop() {
         @Nullable RelaySession open;
-        List<TargetConnection> targets;
         synchronized (lock) {
             closed = true;
             open = session;
-            targets = List.copyOf(connected);
         }
         closeOne(face);
         if (open != null) {
             open.close();
         }
-        targets.forEach(RelayLink::closeOne);
         threads.forEach(Thread::interrupt);
         return open;
     }
 
-    /** The reply to CLIENT KILL is a barrier, whether or not the connection was still there. */
-    private void confirmSourceGone(Deadline deadline) {
+    /**
+     * The reply to CLIENT KILL is a barrier, whether or not the connection was still there. The target may still apply what
+     * it had received, until it has read the end of its connection. The caller holds administrationLock.
+     */
+    private void confirmGone(Deadline deadline) {
         long client;
         synchronized (lock) {
             client = lastSourceClientId;
         }
-        if (client < 0) {
-            return;
+        if (client >= 0) {
+            sourceAdministration().call("CLIENT", "KILL", "ID", Long.toString(client));
         }
-        try (ServerConnection connection = ServerConnection.open(settings.source(), deadline.remaining())) {
-            connection.call("CLIENT", "KILL", "ID", Long.toString(client));
-        } catch (FleetException e) {
-            LOG.warn("link {}: closed, but not confirmed by the source: {}", settings.name(), e.getMessage());
-        }
-    }
-
-    /** Until the target has read the end of its connection, it may still apply what came before it. */
-    private void confirmTargetGone(Deadline deadline) {
-        if (sentTarget < 0) {
-            return; // it never was attached
-        }
-        try (ServerConnection connection = ServerConnection.open(settings.target(), deadline.remaining())) {
-            ReplicationState state = ReplicationState.read(connection);
-            while (follows(state)) {
-                if (deadline.passed()) {
-                    LOG.warn("link {}: closed, but the target still reports it as up", settings.name());
-                    return;
-                }
-                LockSupport.parkNanos(CLOSE_POLL.toNanos());
-                state = ReplicationState.read(connection);
+        while (sentTarget >= 0 && follows(ReplicationState.read(targetAdministration()))) {
+            if (deadline.passed()) {
+                LOG.warn("link {}: closed, but the target still reports it as up", settings.name());
+                return;
             }
-        } catch (FleetException e) {
-            LOG.warn("link {}: closed, but not confirmed by the target: {}", settings.name(), e.getMessage());
+            LockSupport.parkNanos(CLOSE_POLL.toNanos());
         }
     }
 

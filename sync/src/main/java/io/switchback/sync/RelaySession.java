@@ -26,6 +26,7 @@ final class RelaySession {
     private final TargetConnection target;
     private final AtomicBoolean closed = new AtomicBoolean();
     private final CountDownLatch ended = new CountDownLatch(1);
+    private boolean answered; // guarded by this
     private volatile Phase phase = Phase.WAITING_FOR_TARGET;
 
     /** Told of every acknowledgement, in the target's offsets; gives what to acknowledge to the source, -1 for nothing. */
@@ -144,11 +145,29 @@ final class RelaySession {
         return new String(word, US_ASCII).toUpperCase(Locale.ROOT).equals(expected);
     }
 
-    /** Closes both connections: from now on nothing is sent to either. */
-    void close() {
+    /**
+     * Answers the target's PSYNC, unless the session is closed already. An answer is whole before a close cuts the connection:
+     * up to 6.2, a server whose PSYNC is cut instead of answered loses its place for good.
+     */
+    synchronized boolean answer(String line) throws IOException {
+        if (closed.get()) {
+            return false;
+        }
+        target.sendLine(line);
+        answered = true;
+        return true;
+    }
+
+    /**
+     * Closes both connections: from now on nothing is sent to either. A target that waits for the answer to its PSYNC keeps
+     * its connection, to be refused by the thread that serves it.
+     */
+    synchronized void close() {
         if (closed.compareAndSet(false, true)) {
             // The target first: what is still read from the source must not reach it any more.
-            closeOne(target);
+            if (answered) {
+                closeOne(target);
+            }
             closeOne(source);
         }
     }

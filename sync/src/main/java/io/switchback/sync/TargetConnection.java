@@ -105,6 +105,11 @@ final class TargetConnection implements AutoCloseable {
         }
     }
 
+    /** How long a read may wait from now on. */
+    void silenceMax(Duration limit) throws IOException {
+        socket.setSoTimeout(Math.toIntExact(limit.toMillis()));
+    }
+
     /** Whether it has shown the link's password. */
     boolean authenticated() {
         return authenticated;
