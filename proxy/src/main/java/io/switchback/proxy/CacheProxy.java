@@ -18,6 +18,7 @@ import java.net.InetSocketAddress;
 import java.net.ServerSocket;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.IdentityHashMap;
@@ -286,6 +287,12 @@ public final class CacheProxy implements AutoCloseable {
     /** Sets or, by null, removes the guard. When it returns, every command that is taken from now on is looked at by it. */
     public void guard(@Nullable CommandGuard guard) {
         onAllLoops(loop -> loop.guard(guard)).join();
+    }
+
+    /** Names the links that may keep a marker on the fleets, so that DBSIZE does not count those. */
+    public void links(Collection<String> names) {
+        List<String> copy = List.copyOf(names);
+        onAllLoops(loop -> loop.links(copy)).join();
     }
 
     /** The users that connected clients have proven to be, with their passwords; none for those that gave none. */

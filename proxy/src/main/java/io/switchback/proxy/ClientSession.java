@@ -1,12 +1,9 @@
 package io.switchback.proxy;
 
 import io.netty.buffer.ByteBuf;
-import io.netty.buffer.Unpooled;
 import io.netty.channel.Channel;
-import io.netty.channel.ChannelFutureListener;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
-import io.netty.channel.ChannelOutboundBuffer;
 import io.switchback.fleet.Credential;
 import io.switchback.fleet.ReservedKeys;
 import io.switchback.resp.CommandRule;
@@ -32,18 +29,14 @@ import org.slf4j.LoggerFactory;
  * while the loop holds; no command is taken while an {@link Operation} is under way.
  */
 @SuppressWarnings("FutureReturnValueIgnored") // what becomes of a close, write or task is told by other events
-final class ClientSession extends ChannelInboundHandlerAdapter implements ReplySink, Flushable {
+final class ClientSession extends ChannelInboundHandlerAdapter implements ReplySink {
     private static final Logger LOG = LoggerFactory.getLogger(ClientSession.class);
-
-    /** Replies shorter than this are copied for a client that does not keep up, lest each hold a whole buffer. */
-    private static final int COPY_BYTES_MAX = 16 * 1024;
-    /** A client with more than this still to read after a flush does not keep up. */
-    private static final int BEHIND_BYTES = 64 * 1024;
 
     private final ProxyLoop loop;
     private final Channel channel;
     private final String address;
     private final RequestScanner scanner;
+    private final ClientOutput output;
     private final ReceivedBytes received = new ReceivedBytes();
     private final ArrayDeque<Redo> redo = new ArrayDeque<>();
 
@@ -56,10 +49,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     private int runsUnanswered;
     private int commandsInFlight;
     private int receivingBytes;
-    private boolean flushAsked;
-    private boolean behind;
     private boolean pumping;
-    private boolean closing;
     private boolean closed;
     private boolean resumable;
     private boolean ownConnectionOpening;
@@ -73,6 +63,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         this.channel = channel;
         InetSocketAddress remote = (InetSocketAddress) channel.remoteAddress();
         this.address = remote == null ? "?" : remote.getAddress().getHostAddress() + ":" + remote.getPort();
+        this.output = new ClientOutput(loop, channel, address);
         this.scanner = new RequestScanner(loop.limits().bulkBytesMax(), ReservedKeys.PREFIX);
         this.identity = new SessionIdentity(id, loop.nanoTime());
     }
@@ -82,7 +73,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     @Override
     public void channelRead(ChannelHandlerContext context, Object message) {
         ByteBuf in = (ByteBuf) message;
-        if (closing || closed) {
+        if (output.hasEnded() || closed) {
             in.release();
             return;
         }
@@ -92,7 +83,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     @Override
     public void channelWritabilityChanged(ChannelHandlerContext context) {
-        if (channel.isWritable()) {
+        if (output.isReading()) {
             loop.resumeLater(this);
         }
     }
@@ -138,7 +129,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         }
         pumping = true;
         try {
-            while (!closed && !closing && step()) {
+            while (!closed && !output.hasEnded() && step()) {
                 // each step takes one thing on
             }
         } finally {
@@ -147,7 +138,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (!closed) {
             received.trim();
             noteReceiving();
-            boolean wantsMore = !closing && (!stuck || !received.bytes().isReadable());
+            boolean wantsMore =
+                    !output.hasEnded() && (!stuck || !received.bytes().isReadable());
             if (channel.config().isAutoRead() != wantsMore) {
                 channel.config().setAutoRead(wantsMore);
             }
@@ -183,7 +175,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (!redo.isEmpty()) {
             return sendAgain(redo.element());
         }
-        if (!channel.isWritable() || commandsInFlight >= loop.limits().commandsInFlightPerClientMax()) {
+        if (!output.isReading() || commandsInFlight >= loop.limits().commandsInFlightPerClientMax()) {
             return false;
         }
         return take();
@@ -201,8 +193,11 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             RequestScanner.Outcome outcome = scanner.next(in, from);
             if (outcome == RequestScanner.Outcome.COMMAND) {
                 CommandRule rule = CommandTable.find(in, from + scanner.nameOffset(), scanner.nameLength());
-                boolean plain = rule != null && rule.treatment() == CommandRule.Treatment.PLAIN;
-                if (plain && !guarded && !scanner.marked() && commands < commandsMax) {
+                boolean plain = rule != null
+                        && rule.treatment() == CommandRule.Treatment.PLAIN
+                        && (!guarded || rule.repeatable())
+                        && !scanner.marked();
+                if (plain && commands < commandsMax) {
                     commands++;
                     from = scanner.end();
                     continue;
@@ -429,10 +424,6 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         return address;
     }
 
-    Channel channel() {
-        return channel;
-    }
-
     /** The server has accepted this user. */
     void proven(Credential credential) {
         identity.proven(credential);
@@ -467,7 +458,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             runsUnanswered++;
             connection.enqueueLocal(Run.local(this, reply));
         } else {
-            write(reply);
+            output.write(reply);
         }
     }
 
@@ -476,17 +467,13 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (closed) {
             return;
         }
-        if (behind && length < COPY_BYTES_MAX) {
-            write(in.alloc().buffer(length).writeBytes(in, index, length));
-        } else {
-            write(in.retainedSlice(index, length));
-        }
+        output.pass(in, index, length);
     }
 
     @Override
     public void answered(Run run) {
         if (run.isLocal()) {
-            write(run.request.retain());
+            output.write(run.request.retain());
         } else if (transaction.open) {
             transaction.answered += run.commands;
             transaction.failed |= run.errors > 0;
@@ -501,8 +488,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                     "client {} is closed: it has part of a reply, and the connection that carried it broke: {}",
                     address,
                     why);
-            closing = true;
-            channel.close();
+            output.close();
         } else if (!closed && transaction.open && !run.isLocal()) {
             transaction.answered += run.answered;
             transaction.failed |= run.errors > 0;
@@ -571,48 +557,20 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         }
     }
 
-    private void write(ByteBuf bytes) {
-        channel.write(bytes, channel.voidPromise());
-        if (!flushAsked) {
-            flushAsked = true;
-            loop.flushLater(this);
-        }
-        ChannelOutboundBuffer waiting = channel.unsafe().outboundBuffer();
-        if (!closing
-                && waiting != null
-                && waiting.totalPendingWriteBytes() > loop.limits().outputBytesPerClientMax()) {
-            LOG.warn(
-                    "client {} is closed: it has not read more than {} bytes of replies",
-                    address,
-                    waiting.totalPendingWriteBytes());
-            closing = true;
-            channel.close();
-        }
-    }
-
-    @Override
-    public void flushNow() {
-        flushAsked = false;
-        channel.flush();
-        ChannelOutboundBuffer waiting = channel.unsafe().outboundBuffer();
-        behind = waiting != null && waiting.totalPendingWriteBytes() > BEHIND_BYTES;
-    }
-
     /** A protocol error, as the server words it, after the replies that are due; then the end. */
     private boolean endWith(String error) {
         if (!isQuiet()) {
             scanner.reset();
             return false;
         }
-        write(Wire.error("ERR " + error));
+        output.write(Wire.error("ERR " + error));
         closeAfterReplies();
         return false;
     }
 
-    /** Writes what is written so far, then closes. */
+    /** Sends the replies that are written, then closes. */
     void closeAfterReplies() {
-        closing = true;
-        channel.writeAndFlush(Unpooled.EMPTY_BUFFER).addListener(ChannelFutureListener.CLOSE);
+        output.endAfterReplies();
     }
 
     // --- limits and the switch
@@ -625,7 +583,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         receivingBytes = now;
         if (loop.isReceivingTooMuch() && now > 0 && !stuck) {
             LOG.warn("client {} is closed: too much is being received", address);
-            write(Wire.error("ERR switchback: commands that are still being received take more than "
+            output.write(Wire.error("ERR switchback: commands that are still being received take more than "
                     + loop.limits().receivingBytesPerLoopMax() + " bytes"));
             closeAfterReplies();
         }

@@ -2,7 +2,6 @@ package io.switchback.proxy;
 
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
-import io.switchback.fleet.ReservedKeys;
 import io.switchback.resp.Reply;
 
 /** DBSIZE less the reserved keys, as far as their names are known. */
@@ -13,7 +12,8 @@ final class DatabaseSizeOperation extends FilteringOperation {
 
     @Override
     void send(BackendConnection connection) {
-        ByteBuf commands = Unpooled.wrappedBuffer(Wire.command("DBSIZE"), Wire.command("EXISTS", ReservedKeys.TOKEN));
+        ByteBuf commands = Unpooled.wrappedBuffer(
+                Wire.command("DBSIZE"), Wire.command(session.loop().existsReserved()));
         session.ask(connection, this, commands, 2);
     }
 

@@ -1,7 +1,10 @@
 package io.switchback.proxy;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import io.netty.channel.EventLoop;
 import io.switchback.environment.Environment;
+import io.switchback.fleet.ReservedKeys;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -9,6 +12,7 @@ import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -38,6 +42,7 @@ final class ProxyLoop {
     private boolean holding;
     private @Nullable HoldRound round;
     private @Nullable CommandGuard guard;
+    private byte[][] existsReserved = {};
     private int commandsUnanswered;
     private int openings;
     private long receivingBytes;
@@ -57,6 +62,7 @@ final class ProxyLoop {
         this.route = route;
         this.holding = holding;
         this.backends = new Backends(this);
+        links(List.of());
     }
 
     EventLoop executor() {
@@ -228,6 +234,19 @@ final class ProxyLoop {
         }
         holding = false;
         sessions.forEach(this::resumeLater);
+    }
+
+    /** EXISTS of every reserved key whose name is known. */
+    byte[][] existsReserved() {
+        return existsReserved;
+    }
+
+    void links(List<String> links) {
+        existsReserved = Stream.of(
+                        Stream.of("EXISTS", ReservedKeys.TOKEN), links.stream().map(ReservedKeys::marker))
+                .flatMap(names -> names)
+                .map(name -> name.getBytes(UTF_8))
+                .toArray(byte[][]::new);
     }
 
     void guard(@Nullable CommandGuard next) {

@@ -52,7 +52,7 @@ final class SessionCommands {
         if (namesReservedKey) {
             return new Refuse("ERR switchback: names that begin with " + ReservedKeys.PREFIX + " are Switchback's own");
         }
-        String refusal = guard == null ? null : guard.refusal(command);
+        String refusal = guard == null || rule.repeatable() ? null : guard.refusal(command);
         if (refusal != null) {
             return new Refuse(refusal);
         }

@@ -15,9 +15,8 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** Hold and let go, as a switch uses them. */
 class HoldTest {
-    private static final String SLOW_WRITE =
-            "local t=redis.call('TIME'); local e=t[1]*1000000+t[2]+tonumber(ARGV[1])*1000;"
-                    + " repeat t=redis.call('TIME') until t[1]*1000000+t[2] > e; return redis.call('SET',KEYS[1],'slow')";
+    static final String SLOW_WRITE = "local t=redis.call('TIME'); local e=t[1]*1000000+t[2]+tonumber(ARGV[1])*1000;"
+            + " repeat t=redis.call('TIME') until t[1]*1000000+t[2] > e; return redis.call('SET',KEYS[1],'slow')";
 
     private RealServer first;
     private RealServer second;
