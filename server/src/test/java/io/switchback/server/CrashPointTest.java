@@ -21,7 +21,7 @@ import org.junit.jupiter.api.io.TempDir;
  * <p>Every build tries each {@link #STRIDE}th point; {@code -Dswitchback.crash-points=all} tries them all.
  */
 final class CrashPointTest {
-    private static final int STRIDE = 6;
+    private static final int STRIDE = 8;
     private static final int PROCESS_LIMIT_S = 120;
 
     @TempDir
@@ -41,9 +41,17 @@ final class CrashPointTest {
                 .toList();
     }
 
+    /**
+     * A server of 7.0 or later, where there is one. Up to 6.2 a server throws its place in the stream away when its primary is
+     * killed between its PSYNC and the answer, so that a killed node can close the way back, which is then said, and not tested here.
+     */
+    private static ServerBinary server() {
+        return ServerBinary.named("redis-7.0").orElseGet(ServerBinary::any);
+    }
+
     private int writesOfAWholeRelease() throws Exception {
         Path own = Files.createDirectory(folder.resolve("counting"));
-        try (TwoFleets fleets = TwoFleets.start(ServerBinary.any(), ServerBinary.any(), own)) {
+        try (TwoFleets fleets = TwoFleets.start(server(), server(), own)) {
             String output = run(fleets, 0, "before", 0);
             return output.lines()
                     .filter(line -> line.startsWith("writes "))
@@ -55,7 +63,7 @@ final class CrashPointTest {
 
     private void diesAt(int write, String when) throws Exception {
         Path own = Files.createDirectory(folder.resolve(write + when));
-        try (TwoFleets fleets = TwoFleets.start(ServerBinary.any(), ServerBinary.any(), own)) {
+        try (TwoFleets fleets = TwoFleets.start(server(), server(), own)) {
             fleets.blue.call("SET", "before", "1");
             run(fleets, write, when, NodeProcess.DIED);
             run(fleets, 0, when, 0);
