@@ -17,6 +17,7 @@ import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
+/** Values, and every mistake that a file can hold: with its line, its key and what was expected. */
 class YamlFileTest {
     enum Colour {
         DARK_BLUE,

@@ -4,6 +4,7 @@ import io.switchback.environment.Environment;
 import java.nio.file.Path;
 import org.junit.jupiter.api.io.TempDir;
 
+/** The contract of every ledger, on the embedded one. */
 class EmbeddedLedgerContractTest extends LedgerContract {
     @TempDir
     private Path folder;

@@ -21,6 +21,7 @@ import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
+/** The log on a real disk: torn, garbled, damaged, of another version, compacted, read beside its writer. */
 class EmbeddedLedgerTest {
     @TempDir
     private Path folder;
@@ -211,6 +212,23 @@ class EmbeddedLedgerTest {
         }
         try (Ledger ledger = open()) {
             assertThat(ledger.list("keep")).hasSize(2);
+        }
+    }
+
+    @Test
+    void anInterruptedThreadOpensAndCompactsAndStaysInterrupted() throws IOException {
+        Thread.currentThread().interrupt();
+        try (Ledger ledger = EmbeddedLedger.open(folder, Environment.system(), RealDisk.INSTANCE, 1_000)) {
+            assertThat(Thread.interrupted()).isTrue();
+            Thread.currentThread().interrupt();
+            for (int i = 0; i < 100; i++) {
+                put(ledger, "k", "value " + i);
+            }
+            assertThat(Thread.interrupted()).isTrue();
+            assertThat(Files.size(log())).isLessThan(2_000);
+        }
+        try (Ledger ledger = open()) {
+            assertThat(ledger.read("k").map(Entry::text)).contains("value 99");
         }
     }
 

@@ -15,6 +15,7 @@ import java.util.OptionalLong;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
+/** What a release file says, and everything that can be wrong in one. */
 class ReleaseFileTest {
     /** As the documentation shows it, without what does nothing yet. */
     private static final String FULL = """

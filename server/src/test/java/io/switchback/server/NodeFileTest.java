@@ -19,6 +19,7 @@ import java.util.Optional;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
+/** What a node file says, and everything that can be wrong in one. */
 class NodeFileTest {
     @TempDir
     private Path folder;
