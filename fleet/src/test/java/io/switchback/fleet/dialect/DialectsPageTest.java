@@ -37,7 +37,10 @@ class DialectsPageTest {
             table.append("| ")
                     .append(rule.name())
                     .append(" | ")
-                    .append(rule.carrier() == Carrier.EFFECTS ? "" : rule.since().text())
+                    .append(
+                            rule.carrier() == Carrier.EFFECTS
+                                    ? ""
+                                    : rule.since().text())
                     .append(" | ")
                     .append(unknown(rule))
                     .append(" | ")
