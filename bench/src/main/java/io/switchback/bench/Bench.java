@@ -28,21 +28,25 @@ public final class Bench {
     private static final int RUNS = 3;
     private static final double SECONDS_PER_RUN = 4;
     private static final double SECONDS_PER_QUICK_RUN = 1;
+    private static final int ROUNDS = 20;
+    private static final int QUICK_ROUNDS = 3;
 
     private final PrintStream out = System.out;
     private final Path launcher;
     private final boolean quick;
+    private final boolean switchesOnly;
     private final Map<String, Object> results = new LinkedHashMap<>();
 
-    private Bench(Path launcher, boolean quick) {
+    private Bench(Path launcher, boolean quick, boolean switchesOnly) {
         this.launcher = launcher;
         this.quick = quick;
+        this.switchesOnly = switchesOnly;
     }
 
-    /** Arguments: {@code LAUNCHER [--quick] [--json FILE]}. */
+    /** Arguments: {@code LAUNCHER [--quick] [--switches] [--json FILE]}. */
     public static void main(String[] arguments) {
         List<String> options = List.of(arguments);
-        Bench bench = new Bench(Path.of(options.getFirst()).toAbsolutePath(), options.contains("--quick"));
+        Bench bench = new Bench(Path.of(options.getFirst()).toAbsolutePath(), options.contains("--quick"), options.contains("--switches"));
         bench.run();
         int json = options.indexOf("--json");
         if (json >= 0 && json + 1 < options.size()) {
@@ -66,7 +70,10 @@ public final class Bench {
         try (RealServer blue = RealServer.start(older, folder.resolve("blue"));
                 RealServer green = RealServer.start(newer, folder.resolve("green"));
                 NodeProcess node = NodeProcess.start(launcher, folder.resolve("node"), blue, green)) {
-            throughput(blue, node);
+            if (!switchesOnly) {
+                throughput(blue, node);
+            }
+            switches(node);
         } finally {
             delete(folder);
         }
@@ -106,6 +113,11 @@ public final class Bench {
         results.put("throughput", rows);
         results.put("memoryKibAtStart", idleKib);
         results.put("memoryKibAtMost", mostKib);
+    }
+
+    private void switches(NodeProcess node) {
+        SwitchBench bench = new SwitchBench(node, quick ? QUICK_ROUNDS : ROUNDS, out);
+        results.put("switches", bench.measure());
     }
 
     private void print(Row row) {

@@ -1,6 +1,8 @@
 package io.switchback.bench;
 
 import io.switchback.testkit.RealServer;
+import io.switchback.cli.admin.AdminClient;
+import io.switchback.fleet.Endpoint;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.InetAddress;
@@ -26,12 +28,14 @@ final class NodeProcess implements AutoCloseable {
     private final Path folder;
     private final Path nodeFile;
     private final int port;
+    private final int adminPort;
     private final Process process;
 
     private NodeProcess(Path launcher, Path folder, RealServer blue, RealServer green) {
         this.launcher = launcher;
         this.folder = folder;
         this.port = freePort();
+        this.adminPort = freePort();
         this.nodeFile = folder.resolve("node.yaml");
         String text = """
                 node: bench
@@ -44,7 +48,7 @@ final class NodeProcess implements AutoCloseable {
                     fleets:
                       blue: { standalone: 127.0.0.1:%d }
                       green: { standalone: 127.0.0.1:%d }
-                """.formatted(freePort(), port, blue.port(), green.port());
+                """.formatted(adminPort, port, blue.port(), green.port());
         try {
             Files.createDirectories(folder);
             Files.writeString(nodeFile, text);
@@ -68,6 +72,11 @@ final class NodeProcess implements AutoCloseable {
 
     int port() {
         return port;
+    }
+
+    /** The node's admin API. */
+    AdminClient admin() {
+        return new AdminClient(new Endpoint("127.0.0.1", adminPort), "bench-token");
     }
 
     long processId() {
