@@ -46,7 +46,10 @@ public final class Bench {
     /** Arguments: {@code LAUNCHER [--quick] [--switches] [--json FILE]}. */
     public static void main(String[] arguments) {
         List<String> options = List.of(arguments);
-        Bench bench = new Bench(Path.of(options.getFirst()).toAbsolutePath(), options.contains("--quick"), options.contains("--switches"));
+        Bench bench = new Bench(
+                Path.of(options.getFirst()).toAbsolutePath(),
+                options.contains("--quick"),
+                options.contains("--switches"));
         bench.run();
         int json = options.indexOf("--json");
         if (json >= 0 && json + 1 < options.size()) {

@@ -1,8 +1,8 @@
 package io.switchback.bench;
 
-import io.switchback.testkit.RealServer;
 import io.switchback.cli.admin.AdminClient;
 import io.switchback.fleet.Endpoint;
+import io.switchback.testkit.RealServer;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.InetAddress;

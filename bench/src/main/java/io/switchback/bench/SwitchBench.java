@@ -125,10 +125,21 @@ final class SwitchBench {
         windows.add(window);
         seen.add(new Seen(
                 side, heldMs, clients.longestPause().toNanos() / 1e6, clients.errors(), last.path("tookMillis")));
-        await(admin, giveUpAt, release -> side.equals("OLD")
-                ? release.path("status").asText().equals("ROLLED_BACK")
-                        && release.path("caches").path(0).path("link").asText().equals("streaming")
-                : release.path("caches").path(0).path("wayBack").asText().equals("OPEN"));
+        await(
+                admin,
+                giveUpAt,
+                release -> side.equals("OLD")
+                        ? release.path("status").asText().equals("ROLLED_BACK")
+                                && release.path("caches")
+                                        .path(0)
+                                        .path("link")
+                                        .asText()
+                                        .equals("streaming")
+                        : release.path("caches")
+                                .path(0)
+                                .path("wayBack")
+                                .asText()
+                                .equals("OPEN"));
     }
 
     private static void await(AdminClient admin, long giveUpAt, Predicate<JsonNode> reached) {
@@ -142,7 +153,8 @@ final class SwitchBench {
 
     private void summarize(Map<String, Object> result, LoadHistory history, LoadSnapshot total) {
         double[] held = seen.stream().mapToDouble(Seen::heldMs).sorted().toArray();
-        double[] pauses = seen.stream().mapToDouble(Seen::longestPauseMs).sorted().toArray();
+        double[] pauses =
+                seen.stream().mapToDouble(Seen::longestPauseMs).sorted().toArray();
         double elsewhereMs = history.longestPauseOutside(windows).toNanos() / 1e6;
         out.printf(
                 Locale.ROOT,
