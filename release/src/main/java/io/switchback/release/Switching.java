@@ -181,7 +181,9 @@ final class Switching {
             } catch (FleetException | ReleaseException | LedgerException e) {
                 standing.say("waits to close switch " + pending.id() + ": " + e.getMessage());
                 LOG.warn("release {}: switch {} is not closed yet", file.name(), pending.id(), e);
-                if (holdEnds.passed()) {
+                boolean knowsNothing =
+                        e instanceof LedgerException ledgerFailure && ledgerFailure.code() == LedgerException.Code.BROKEN;
+                if (holdEnds.passed() && !knowsNothing) {
                     letGoAsTheLedgerSays();
                 }
                 environment.sleep(RETRY);
@@ -195,6 +197,8 @@ final class Switching {
      * Writes abort where nothing was decided. Where the ledger takes no writes (a full disk) the register stays empty, which
      * means the same: this thread was the only coordinator and will not write a commit any more, and whoever reads an empty
      * register after a restart settles it with abort. So clients are let go on the old fleet now, not when the disk has room.
+     * A ledger that is broken (a force that failed) is another matter: what it wrote last may be there. Then clients wait until
+     * the node has been started again.
      */
     private void settleWithAbort(PendingSwitch pending) {
         try {
@@ -205,6 +209,10 @@ final class Switching {
                         "the register of " + pending.id() + " was empty, and then it was not: " + settled);
             }
         } catch (LedgerException e) {
+            if (e.code() == LedgerException.Code.BROKEN) {
+                // What was written last may be on disk or not; only a reopened ledger can tell, so nothing is presumed.
+                throw e;
+            }
             LOG.warn("switch {}: the abort is not written down yet", pending.id(), e);
         }
     }
