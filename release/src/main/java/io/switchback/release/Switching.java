@@ -181,8 +181,8 @@ final class Switching {
             } catch (FleetException | ReleaseException | LedgerException e) {
                 standing.say("waits to close switch " + pending.id() + ": " + e.getMessage());
                 LOG.warn("release {}: switch {} is not closed yet", file.name(), pending.id(), e);
-                boolean knowsNothing =
-                        e instanceof LedgerException ledgerFailure && ledgerFailure.code() == LedgerException.Code.BROKEN;
+                boolean knowsNothing = e instanceof LedgerException ledgerFailure
+                        && ledgerFailure.code() == LedgerException.Code.BROKEN;
                 if (holdEnds.passed() && !knowsNothing) {
                     letGoAsTheLedgerSays();
                 }
