@@ -1,0 +1,89 @@
+package io.switchback.cli;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The command line: help, mistakes, exit codes. */
+final class MainTest {
+    private final ByteArrayOutputStream out = new ByteArrayOutputStream();
+    private final ByteArrayOutputStream err = new ByteArrayOutputStream();
+
+    @TempDir
+    private Path folder;
+
+    @Test
+    void helpTeachesEveryCommand() {
+        assertThat(run("--help")).isZero();
+        assertThat(out.toString(UTF_8)).contains("serve", "release", "where", "demo", "A first look");
+        assertThat(run("--version")).isZero();
+        assertThat(run("release", "--help")).isZero();
+        assertThat(out.toString(UTF_8)).contains("rollback", "finish", "resume", "abort", "follow", "journal");
+    }
+
+    @Test
+    void anUnknownCommandIsAMistakeThatIsNamed() {
+        assertThat(run("demmo")).isEqualTo(Main.MISTAKE);
+        assertThat(err.toString(UTF_8)).contains("demmo");
+    }
+
+    @Test
+    void everyMistakeOfANodesFileIsShownWithItsLine() throws IOException {
+        Path file = Files.writeString(
+                folder.resolve("node.yaml"),
+                """
+                node: edge-1
+                ledger: embedded:./data
+                caches:
+                  sessions:
+                    listen: nowhere
+                    active: blue
+                    fleets:
+                      blue: { standalone: 127.0.0.1:7001, colour: red }
+                """);
+        assertThat(run("serve", file.toString())).isEqualTo(Main.MISTAKE);
+        assertThat(err.toString(UTF_8)).contains("node.yaml:5").contains("listen").contains("colour");
+    }
+
+    @Test
+    void aNodeThatDoesNotRunIsSaidToBeOutOfReach() throws IOException {
+        Path file = nodeFile();
+        assertThat(run("release", "status", "--node", file.toString())).isEqualTo(Main.UNREACHABLE);
+        assertThat(err.toString(UTF_8)).contains("no node answers").contains("switchback serve");
+    }
+
+    @Test
+    void whereTellsTheFilesActiveFleetBeforeANodeHasEverRun() throws IOException {
+        Path file = nodeFile();
+        assertThat(run("where", file.toString())).isZero();
+        assertThat(out.toString(UTF_8)).contains("fleet blue at 127.0.0.1:7001").contains("REPLICAOF NO ONE");
+    }
+
+    private Path nodeFile() throws IOException {
+        return Files.writeString(
+                folder.resolve("node.yaml"),
+                """
+                node: edge-1
+                admin: { listen: "127.0.0.1:1", token: secret }
+                ledger: embedded:./data
+                caches:
+                  sessions:
+                    listen: 127.0.0.1:6379
+                    active: blue
+                    fleets:
+                      blue:  { standalone: 127.0.0.1:7001 }
+                      green: { standalone: 127.0.0.1:7002 }
+                """);
+    }
+
+    private int run(String... arguments) {
+        return Main.run(new PrintStream(out, true, UTF_8), new PrintStream(err, true, UTF_8), arguments);
+    }
+}
