@@ -36,9 +36,7 @@ final class MainTest {
 
     @Test
     void everyMistakeOfANodesFileIsShownWithItsLine() throws IOException {
-        Path file = Files.writeString(
-                folder.resolve("node.yaml"),
-                """
+        Path file = Files.writeString(folder.resolve("node.yaml"), """
                 node: edge-1
                 ledger: embedded:./data
                 caches:
@@ -49,7 +47,10 @@ final class MainTest {
                       blue: { standalone: 127.0.0.1:7001, colour: red }
                 """);
         assertThat(run("serve", file.toString())).isEqualTo(Main.MISTAKE);
-        assertThat(err.toString(UTF_8)).contains("node.yaml:5").contains("listen").contains("colour");
+        assertThat(err.toString(UTF_8))
+                .contains("node.yaml:5")
+                .contains("listen")
+                .contains("colour");
     }
 
     @Test
@@ -67,9 +68,7 @@ final class MainTest {
     }
 
     private Path nodeFile() throws IOException {
-        return Files.writeString(
-                folder.resolve("node.yaml"),
-                """
+        return Files.writeString(folder.resolve("node.yaml"), """
                 node: edge-1
                 admin: { listen: "127.0.0.1:1", token: secret }
                 ledger: embedded:./data

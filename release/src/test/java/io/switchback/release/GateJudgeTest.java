@@ -19,7 +19,9 @@ final class GateJudgeTest {
 
     @Test
     void whatIsAsBeforeHoldsEveryGate() {
-        assertThat(judge(BEFORE, BEFORE, 10)).allMatch(one -> one.outcome() == Outcome.HOLDS).hasSize(4);
+        assertThat(judge(BEFORE, BEFORE, 10))
+                .allMatch(one -> one.outcome() == Outcome.HOLDS)
+                .hasSize(4);
     }
 
     @Test
