@@ -29,6 +29,9 @@ import java.util.concurrent.CopyOnWriteArrayList;
 /** Two real servers and the links between them, switched as a release does it; closes all that it opened. */
 final class Pair implements AutoCloseable {
     static final Duration LIMIT = Duration.ofSeconds(30);
+    /** An option: the servers can make their settings and roles last. */
+    static final String WITH_CONFIG_FILES = "(with config files)";
+
     static final String SECRET = "face-secret";
     static final Environment ENVIRONMENT = Environment.system();
 
@@ -165,11 +168,18 @@ final class Pair implements AutoCloseable {
         List<String> all = new ArrayList<>(List.of(options));
         // Only so that tests do not wait: without it a source gathers replicas for five seconds.
         all.addAll(List.of("--repl-diskless-sync-delay", "0"));
-        this.a = new Side(RealServer.start(a, folder.resolve("a"), all.toArray(String[]::new)), credential);
-        this.b = new Side(RealServer.start(b, folder.resolve("b"), all.toArray(String[]::new)), credential);
+        boolean files = all.remove(WITH_CONFIG_FILES);
+        this.a = new Side(start(a, folder.resolve("a"), files, all.toArray(String[]::new)), credential);
+        this.b = new Side(start(b, folder.resolve("b"), files, all.toArray(String[]::new)), credential);
         for (Side side : List.of(this.a, this.b)) {
             side.call("CONFIG", "SET", "masterauth", SECRET);
         }
+    }
+
+    private static RealServer start(ServerBinary binary, Path folder, boolean configFile, String... options) {
+        return configFile
+                ? RealServer.startWithConfigFile(binary, folder, options)
+                : RealServer.start(binary, folder, options);
     }
 
     RelayLink open(String name, Side source, Side target, LinkStart start, LinkListener listener, int port) {

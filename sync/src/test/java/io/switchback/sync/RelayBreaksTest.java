@@ -10,10 +10,8 @@ import io.switchback.fleet.ServerConnection;
 import io.switchback.resp.Reply;
 import io.switchback.sync.LinkStatus.Phase;
 import io.switchback.testkit.Await;
-import io.switchback.testkit.ServerBinary;
 import java.nio.file.Path;
 import java.util.Map;
-import java.util.Optional;
 import java.util.Random;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
@@ -33,35 +31,6 @@ class RelayBreaksTest {
     static Stream<String> pairs() {
         return Stream.of(
                 "redis-7.0 to valkey-9.1", "valkey-9.1 to redis-6.0", "redis-6.0 to redis-7.0", "embedded to embedded");
-    }
-
-    /** A pair whose {@code b} follows {@code a} by a link that cannot copy: also to an older server. */
-    private record Following(Pair servers, RelayLink link, LinkBase base, Pair.Heard heard) implements AutoCloseable {
-        @Override
-        public void close() {
-            servers.close();
-        }
-    }
-
-    /** Old server first filled, copied to the new one and switched, so that the link under test may go to the older one. */
-    private Following following(String pair, String... options) {
-        String[] names = pair.split(" to ", -1);
-        ServerBinary source = RelayCycleTest.binary(names[0]);
-        ServerBinary target = RelayCycleTest.binary(names[1]);
-        // A copy goes from the older to the newer; the way back is what is left.
-        Pair servers = new Pair(target, source, folder, options);
-        boolean back = !pair.startsWith("redis-7.0") && !pair.startsWith("redis-6.0");
-        if (!back) {
-            servers.close();
-            servers = new Pair(source, target, folder.resolve("forward"), options);
-            Pair.Heard heard = new Pair.Heard();
-            RelayLink link = servers.copied("forward", servers.a, servers.b, heard, Optional.empty());
-            return new Following(servers, link, heard.bases.getFirst(), heard);
-        }
-        RelayLink forward = servers.copied("forward", servers.a, servers.b, new Pair.Heard(), Optional.empty());
-        Pair.Switched switched = servers.switchOver(servers.a, servers.b, forward);
-        Pair.awaitPhase(switched.link(), Phase.STREAMING);
-        return new Following(servers.swapped(), switched.link(), switched.base(), switched.heard());
     }
 
     /** Writes without a pause: plain, in transactions, large, with times to live, flushed now and then. */
@@ -149,23 +118,23 @@ class RelayBreaksTest {
     void aLinkThatIsCutAtAnyMomentResumesWithoutACopy(String pair) {
         long seed = 20261122;
         Random random = new Random(seed);
-        try (Following f = following(pair, "--repl-backlog-size", "256mb")) {
-            long copies = f.servers.a.fullSyncs() + f.servers.b.fullSyncs();
-            try (Load load = new Load(f.servers.a, true)) {
+        try (Following f = Following.start(folder, pair, "--repl-backlog-size", "256mb")) {
+            long copies = f.servers().a.fullSyncs() + f.servers().b.fullSyncs();
+            try (Load load = new Load(f.servers().a, true)) {
                 for (int i = 0; i < 12; i++) {
                     load.await(1 + random.nextInt(60));
                     if (random.nextBoolean()) {
-                        f.servers.a.call("CLIENT", "KILL", "TYPE", "replica");
+                        f.servers().a.call("CLIENT", "KILL", "TYPE", "replica");
                     } else {
-                        f.servers.b.call("CLIENT", "KILL", "TYPE", "master");
+                        f.servers().b.call("CLIENT", "KILL", "TYPE", "master");
                     }
-                    Pair.awaitPhase(f.link, Phase.STREAMING);
+                    Pair.awaitPhase(f.link(), Phase.STREAMING);
                 }
             }
-            Pair.drain(f.link, f.servers.a);
-            assertSame(f.servers.a, f.servers.b);
-            assertThat(f.servers.a.fullSyncs() + f.servers.b.fullSyncs()).isEqualTo(copies);
-            assertThat(f.heard.breaks).as("seed " + seed).isEmpty();
+            Pair.drain(f.link(), f.servers().a);
+            assertSame(f.servers().a, f.servers().b);
+            assertThat(f.servers().a.fullSyncs() + f.servers().b.fullSyncs()).isEqualTo(copies);
+            assertThat(f.heard().breaks).as("seed " + seed).isEmpty();
         }
     }
 
@@ -174,68 +143,74 @@ class RelayBreaksTest {
     void aRelayThatWasKilledGoesOnFromItsBaseAlone(String pair) {
         long seed = 4711;
         Random random = new Random(seed);
-        try (Following f = following(pair, "--repl-backlog-size", "256mb")) {
-            long copies = f.servers.a.fullSyncs() + f.servers.b.fullSyncs();
-            RelayLink link = f.link;
+        try (Following f = Following.start(folder, pair, "--repl-backlog-size", "256mb")) {
+            long copies = f.servers().a.fullSyncs() + f.servers().b.fullSyncs();
+            RelayLink link = f.link();
             Pair.Heard heard = new Pair.Heard();
-            try (Load load = new Load(f.servers.a, true)) {
+            try (Load load = new Load(f.servers().a, true)) {
                 for (int i = 0; i < 8; i++) {
                     load.await(1 + random.nextInt(400));
                     int port = link.face().port();
                     link.stop();
-                    link = f.servers.open(
-                            f.link.name(), f.servers.a, f.servers.b, new LinkStart.From(f.base), heard, port);
+                    link = f.servers()
+                            .open(
+                                    f.link().name(),
+                                    f.servers().a,
+                                    f.servers().b,
+                                    new LinkStart.From(f.base()),
+                                    heard,
+                                    port);
                     link.admit();
                     Pair.awaitPhase(link, Phase.STREAMING);
                 }
             }
-            Pair.drain(link, f.servers.a);
-            assertSame(f.servers.a, f.servers.b);
-            assertThat(f.servers.a.fullSyncs() + f.servers.b.fullSyncs()).isEqualTo(copies);
+            Pair.drain(link, f.servers().a);
+            assertSame(f.servers().a, f.servers().b);
+            assertThat(f.servers().a.fullSyncs() + f.servers().b.fullSyncs()).isEqualTo(copies);
             assertThat(heard.breaks).as("seed " + seed).isEmpty();
-            assertThat(link.targetOffsetOf(f.servers.a.state().offset()))
-                    .isEqualTo(f.servers.b.state().offset());
+            assertThat(link.targetOffsetOf(f.servers().a.state().offset()))
+                    .isEqualTo(f.servers().b.state().offset());
         }
     }
 
     @ParameterizedTest
     @MethodSource("pairs")
     void aBacklogThatIsOverrunBreaksTheLinkAndTheTargetKeepsItsData(String pair) {
-        try (Following f = following(pair, "--repl-backlog-size", "16kb")) {
-            f.servers.a.call("SET", "kept", "yes");
-            Pair.drain(f.link, f.servers.a);
-            long copies = f.servers.a.fullSyncs();
-            f.servers.b.server.stop();
-            f.servers.a.call("CLIENT", "KILL", "TYPE", "replica");
+        try (Following f = Following.start(folder, pair, "--repl-backlog-size", "16kb")) {
+            f.servers().a.call("SET", "kept", "yes");
+            Pair.drain(f.link(), f.servers().a);
+            long copies = f.servers().a.fullSyncs();
+            f.servers().b.server.stop();
+            f.servers().a.call("CLIENT", "KILL", "TYPE", "replica");
             for (int i = 0; i < 2000; i++) {
-                f.servers.a.call("SET", "overrun", "x".repeat(100));
+                f.servers().a.call("SET", "overrun", "x".repeat(100));
             }
-            f.servers.b.server.resume();
+            f.servers().b.server.resume();
 
-            f.heard.awaitBroken();
-            assertThat(f.link.status().phase()).isEqualTo(Phase.BROKEN);
+            f.heard().awaitBroken();
+            assertThat(f.link().status().phase()).isEqualTo(Phase.BROKEN);
 
-            assertThat(f.heard.breaks).hasSize(1);
-            assertThat(f.link.status().detail()).contains("backlog");
-            assertThat(f.servers.b.call("GET", "kept")).isEqualTo("yes");
-            assertThat(f.servers.b.state().role()).isEqualTo(Role.REPLICA);
-            assertThat(f.servers.b.state().linkUp()).isFalse();
+            assertThat(f.heard().breaks).hasSize(1);
+            assertThat(f.link().status().detail()).contains("backlog");
+            assertThat(f.servers().b.call("GET", "kept")).isEqualTo("yes");
+            assertThat(f.servers().b.state().role()).isEqualTo(Role.REPLICA);
+            assertThat(f.servers().b.state().linkUp()).isFalse();
             // It is not even asked for a copy that nobody wants.
-            assertThat(f.servers.a.fullSyncs()).isEqualTo(copies);
+            assertThat(f.servers().a.fullSyncs()).isEqualTo(copies);
         }
     }
 
     @ParameterizedTest
     @MethodSource("pairs")
     void aSwitchThatIsGivenUpAfterTheFenceLetsTheForwardLinkGoOn(String pair) {
-        try (Following f = following(pair)) {
-            Pair.Side a = f.servers.a;
-            Pair.Side b = f.servers.b;
+        try (Following f = Following.start(folder, pair)) {
+            Pair.Side a = f.servers().a;
+            Pair.Side b = f.servers().b;
             RoleCommands.writeToken(a.connection, "9/1");
             a.call("INCR", "counter");
-            Pair.drain(f.link, a);
+            Pair.drain(f.link(), a);
             long copies = a.fullSyncs() + b.fullSyncs();
-            RelayLink reverse = f.servers.open("given-up", b, a, new LinkStart.Later(), new Pair.Heard(), 0);
+            RelayLink reverse = f.servers().open("given-up", b, a, new LinkStart.Later(), new Pair.Heard(), 0);
             RoleCommands.follow(a.connection, reverse.face(), "9/1");
             Await.until(
                     Pair.LIMIT,
@@ -247,37 +222,37 @@ class RelayBreaksTest {
 
             assertThat(back.before()).isEqualTo(Role.REPLICA);
             a.call("INCR", "counter");
-            Pair.awaitPhase(f.link, Phase.STREAMING);
-            Pair.drain(f.link, a);
+            Pair.awaitPhase(f.link(), Phase.STREAMING);
+            Pair.drain(f.link(), a);
             assertThat(b.call("GET", "counter")).isEqualTo("2");
             assertThat(a.fullSyncs() + b.fullSyncs()).isEqualTo(copies);
             Await.until(
                     Pair.LIMIT,
                     "the new id is told",
-                    () -> f.heard.ids.contains(back.after().id()));
-            assertThat(f.heard.breaks).isEmpty();
+                    () -> f.heard().ids.contains(back.after().id()));
+            assertThat(f.heard().breaks).isEmpty();
         }
     }
 
     @ParameterizedTest
     @MethodSource("pairs")
     void aTargetWithAnotherHistoryIsRefusedAndKeepsItsData(String pair) {
-        try (Following f = following(pair)) {
-            f.servers.a.call("SET", "kept", "yes");
-            Pair.drain(f.link, f.servers.a);
-            long copies = f.servers.a.fullSyncs();
+        try (Following f = Following.start(folder, pair)) {
+            f.servers().a.call("SET", "kept", "yes");
+            Pair.drain(f.link(), f.servers().a);
+            long copies = f.servers().a.fullSyncs();
             // Somebody makes it a primary, writes, and lets it follow again: it has what the source has not.
-            f.servers.b.call("REPLICAOF", "NO", "ONE");
-            f.servers.b.call("SET", "own", "write");
-            f.servers.b.call("REPLICAOF", "127.0.0.1", "" + f.link.face().port());
+            f.servers().b.call("REPLICAOF", "NO", "ONE");
+            f.servers().b.call("SET", "own", "write");
+            f.servers().b.call("REPLICAOF", "127.0.0.1", "" + f.link().face().port());
 
-            f.heard.awaitBroken();
-            assertThat(f.link.status().phase()).isEqualTo(Phase.BROKEN);
+            f.heard().awaitBroken();
+            assertThat(f.link().status().phase()).isEqualTo(Phase.BROKEN);
 
-            assertThat(f.link.status().detail()).contains("history");
-            assertThat(f.servers.b.call("GET", "kept")).isEqualTo("yes");
-            assertThat(f.servers.b.call("GET", "own")).isEqualTo("write");
-            assertThat(f.servers.a.fullSyncs()).isEqualTo(copies);
+            assertThat(f.link().status().detail()).contains("history");
+            assertThat(f.servers().b.call("GET", "kept")).isEqualTo("yes");
+            assertThat(f.servers().b.call("GET", "own")).isEqualTo("write");
+            assertThat(f.servers().a.fullSyncs()).isEqualTo(copies);
         }
     }
 
@@ -287,97 +262,109 @@ class RelayBreaksTest {
     void aLinkThatIsClosedJustWhenTheTargetComesAgainDoesNotCostItItsPlace(String pair) {
         long seed = 99;
         Random random = new Random(seed);
-        try (Following f = following(pair)) {
-            RelayLink link = f.link;
+        try (Following f = Following.start(folder, pair)) {
+            RelayLink link = f.link();
             Pair.Heard heard = new Pair.Heard();
             for (int i = 0; i < 40; i++) {
                 int port = link.face().port();
-                f.servers.a.call("CLIENT", "KILL", "TYPE", "replica");
+                f.servers().a.call("CLIENT", "KILL", "TYPE", "replica");
                 LockSupport.parkNanos(random.nextInt(3_000_000));
                 link.close();
-                link = f.servers.open(f.link.name(), f.servers.a, f.servers.b, new LinkStart.From(f.base), heard, port);
+                link = f.servers()
+                        .open(f.link().name(), f.servers().a, f.servers().b, new LinkStart.From(f.base()), heard, port);
                 if (random.nextBoolean()) {
                     link.admit();
                     LockSupport.parkNanos(random.nextInt(3_000_000));
                     link.close();
-                    link = f.servers.open(
-                            f.link.name(), f.servers.a, f.servers.b, new LinkStart.From(f.base), heard, port);
+                    link = f.servers()
+                            .open(
+                                    f.link().name(),
+                                    f.servers().a,
+                                    f.servers().b,
+                                    new LinkStart.From(f.base()),
+                                    heard,
+                                    port);
                 }
                 link.admit();
                 if (i % 4 == 0) {
                     Pair.awaitPhase(link, Phase.STREAMING);
                 }
             }
-            f.servers.a.call("SET", "last", "seen");
+            f.servers().a.call("SET", "last", "seen");
             Pair.awaitPhase(link, Phase.STREAMING);
-            Pair.drain(link, f.servers.a);
-            assertThat(f.servers.b.call("GET", "last")).isEqualTo("seen");
+            Pair.drain(link, f.servers().a);
+            assertThat(f.servers().b.call("GET", "last")).isEqualTo("seen");
             assertThat(heard.breaks).as("seed " + seed).isEmpty();
         }
     }
 
     @Test
     void aWrongPasswordAtTheFaceLetsNobodyInAndCostsTheTargetNothing() {
-        try (Following f = following("embedded to embedded")) {
-            f.servers.a.call("SET", "kept", "yes");
-            Pair.drain(f.link, f.servers.a);
+        try (Following f = Following.start(folder, "embedded to embedded")) {
+            f.servers().a.call("SET", "kept", "yes");
+            Pair.drain(f.link(), f.servers().a);
             for (String password : new String[] {"wrong", ""}) {
-                f.servers.b.call("CONFIG", "SET", "masterauth", password);
-                f.servers.b.call("CLIENT", "KILL", "TYPE", "master");
-                Pair.awaitPhase(f.link, Phase.WAITING_FOR_TARGET);
-                f.servers.a.call("INCR", "unseen");
+                f.servers().b.call("CONFIG", "SET", "masterauth", password);
+                f.servers().b.call("CLIENT", "KILL", "TYPE", "master");
+                Pair.awaitPhase(f.link(), Phase.WAITING_FOR_TARGET);
+                f.servers().a.call("INCR", "unseen");
                 Await.until(
                         Pair.LIMIT,
                         "the attempt is said",
-                        () -> f.link.status().detail().contains("password"));
-                assertThat(f.servers.b.state().linkUp()).isFalse();
-                assertThat(f.servers.b.call("GET", "kept")).isEqualTo("yes");
+                        () -> f.link().status().detail().contains("password"));
+                assertThat(f.servers().b.state().linkUp()).isFalse();
+                assertThat(f.servers().b.call("GET", "kept")).isEqualTo("yes");
             }
-            f.servers.b.call("CONFIG", "SET", "masterauth", Pair.SECRET);
-            Pair.awaitPhase(f.link, Phase.STREAMING);
-            Pair.drain(f.link, f.servers.a);
-            assertThat(f.servers.b.call("GET", "unseen")).isEqualTo("2");
+            f.servers().b.call("CONFIG", "SET", "masterauth", Pair.SECRET);
+            Pair.awaitPhase(f.link(), Phase.STREAMING);
+            Pair.drain(f.link(), f.servers().a);
+            assertThat(f.servers().b.call("GET", "unseen")).isEqualTo("2");
         }
     }
 
     @Test
     void commandsThatTheTargetAnswersWithAnErrorBreakTheLink() {
-        try (Following f = following("redis-7.0 to valkey-9.1")) {
-            f.servers.b.call("CONFIG", "SET", "replica-read-only", "no");
-            f.servers.b.call("SET", "key", "not a list");
-            f.servers.a.call("RPUSH", "key", "element");
-            f.heard.awaitBroken();
-            assertThat(f.link.status().phase()).isEqualTo(Phase.BROKEN);
-            assertThat(f.heard.breaks.getFirst()).contains("unexpected_error_replies");
+        try (Following f = Following.start(folder, "redis-7.0 to valkey-9.1")) {
+            f.servers().b.call("CONFIG", "SET", "replica-read-only", "no");
+            f.servers().b.call("SET", "key", "not a list");
+            f.servers().a.call("RPUSH", "key", "element");
+            f.heard().awaitBroken();
+            assertThat(f.link().status().phase()).isEqualTo(Phase.BROKEN);
+            assertThat(f.heard().breaks.getFirst()).contains("unexpected_error_replies");
         }
     }
 
     @Test
     void theMarkerThatSomebodyRemovedIsMissedLoudly() {
-        try (Following f = following("embedded to embedded")) {
-            f.servers.a.call("SET", "key", "value", "EX", "100");
-            Pair.drain(f.link, f.servers.a);
-            f.servers.b.call("CONFIG", "SET", "replica-read-only", "no");
-            assertThat(f.servers.b.call("DEL", io.switchback.fleet.ReservedKeys.marker(f.link.name())))
+        try (Following f = Following.start(folder, "embedded to embedded")) {
+            f.servers().a.call("SET", "key", "value", "EX", "100");
+            Pair.drain(f.link(), f.servers().a);
+            f.servers().b.call("CONFIG", "SET", "replica-read-only", "no");
+            assertThat(f.servers()
+                            .b
+                            .call(
+                                    "DEL",
+                                    io.switchback.fleet.ReservedKeys.marker(
+                                            f.link().name())))
                     .isEqualTo("1");
-            f.servers.b.call("CLIENT", "KILL", "TYPE", "master");
-            f.heard.awaitBroken();
-            assertThat(f.link.status().phase()).isEqualTo(Phase.BROKEN);
-            assertThat(f.link.status().detail()).contains("marker");
-            assertThat(f.servers.b.call("GET", "key")).isEqualTo("value");
+            f.servers().b.call("CLIENT", "KILL", "TYPE", "master");
+            f.heard().awaitBroken();
+            assertThat(f.link().status().phase()).isEqualTo(Phase.BROKEN);
+            assertThat(f.link().status().detail()).contains("marker");
+            assertThat(f.servers().b.call("GET", "key")).isEqualTo("value");
         }
     }
 
     @ParameterizedTest
     @MethodSource("pairs")
     void aClosedLinkIsGoneFromBothServers(String pair) {
-        try (Following f = following(pair)) {
-            assertThat(f.servers.a.state().attachedReplicas()).isEqualTo(1);
-            f.link.close();
-            assertThat(f.servers.a.state().attachedReplicas()).isZero();
-            assertThat(f.servers.b.state().linkUp()).isFalse();
-            assertThat(f.link.status().phase()).isEqualTo(Phase.CLOSED);
-            assertThat(f.link.awaitApplied(Long.MAX_VALUE, Deadline.in(Pair.ENVIRONMENT, Pair.LIMIT)))
+        try (Following f = Following.start(folder, pair)) {
+            assertThat(f.servers().a.state().attachedReplicas()).isEqualTo(1);
+            f.link().close();
+            assertThat(f.servers().a.state().attachedReplicas()).isZero();
+            assertThat(f.servers().b.state().linkUp()).isFalse();
+            assertThat(f.link().status().phase()).isEqualTo(Phase.CLOSED);
+            assertThat(f.link().awaitApplied(Long.MAX_VALUE, Deadline.in(Pair.ENVIRONMENT, Pair.LIMIT)))
                     .isFalse();
         }
     }
@@ -385,8 +372,8 @@ class RelayBreaksTest {
     @ParameterizedTest
     @MethodSource("pairs")
     void aProbeTellsWhetherTheSourceWouldGoOnAndLeavesNothingBehind(String pair) {
-        try (Following f = following(pair)) {
-            Pair.Side a = f.servers.a;
+        try (Following f = Following.start(folder, pair)) {
+            Pair.Side a = f.servers().a;
             String id = a.state().id();
             long offset = a.state().offset();
             long copies = a.fullSyncs();
@@ -402,16 +389,17 @@ class RelayBreaksTest {
 
     @Test
     void lagIsSeenWhileTheTargetStandsStillAndIsGoneAfterwards() {
-        try (Following f = following("embedded to embedded")) {
-            f.servers.b.server.stop();
-            f.servers.a.call("SET", "key", "value");
-            Await.until(Pair.LIMIT, "lag is seen", () -> f.link.status().lagMillis() > 300);
-            f.servers.b.server.resume();
+        try (Following f = Following.start(folder, "embedded to embedded")) {
+            f.servers().b.server.stop();
+            f.servers().a.call("SET", "key", "value");
+            Await.until(Pair.LIMIT, "lag is seen", () -> f.link().status().lagMillis() > 300);
+            f.servers().b.server.resume();
             Await.until(
                     Pair.LIMIT,
                     "lag is gone",
-                    () -> f.link.status().lagMillis() == 0 && f.link.status().lagBytes() == 0);
-            assertThat(f.servers.b.connection.demand("GET", "key")).isInstanceOf(Reply.Bulk.class);
+                    () -> f.link().status().lagMillis() == 0
+                            && f.link().status().lagBytes() == 0);
+            assertThat(f.servers().b.connection.demand("GET", "key")).isInstanceOf(Reply.Bulk.class);
         }
     }
 }
