@@ -1,12 +1,13 @@
 package io.switchback.cli.demo;
 
+import java.io.Console;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Comparator;
 import java.util.List;
-import java.util.Objects;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
@@ -44,8 +45,12 @@ public final class DemoCommand implements Callable<Integer> {
         Thread cleaner = Thread.ofPlatform().unstarted(() -> delete(folder));
         Runtime.getRuntime().addShutdownHook(cleaner);
         DemoServers servers = DemoServers.choose(out);
-        Screen screen =
-                new Screen(out, Objects.requireNonNull(System.console()).isTerminal() && System.getenv("TERM") != null);
+        Screen screen = new Screen(
+                out,
+                Optional.ofNullable(System.console())
+                                .filter(Console::isTerminal)
+                                .isPresent()
+                        && System.getenv("TERM") != null);
         screen.title("Switchback moves a live cache from " + servers.old().name() + " to "
                 + servers.fresh().name() + ", and back");
         Demo.Outcome outcome = new Demo(folder, servers, screen).play(() -> holdOpen(folder));

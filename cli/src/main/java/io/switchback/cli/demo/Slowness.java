@@ -5,8 +5,8 @@ import java.util.concurrent.TimeUnit;
 
 /** Makes a real server slow, as a sick host would: the system stops its process for most of the time. */
 final class Slowness implements AutoCloseable {
-    private static final long STOPPED_MS = 25;
-    private static final long RUNNING_MS = 5;
+    private static final long STOPPED_MS = 30;
+    private static final long RUNNING_MS = 1;
 
     private final RealServer server;
     private final Thread thread;
