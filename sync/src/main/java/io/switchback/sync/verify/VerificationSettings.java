@@ -41,6 +41,12 @@ public record VerificationSettings(
                 limit, lagBound, timeToLiveTolerance, movingLimit, differencesMax, movingNamesMax, timeout);
     }
 
+    /** The same with another tolerance of times to live that one side cannot say exactly. */
+    public VerificationSettings withTimeToLiveTolerance(Duration tolerance) {
+        return new VerificationSettings(
+                keysPerSecondMax, lagBound, tolerance, movingLimit, differencesMax, movingNamesMax, timeout);
+    }
+
     /** The same with another bound of the lag. */
     public VerificationSettings withLagBound(Duration bound) {
         return new VerificationSettings(
