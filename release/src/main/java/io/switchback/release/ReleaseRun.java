@@ -170,6 +170,16 @@ final class ReleaseRun {
             }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
+        } catch (RuntimeException e) {
+            // Nothing that a server, a network or a disk may do ends up here: it is a mistake of ours, so nothing is
+            // tried on.
+            LOG.error(
+                    "release {} stopped in step {}",
+                    file.name(),
+                    standing.state().step().title(),
+                    e);
+            standing.say("stopped by a mistake in Switchback (" + e + "); the node's log says more, and a node that is"
+                    + " started again goes on where this stands");
         } finally {
             caches.forEach(MovingCache::close);
         }
@@ -350,9 +360,9 @@ final class ReleaseRun {
         measureOldFleet();
         standing.save(standing.state().with(traffic.lately()));
         standing.say("moves all traffic to the new fleet");
-        if (switching.to(Side.NEW, false)) {
+        if (switching.to(Side.NEW, false, "")) {
             traffic.clear();
-            standing.advance(Step.OBSERVE);
+            standing.journal("cutover", "the new fleet is in use", Map.of());
         }
     }
 
@@ -438,7 +448,7 @@ final class ReleaseRun {
             case ROLLBACK -> {
                 if (now.side() == Side.NEW) {
                     rollback("asked by " + order.who(), order.acceptLoss());
-                } else {
+                } else if (now.status() != Status.ROLLED_BACK) {
                     end(Status.ABORTED, "rolled back before the cutover, by " + order.who());
                 }
             }
@@ -463,7 +473,7 @@ final class ReleaseRun {
             boolean open = caches.stream().allMatch(cache -> wayBack(cache, standing.state()) == WayBack.OPEN);
             if (open || acceptLoss) {
                 standing.say("moves all traffic back to the old fleet: " + why);
-                if (!switching.to(Side.OLD, !open)) {
+                if (!switching.to(Side.OLD, !open, why)) {
                     return;
                 }
             } else {
@@ -474,7 +484,6 @@ final class ReleaseRun {
         }
         traffic.clear();
         judgements = List.of();
-        standing.save(standing.state().at(Status.ROLLED_BACK, Step.SYNC, why));
         standing.journal("rollback", "the old fleet is in use: " + why, Map.of());
     }
 

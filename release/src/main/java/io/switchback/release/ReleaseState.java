@@ -69,8 +69,8 @@ public record ReleaseState(
         }
     }
 
-    /** A switch that was begun: its register in the ledger, and where it goes. */
-    public record PendingSwitch(String id, Side to, boolean acceptLoss) {}
+    /** A switch that was begun: its register in the ledger, where it goes, and what for. */
+    public record PendingSwitch(String id, Side to, boolean acceptLoss, String why) {}
 
     /** How a fleet answered over a time: what the ratio gates compare with. */
     public record Baseline(long samples, double artMicros, long p99Micros, double errorRate) {}
@@ -88,8 +88,21 @@ public record ReleaseState(
         return new ReleaseState(release, status, step, side, switches + 1, begun, baselines, reason);
     }
 
-    ReleaseState closed(Side nowInUse) {
-        return new ReleaseState(release, status, step, nowInUse, switches, null, baselines, reason);
+    /**
+     * Where the release stands once a switch is over: side, status and step change in one write, so that no kill can leave
+     * the traffic on one fleet and the step on the other.
+     */
+    ReleaseState closed(PendingSwitch closing, boolean committed) {
+        if (!committed) {
+            return new ReleaseState(release, status, step, side, switches, null, baselines, reason);
+        }
+        return switch (closing.to()) {
+            case NEW ->
+                new ReleaseState(release, Status.RUNNING, Step.OBSERVE, Side.NEW, switches, null, baselines, "");
+            case OLD ->
+                new ReleaseState(
+                        release, Status.ROLLED_BACK, Step.SYNC, Side.OLD, switches, null, baselines, closing.why());
+        };
     }
 
     ReleaseState with(Map<String, Baseline> measured) {

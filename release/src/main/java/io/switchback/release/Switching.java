@@ -75,11 +75,11 @@ final class Switching {
      * Moves the traffic; tries again where an attempt was given up before its decision. True once the traffic is there; false
      * where the attempts are used up, and then the release stands still.
      */
-    boolean to(Side side, boolean acceptLoss) throws InterruptedException {
+    boolean to(Side side, boolean acceptLoss, String why) throws InterruptedException {
         String reason = "";
         for (int attempt = 1; attempt <= file.holdAttempts() && !orders.stopping(); attempt++) {
             ReleaseState now = standing.state();
-            reason = attempt(new SwitchId(file.name(), now.switches() + 1L), side, acceptLoss);
+            reason = attempt(new SwitchId(file.name(), now.switches() + 1L), side, acceptLoss, why);
             if (standing.state().side() == side) {
                 return true;
             }
@@ -95,8 +95,8 @@ final class Switching {
         return false;
     }
 
-    private String attempt(SwitchId id, Side to, boolean acceptLoss) throws InterruptedException {
-        PendingSwitch begun = new PendingSwitch(id.toString(), to, acceptLoss);
+    private String attempt(SwitchId id, Side to, boolean acceptLoss, String why) throws InterruptedException {
+        PendingSwitch begun = new PendingSwitch(id.toString(), to, acceptLoss, why);
         List<CacheSwitch> parts = parts(begun, 0);
         standing.save(standing.state().beginning(begun));
         standing.journal(
@@ -143,8 +143,7 @@ final class Switching {
     }
 
     private void closed(PendingSwitch pending, Verdict verdict, Duration held) {
-        standing.save(standing.state()
-                .closed(verdict == Verdict.COMMIT ? pending.to() : pending.to().other()));
+        standing.save(standing.state().closed(pending, verdict == Verdict.COMMIT));
         standing.journal(
                 "switch",
                 pending.id() + ": " + verdict.name().toLowerCase(Locale.ROOT),

@@ -53,7 +53,7 @@ final class NodeProcess {
             ReleaseStatus status = settled(node, name);
             System.out.println("at " + status.status() + " " + status.step() + " " + status.side());
             boolean rolledBackOnce = node.releases().journal(name).stream()
-                    .anyMatch(entry -> entry.step().equals("rollback"));
+                    .anyMatch(entry -> entry.what().equals("rollback"));
             switch (status.status()) {
                 case FINISHED -> {
                     return;
