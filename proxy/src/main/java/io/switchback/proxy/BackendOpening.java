@@ -42,6 +42,8 @@ final class BackendOpening {
     private final BackendRoute route;
     private final Result result;
     private int attempts;
+    private long startedAtNanos;
+    private String stage = "waits";
     private boolean ended;
 
     BackendOpening(ProxyLoop loop, ConnectionKey key, Result result) {
@@ -52,12 +54,20 @@ final class BackendOpening {
     }
 
     void start() {
-        loop.openingStarted();
+        startedAtNanos = loop.nanoTime();
+        loop.openingStarted(this);
         attempt();
+    }
+
+    /** What it is doing, for a person. */
+    String describe() {
+        return "a connection to fleet " + route.fleet().name() + " at " + route.fleet().endpoint() + " is being opened since "
+                + (loop.nanoTime() - startedAtNanos) / 1_000_000 + " ms: attempt " + attempts + " " + stage;
     }
 
     private void attempt() {
         attempts++;
+        stage = "connects";
         Endpoint endpoint = route.fleet().endpoint();
         if (NetUtil.createByteArrayFromIpAddressString(endpoint.host()) != null) {
             connect(new InetSocketAddress(endpoint.host(), endpoint.port()));
@@ -118,6 +128,7 @@ final class BackendOpening {
         }
 
         void shakeHands(int timeoutMs) {
+            stage = "authenticates";
             int commands = 0;
             ByteBuf handshake = ByteBufAllocator.DEFAULT.heapBuffer();
             Credential credential = key.identity();
@@ -206,6 +217,7 @@ final class BackendOpening {
 
     private void unreachable(String why) {
         if (attempts < loop.limits().connectAttemptsMax()) {
+            stage = "failed: " + why;
             loop.executor().schedule(this::attempt, PAUSE_MS, TimeUnit.MILLISECONDS);
             return;
         }
@@ -230,7 +242,7 @@ final class BackendOpening {
             throw new IllegalStateException("an opening ended twice");
         }
         ended = true;
-        loop.openingEnded();
+        loop.openingEnded(this);
         tell.run();
     }
 }

@@ -9,6 +9,7 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.IdentityHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -44,7 +45,7 @@ final class ProxyLoop {
     private @Nullable CommandGuard guard;
     private byte[][] existsReserved = {};
     private int commandsUnanswered;
-    private int openings;
+    private final Set<BackendOpening> openings = new LinkedHashSet<>();
     private long receivingBytes;
     private boolean turnEnds;
 
@@ -175,12 +176,12 @@ final class ProxyLoop {
         }
     }
 
-    void openingStarted() {
-        openings++;
+    void openingStarted(BackendOpening opening) {
+        openings.add(opening);
     }
 
-    void openingEnded() {
-        openings--;
+    void openingEnded(BackendOpening opening) {
+        openings.remove(opening);
         if (holding) {
             endTurnSoon();
         }
@@ -191,7 +192,7 @@ final class ProxyLoop {
     }
 
     private boolean isQuiet() {
-        return commandsUnanswered == 0 && openings == 0;
+        return commandsUnanswered == 0 && openings.isEmpty();
     }
 
     // --- hold and let go
@@ -220,7 +221,7 @@ final class ProxyLoop {
         if (commandsUnanswered > 0) {
             return backends.describeOldest();
         }
-        return "a connection to fleet " + route.fleet().name() + " is still being opened";
+        return openings.iterator().next().describe();
     }
 
     /** Commands flow again, to {@code next}. */

@@ -40,29 +40,40 @@ class SwitchOrderTest {
                 counts.add(threads.submit(
                         (Callable<Long>) () -> count(ProxyFixture.client(proxy), key, transactions, stop, rounds)));
             }
-            RealServer from = first;
-            RealServer to = second;
-            for (int epoch = 2; epoch < SWITCHES + 2; epoch++) {
-                long before = rounds.get();
-                Await.until(Duration.ofSeconds(20), "clients at work", () -> rounds.get() > before + CLIENTS);
-                assertThat(ProxyFixture.hold(proxy, 5000)).isInstanceOf(HoldOutcome.Held.class);
-                copy(from, to);
-                proxy.letGo(ProxyFixture.route(epoch % 2 == 0 ? "new" : "old", to, epoch))
-                        .join();
-                RealServer swapped = from;
-                from = to;
-                to = swapped;
+            RealServer last;
+            try {
+                last = switchBackAndForth(proxy, first, second, rounds);
+            } finally {
+                stop.set(true);
             }
-            stop.set(true);
             List<String> counted = new ArrayList<>();
             for (int c = 0; c < CLIENTS; c++) {
                 counted.add(Long.toString(counts.get(c).get()));
             }
             for (int c = 0; c < CLIENTS; c++) {
-                assertThat(from.text("GET", "c" + c)).isEqualTo(counted.get(c));
+                assertThat(last.text("GET", "c" + c)).isEqualTo(counted.get(c));
             }
             assertThat(proxy.traffic().of("new").requests()).isPositive();
         }
+    }
+
+    /** The server that the route names in the end. */
+    private static RealServer switchBackAndForth(
+            CacheProxy proxy, RealServer first, RealServer second, AtomicLong rounds) {
+        RealServer from = first;
+        RealServer to = second;
+        for (int epoch = 2; epoch < SWITCHES + 2; epoch++) {
+            long before = rounds.get();
+            Await.until(Duration.ofSeconds(20), "clients at work", () -> rounds.get() > before + CLIENTS);
+            assertThat(ProxyFixture.hold(proxy, 5000)).isInstanceOf(HoldOutcome.Held.class);
+            copy(from, to);
+            proxy.letGo(ProxyFixture.route(epoch % 2 == 0 ? "new" : "old", to, epoch))
+                    .join();
+            RealServer swapped = from;
+            from = to;
+            to = swapped;
+        }
+        return from;
     }
 
     /** Counts up, and sees each of its own steps; the last number. */
