@@ -61,8 +61,9 @@ final class BackendOpening {
 
     /** What it is doing, for a person. */
     String describe() {
-        return "a connection to fleet " + route.fleet().name() + " at " + route.fleet().endpoint() + " is being opened since "
-                + (loop.nanoTime() - startedAtNanos) / 1_000_000 + " ms: attempt " + attempts + " " + stage;
+        return "a connection to fleet " + route.fleet().name() + " at "
+                + route.fleet().endpoint() + " is being opened since " + (loop.nanoTime() - startedAtNanos) / 1_000_000
+                + " ms: attempt " + attempts + " " + stage;
     }
 
     private void attempt() {
