@@ -22,8 +22,9 @@ import org.jspecify.annotations.Nullable;
 /**
  * How sockets are driven: epoll where there is one, else Java's own; or the one that is named by {@value #PROPERTY}.
  *
- * <p>io_uring is taken only where it is asked for. With Netty 4.2.18 on Linux 6.x it was seen, about once in ten runs of 30
- * switches under load, to complete a connect never, not even by its timeout; epoll did not in as many runs.
+ * <p>io_uring is taken only where it is asked for. With Netty 4.2.18 on Linux 6.18 an event loop was seen to sleep on in
+ * {@code io_uring_enter} while tasks and timers were due, about once in ten runs of 30 switches under load (a hold then
+ * neither ends nor passes its limit). With epoll it was never seen.
  */
 enum Transport {
     IO_URING,
