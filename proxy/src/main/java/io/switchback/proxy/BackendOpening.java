@@ -154,7 +154,7 @@ final class BackendOpening {
             }
             replies = ByteBufAllocator.DEFAULT.heapBuffer();
             timeout = loop.executor().schedule(this::timedOut, timeoutMs, TimeUnit.MILLISECONDS);
-            connection().send(new Run(null, handshake, commands, this, loop.nanoTime(), false));
+            connection().send(new Run(null, handshake, commands, this, loop.nanoTime(), 1));
         }
 
         private static void add(ByteBuf to, ByteBuf command) {

@@ -55,8 +55,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     private boolean ownConnectionOpening;
     private @Nullable String ownConnectionFailure;
 
-    /** What is to be sent again; without commands it is a reply whose turn has not come. */
-    private record Redo(ByteBuf bytes, int commands) {}
+    /** What is to be sent, as which attempt; without commands it is a reply whose turn has not come. */
+    private record Redo(ByteBuf bytes, int commands, int attempt) {}
 
     ClientSession(ProxyLoop loop, Channel channel, long id) {
         this.loop = loop;
@@ -267,7 +267,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (transaction.open) {
             transaction.keep(in, start, end - start, commands);
         }
-        send(connection, new Run(this, in.retainedSlice(start, end - start), commands, this, loop.nanoTime(), false));
+        send(connection, new Run(this, in.retainedSlice(start, end - start), commands, this, loop.nanoTime(), 1));
         in.readerIndex(end);
         return true;
     }
@@ -279,7 +279,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     /** Sends commands of an open transaction, already in its queue, whose replies the client has not had. */
     void sendQueued(BackendConnection connection, ByteBuf commands, int count) {
-        send(connection, new Run(this, commands, count, this, loop.nanoTime(), true));
+        send(connection, new Run(this, commands, count, this, loop.nanoTime(), 1));
     }
 
     private void send(BackendConnection connection, Run run) {
@@ -402,7 +402,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         upstream = connection;
         runsUnanswered++;
         commandsInFlight += count;
-        connection.send(new Run(this, commands, count, sink, loop.nanoTime(), false));
+        connection.send(new Run(this, commands, count, sink, loop.nanoTime(), 1));
     }
 
     /** What an operation asked for has been answered or is lost. */
@@ -499,10 +499,10 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         loop.resumeLater(this);
     }
 
-    /** What only reads is sent again, once; to the rest the client is told that nobody knows. */
+    /** What only reads is sent again, {@link ProxyLimits#attemptsPerReadMax} times in all; to the rest the client is told that nobody knows. */
     private void keepForAgain(Run run, String why) {
         if (run.isLocal()) {
-            redo.add(new Redo(run.request.retain(), 0));
+            redo.add(new Redo(run.request.retain(), 0, run.attempt));
             return;
         }
         RequestScanner each = new RequestScanner(Integer.MAX_VALUE, ReservedKeys.PREFIX);
@@ -511,10 +511,12 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             each.next(run.request, index);
             CommandRule rule = CommandTable.find(run.request, index + each.nameOffset(), each.nameLength());
             if (i >= run.answered) {
-                if (rule != null && rule.repeatable() && !run.repeated) {
-                    redo.add(new Redo(run.request.retainedSlice(index, each.end() - index), 1));
+                if (rule != null
+                        && rule.repeatable()
+                        && run.attempt < loop.limits().attemptsPerReadMax()) {
+                    redo.add(new Redo(run.request.retainedSlice(index, each.end() - index), 1, run.attempt + 1));
                 } else {
-                    redo.add(new Redo(Wire.error(lostMessage(why)), 0));
+                    redo.add(new Redo(Wire.error(lostMessage(why)), 0, run.attempt));
                 }
             }
             index = each.end();
@@ -545,7 +547,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             return true;
         }
         redo.remove();
-        send(connection, new Run(this, next.bytes(), next.commands(), this, loop.nanoTime(), true));
+        send(connection, new Run(this, next.bytes(), next.commands(), this, loop.nanoTime(), next.attempt()));
         return true;
     }
 

@@ -22,6 +22,8 @@ import java.time.Duration;
  * @param filteredReplyBytesMax a reply that must be looked through before it is passed on; past it the command fails
  * @param connectTimeout one attempt to open a connection to a server, its handshake included
  * @param connectAttemptsMax attempts before the commands that wait for a connection are answered by an error
+ * @param attemptsPerReadMax how often a command that only reads is sent, where the connection breaks before its reply. More
+ *     than two: the listening socket of a server that is being killed still takes connections which are then reset
  */
 public record ProxyLimits(
         int clientsMax,
@@ -37,7 +39,8 @@ public record ProxyLimits(
         int idleConnectionsPerLoopMax,
         int filteredReplyBytesMax,
         Duration connectTimeout,
-        int connectAttemptsMax) {
+        int connectAttemptsMax,
+        int attemptsPerReadMax) {
 
     private static final int MIB = 1024 * 1024;
 
@@ -56,5 +59,6 @@ public record ProxyLimits(
             16,
             64 * MIB,
             Duration.ofSeconds(1),
+            3,
             3);
 }

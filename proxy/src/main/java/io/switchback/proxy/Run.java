@@ -28,8 +28,8 @@ final class Run {
 
     final ReplySink sink;
     final long sentAtNanos;
-    /** It was sent before, over a connection that broke. */
-    final boolean repeated;
+    /** How often these commands have been sent, this time included; the earlier ones went over connections that broke. */
+    final int attempt;
     /** Counted among the commands that clients wait for. */
     boolean counted;
 
@@ -37,25 +37,19 @@ final class Run {
     int errors;
     boolean partial;
 
-    Run(
-            @Nullable ClientSession session,
-            ByteBuf request,
-            int commands,
-            ReplySink sink,
-            long sentAtNanos,
-            boolean repeated) {
+    Run(@Nullable ClientSession session, ByteBuf request, int commands, ReplySink sink, long sentAtNanos, int attempt) {
         this.session = session;
         this.request = request;
         this.requestBytes = request.readableBytes();
         this.commands = commands;
         this.sink = sink;
         this.sentAtNanos = sentAtNanos;
-        this.repeated = repeated;
+        this.attempt = attempt;
     }
 
     /** A reply of the proxy's own, which takes the bytes over. */
     static Run local(ClientSession session, ByteBuf reply) {
-        return new Run(session, reply, 0, session, 0, false);
+        return new Run(session, reply, 0, session, 0, 1);
     }
 
     boolean isLocal() {

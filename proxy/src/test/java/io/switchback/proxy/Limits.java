@@ -96,6 +96,7 @@ final class Limits {
                 idleConnectionsPerLoopMax,
                 filteredReplyBytesMax,
                 connectTimeout,
-                connectAttemptsMax);
+                connectAttemptsMax,
+                ProxyLimits.DEFAULT.attemptsPerReadMax());
     }
 }

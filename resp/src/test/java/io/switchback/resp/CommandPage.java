@@ -20,7 +20,7 @@ final class CommandPage {
             nobody can say what it would leave behind on a connection that others use. Inside MULTI the session's commands
             (AUTH, SELECT, HELLO, CLIENT) and the SCAN family are refused, and the transaction with them.
 
-            *Again* says whether a command is sent a second time when its connection broke before it was answered. Where it is
+            *Again* says whether a command is sent again when its connection broke before it was answered. Where it is
             not, the client is told that the command may or may not have run.
 
             Names that begin with `switchback:reserved:` are Switchback's own: no argument of a command may begin so, and
