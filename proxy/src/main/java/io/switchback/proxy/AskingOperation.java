@@ -28,7 +28,7 @@ abstract class AskingOperation extends Operation {
         if (connection != null) {
             asked = true;
             send(connection);
-            return false;
+            return done;
         }
         if (done) {
             return true;
@@ -47,7 +47,10 @@ abstract class AskingOperation extends Operation {
     /** Why {@link #connection} gave none; null where it is still to come. */
     abstract @Nullable String failure();
 
-    /** Sends what is to be asked. */
+    /**
+     * Sends what is to be asked. Here and nowhere else, least of all where a reply comes in: only {@link #proceed} is never
+     * called while the loop holds.
+     */
     abstract void send(BackendConnection connection);
 
     /** There is no connection to ask over. */

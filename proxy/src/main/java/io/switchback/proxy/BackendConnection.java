@@ -6,6 +6,7 @@ import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.util.ReferenceCountUtil;
 import io.switchback.resp.ReplyScanner;
+import java.io.IOException;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.List;
@@ -92,12 +93,12 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         if (!open) {
             throw new IllegalStateException("a closed connection was asked to send");
         }
+        if (run.session != null) {
+            loop.sent(run.commands);
+            run.counted = true;
+        }
         unanswered.add(run);
         bytesOutstanding += run.requestBytes;
-        if (run.session != null) {
-            run.counted = true;
-            loop.sent(run.commands);
-        }
         channel.write(run.request.retain(), channel.voidPromise());
         askFlush();
     }
@@ -220,7 +221,14 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
 
     @Override
     public void exceptionCaught(ChannelHandlerContext context, Throwable cause) {
-        LOG.debug("a connection to fleet {} failed", route.fleet().name(), cause);
+        if (cause instanceof IOException) {
+            LOG.debug("a connection to fleet {} failed", route.fleet().name(), cause);
+        } else {
+            LOG.error(
+                    "a mistake in Switchback ends a connection to fleet {}",
+                    route.fleet().name(),
+                    cause);
+        }
         giveUp(String.valueOf(cause.getMessage()));
         channel.close();
     }

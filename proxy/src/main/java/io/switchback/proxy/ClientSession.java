@@ -10,6 +10,7 @@ import io.switchback.resp.CommandRule;
 import io.switchback.resp.CommandTable;
 import io.switchback.resp.InlineCommand;
 import io.switchback.resp.RequestScanner;
+import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.util.ArrayDeque;
 import java.util.Optional;
@@ -95,7 +96,11 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     @Override
     public void exceptionCaught(ChannelHandlerContext context, Throwable cause) {
-        LOG.debug("client {} failed", address, cause);
+        if (cause instanceof IOException) {
+            LOG.debug("client {} failed", address, cause);
+        } else {
+            LOG.error("a mistake in Switchback ends the connection of client {}", address, cause);
+        }
         channel.close();
     }
 

@@ -170,6 +170,9 @@ final class ProxyLoop {
     }
 
     void settled(int commands) {
+        if (commands > commandsUnanswered) {
+            throw new IllegalStateException("more commands are answered than were sent");
+        }
         commandsUnanswered -= commands;
         if (holding) {
             endTurnSoon();

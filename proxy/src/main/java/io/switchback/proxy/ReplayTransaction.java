@@ -10,9 +10,12 @@ import org.jspecify.annotations.Nullable;
  * Brings an open MULTI to another connection: MULTI again, then the queue again. Replies that the client has already are
  * not given to it a second time.
  *
- * <p>The queue is sent only once MULTI was answered by OK: otherwise its commands would run at once.
+ * <p>The queue is sent only once MULTI was answered by OK: otherwise its commands would run at once. Where a hold begins in
+ * between, the queue waits for its end, and where that ended in a switch, for the next replay.
  */
 final class ReplayTransaction extends AskingOperation {
+    private boolean begun;
+
     ReplayTransaction(ClientSession session) {
         super(session);
     }
@@ -20,7 +23,14 @@ final class ReplayTransaction extends AskingOperation {
     @Override
     @Nullable
     BackendConnection connection() {
-        return session.ownConnection();
+        if (!begun) {
+            return session.ownConnection();
+        }
+        BackendConnection own = session.transaction.connection;
+        if (own == null) {
+            finish(); // the session finds its transaction without a connection, and begins another replay
+        }
+        return own;
     }
 
     @Override
@@ -38,17 +48,26 @@ final class ReplayTransaction extends AskingOperation {
 
     @Override
     void send(BackendConnection connection) {
-        session.ask(connection, this, Wire.command("MULTI"), 1);
+        if (begun) {
+            sendQueue(connection);
+            finish();
+        } else {
+            session.ask(connection, this, Wire.command("MULTI"), 1);
+        }
     }
 
     @Override
     void replied(Run run, ByteBuf reply) {
-        BackendConnection connection = session.transaction.connection;
-        if (isError(reply) || connection == null) {
+        if (isError(reply)) {
             failed("ERR switchback: MULTI was refused when the transaction was brought to another connection");
             finish();
             return;
         }
+        begun = true;
+        askNext();
+    }
+
+    private void sendQueue(BackendConnection connection) {
         Transaction transaction = session.transaction;
         ByteBuf queue = Unpooled.copiedBuffer(transaction.queue());
         int boundary = endOf(queue, transaction.answered);
@@ -60,7 +79,6 @@ final class ReplayTransaction extends AskingOperation {
             session.sendQueued(connection, queue.retainedSlice(boundary, queue.writerIndex() - boundary), owed);
         }
         queue.release();
-        finish();
     }
 
     private static int endOf(ByteBuf queue, int commands) {
@@ -75,7 +93,7 @@ final class ReplayTransaction extends AskingOperation {
 
     @Override
     void lost(String why) {
-        finish(); // the session finds its transaction without a connection, and begins another replay
+        finish(); // as above: another replay
     }
 
     /** Takes replies that the client has had. */

@@ -7,6 +7,7 @@ import io.switchback.testkit.Await;
 import io.switchback.testkit.RealServer;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.concurrent.CompletableFuture;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -14,6 +15,8 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** MULTI, EXEC, WATCH: as on a server, and across a switch. */
 class TransactionTest {
+    private static final Duration LIMIT = Duration.ofSeconds(10);
+
     private RealServer first;
     private RealServer second;
     private CacheProxy proxy;
@@ -190,6 +193,24 @@ class TransactionTest {
             proxy.letGo(ProxyFixture.route("old", first, 1)).join();
             assertThat(client.reply().text()).isEqualTo("[OK]");
             assertThat(first.text("GET", "k")).isEqualTo("v");
+        }
+    }
+
+    @Test
+    void aHoldThatBeginsWhileATransactionIsTakenOverWaitsForNoMoreThanWasSent() {
+        try (RawClient client = ProxyFixture.client(proxy)) {
+            client.text("MULTI");
+            assertThat(client.text("INCR", "k")).isEqualTo("QUEUED");
+            second.stop();
+            switchOver();
+            Await.until(LIMIT, "MULTI is sent to the new fleet", () -> proxy.commandsUnanswered() == 1);
+            CompletableFuture<HoldOutcome> hold = proxy.hold(LIMIT);
+            second.resume();
+            assertThat(hold.join()).isInstanceOf(HoldOutcome.Held.class);
+            proxy.letGo(ProxyFixture.route("new", second, 2)).join();
+            assertThat(client.text("INCR", "k")).isEqualTo("QUEUED");
+            assertThat(client.text("EXEC")).isEqualTo("[1, 2]");
+            assertThat(first.call("GET", "k")).isNull();
         }
     }
 
