@@ -24,6 +24,8 @@ final class FleetCheck {
     /** How much larger than the old fleet's data the new fleet's memory limit must be. */
     private static final double MEMORY_ROOM = 1.1;
 
+    private static final long CLOCKS_APART_MS_MAX = 500;
+
     private final MovingCache cache;
     private final boolean overwriteTarget;
     private final List<String> problems = new ArrayList<>();
@@ -64,6 +66,7 @@ final class FleetCheck {
         room(oldInfo, newInfo, fresh);
         settings(old, oldInfo);
         settings(fresh, newInfo);
+        clocks(old, fresh);
         guard(old, fresh);
     }
 
@@ -166,6 +169,25 @@ final class FleetCheck {
                     server.endpoint() + " was started without a config file: should it restart as a follower it comes"
                             + " up as a primary, and the way back closes");
         }
+    }
+
+    /** Times to live are absolute in the stream: a follower whose clock is ahead would end keys too early after a switch. */
+    private void clocks(ServerConnection old, ServerConnection fresh) {
+        long before = clockMs(old);
+        long other = clockMs(fresh);
+        long after = clockMs(old);
+        long apart = Math.max(before - other, other - after);
+        if (apart > CLOCKS_APART_MS_MAX) {
+            warnings.add("the clocks of " + old.endpoint() + " and " + fresh.endpoint() + " are " + apart
+                    + " ms apart, and keys with a time to live end by as much too early or too late after a switch;"
+                    + " synchronize them");
+        }
+    }
+
+    private static long clockMs(ServerConnection server) {
+        List<Reply> time = ((Reply.Array) server.demand("TIME")).elements();
+        return Long.parseLong(time.get(0).text()) * 1000
+                + Long.parseLong(time.get(1).text()) / 1000;
     }
 
     private void guard(ServerConnection old, ServerConnection fresh) {

@@ -53,6 +53,7 @@ final class MovingCache implements AutoCloseable {
     private CacheRecord record;
     private @Nullable RelayLink link;
     private @Nullable Side linkSource;
+    private volatile boolean reopened;
     private volatile @Nullable String linkBroken;
 
     MovingCache(
@@ -148,11 +149,17 @@ final class MovingCache implements AutoCloseable {
         }
         closeLink();
         try (ServerConnection target = connect(inUse.other())) {
-            RelayLink reopened = open(inUse, new LinkStart.From(base), target);
-            adopt(reopened, inUse);
-            reopened.admit();
-            pointTo(target, reopened);
+            RelayLink again = open(inUse, new LinkStart.From(base), target);
+            adopt(again, inUse);
+            again.admit();
+            pointTo(target, again);
+            reopened = true;
         }
+    }
+
+    /** Whether there was a time since the copy in which no link watched the source. */
+    boolean reopened() {
+        return reopened;
     }
 
     /** Sees to it that the follower connects to the link's face: after a node's restart the port may be another one. */
@@ -191,7 +198,7 @@ final class MovingCache implements AutoCloseable {
         InetAddress reachableByTarget = target.localAddress();
         StreamTranslator translator;
         try (ServerConnection from = connect(source)) {
-            translator = StreamTranslator.between(Dialect.read(from), Dialect.read(target), environment);
+            translator = StreamTranslator.between(Dialect.read(from), Dialect.read(target));
         }
         CacheRecord now = remembered();
         int port = forward ? now.forwardPort() : now.reversePort();

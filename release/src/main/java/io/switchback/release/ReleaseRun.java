@@ -50,10 +50,10 @@ final class ReleaseRun {
     private static final Duration LAG_STAYS = Duration.ofSeconds(1);
 
     /**
-     * A source below 7.0 streams relative times, which count from when the link reads them: what was written while the copy
-     * passed lives longer by as long as its command waited. From 7.0 on times to live are compared exactly.
+     * How far a time to live may be off that a source below 7.0 streamed as a relative one: the link knows to within some looks
+     * at the source when it counts from. From 7.0 on times to live are compared exactly.
      */
-    private static final Duration RELATIVE_TIME_TOLERANCE = Duration.ofSeconds(10);
+    private static final Duration RELATIVE_TIME_TOLERANCE = Duration.ofSeconds(2);
 
     private final ReleaseFile file;
     private final List<MovingCache> caches;
@@ -309,7 +309,11 @@ final class ReleaseRun {
     private void verify() throws InterruptedException {
         for (MovingCache cache : caches) {
             VerificationReport report = Verification.run(
-                    VerificationSettings.defaults().withTimeToLiveTolerance(RELATIVE_TIME_TOLERANCE),
+                    VerificationSettings.defaults()
+                            .withTimeToLiveTolerance(
+                                    cache.reopened()
+                                            ? file.outage().plus(RELATIVE_TIME_TOLERANCE)
+                                            : RELATIVE_TIME_TOLERANCE),
                     cache.fleet(Side.OLD),
                     cache.fleet(Side.NEW),
                     environment,

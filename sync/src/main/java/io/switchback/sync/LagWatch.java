@@ -18,17 +18,13 @@ import org.jspecify.annotations.Nullable;
 final class LagWatch implements AutoCloseable {
     static final Duration EVERY = Duration.ofMillis(100);
     private static final Duration ANSWER_MAX = Duration.ofSeconds(1);
-    private static final int SAMPLES_MAX = 4096;
 
     private final Environment environment;
     private final Watched source;
     private final Watched target;
     private final Owner owner;
 
-    // When the source was seen to have reached an offset, newest last: a ring of the last minutes.
-    private final long[] sampleOffsets = new long[SAMPLES_MAX];
-    private final long[] sampleNanos = new long[SAMPLES_MAX];
-    private long samples;
+    private final OffsetTimes sourceTimes = new OffsetTimes();
 
     private volatile Lag lag = new Lag(0, 0, 0, -1);
 
@@ -71,31 +67,30 @@ final class LagWatch implements AutoCloseable {
     /** Looks once at both. The source first: a target that then has all of it is not behind. */
     void turn() {
         Optional<InfoReport> atSource = source.look();
-        Optional<InfoReport> atTarget = target.look();
-        long now = environment.nanoTime();
         long offset =
                 atSource.map(info -> info.number("master_repl_offset", -1)).orElse(lag.sourceOffset());
         if (atSource.isPresent()) {
-            sampleOffsets[(int) (samples % SAMPLES_MAX)] = offset;
-            sampleNanos[(int) (samples % SAMPLES_MAX)] = now;
-            samples++;
+            sourceTimes.seen(offset, environment.nanoTime());
         }
+        Optional<InfoReport> atTarget = target.look();
+        long now = environment.nanoTime();
         long applied = atTarget.map(owner::applied).orElse(-1L);
         if (applied < 0 || atSource.isEmpty()) {
             return; // and the time of the last look grows old
         }
-        lag = new Lag(Math.max(0, offset - applied), behindSince(applied, now), now, offset);
+        sourceTimes.forgetBefore(applied);
+        long behindSince = sourceTimes.reached(applied + 1).orElse(now);
+        lag = new Lag(Math.max(0, offset - applied), behindSince, now, offset);
     }
 
-    private long behindSince(long applied, long now) {
-        long since = now;
-        for (long i = samples - 1; i >= Math.max(0, samples - SAMPLES_MAX); i--) {
-            if (sampleOffsets[(int) (i % SAMPLES_MAX)] <= applied) {
-                break;
-            }
-            since = sampleNanos[(int) (i % SAMPLES_MAX)];
-        }
-        return since;
+    /**
+     * When the source ran the command that ends at {@code sourceOffset}, in milliseconds since 1970 by this machine's clock:
+     * late by at most the time between two looks at the source, however long the command was on its way. Any thread.
+     */
+    long ranAtMs(long sourceOffset) {
+        long now = environment.nanoTime();
+        long ranAt = sourceTimes.reached(sourceOffset).orElse(now);
+        return environment.now().toEpochMilli() - Math.max(0, now - ranAt) / 1_000_000;
     }
 
     @Override

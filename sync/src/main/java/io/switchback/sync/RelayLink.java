@@ -651,7 +651,13 @@ public final class RelayLink implements AutoCloseable {
             return Optional.empty();
         }
         return Optional.of(new StreamRewriter(
-                settings.translator(), settings.name(), marker, from, resumeAt, opened.target()::sendLater));
+                settings.translator(),
+                settings.name(),
+                marker,
+                from,
+                resumeAt,
+                watch::ranAtMs,
+                opened.target()::sendLater));
     }
 
     /**

@@ -10,10 +10,11 @@ import java.io.IOException;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.function.LongUnaryOperator;
 
 /**
  * Turns a source's stream into one that the target understands, command by command, and keeps the map of what both call the
- * same point; for one thread. Pure but for its sink: no sockets, no time.
+ * same point; for one thread. Pure but for its sink and the times it is told: no sockets, no clock.
  *
  * <p>Invariants:
  *
@@ -38,6 +39,7 @@ final class StreamRewriter {
     private final String link;
     private final LinkBase base;
     private final SegmentMap map;
+    private final LongUnaryOperator ranAtMs;
     private final WireInput.ByteSink sink;
     private final long resumeAt;
 
@@ -51,6 +53,7 @@ final class StreamRewriter {
     /**
      * @param from     where the stream begins: a marker, or the base
      * @param resumeAt where the target stands, at or behind {@code from}
+     * @param ranAtMs  when the source ran the command that ends at an offset of its stream, in milliseconds since 1970
      */
     StreamRewriter(
             StreamTranslator translator,
@@ -58,10 +61,12 @@ final class StreamRewriter {
             Optional<Marker> from,
             LinkBase base,
             long resumeAt,
+            LongUnaryOperator ranAtMs,
             WireInput.ByteSink sink) {
         this.translator = translator;
         this.link = link;
         this.base = base;
+        this.ranAtMs = ranAtMs;
         this.sink = sink;
         this.resumeAt = resumeAt;
         this.markerSource = from.map(Marker::source).orElse((long) UNKNOWN);
@@ -133,7 +138,9 @@ final class StreamRewriter {
     }
 
     private void translated(byte[][] command, int bytes, Raw raw) throws IOException, BrokenLinkException {
-        Optional<byte[]> rewritten = switch (translator.translate(command, inTransaction)) {
+        long end = map.endSource() + bytes;
+        Translation translation = translator.translate(command, inTransaction, () -> ranAtMs.applyAsLong(end));
+        Optional<byte[]> rewritten = switch (translation) {
             case Translation.Unchanged() -> Optional.empty();
             case Translation.Rewritten(List<byte[][]> commands) -> Optional.of(encoded(commands));
             case Translation.Impossible(String why) ->

@@ -195,7 +195,7 @@ final class Pair implements AutoCloseable {
             int port,
             Environment environment) {
         StreamTranslator translator =
-                StreamTranslator.between(Dialect.read(source.connection), Dialect.read(target.connection), ENVIRONMENT);
+                StreamTranslator.between(Dialect.read(source.connection), Dialect.read(target.connection));
         RelayLink link = RelayLink.open(
                 new LinkSettings(
                         name,

@@ -4,7 +4,6 @@ import static java.nio.charset.StandardCharsets.ISO_8859_1;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import io.switchback.environment.Environment;
 import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.dialect.Dialect;
@@ -40,7 +39,7 @@ class StreamRewriterTest {
                 ServerConnection connection = ServerConnection.open(
                         new Endpoint(server.host(), server.port()), Optional.empty(), Pair.LIMIT)) {
             Dialect dialect = Dialect.read(connection);
-            translator = StreamTranslator.between(dialect, dialect, Environment.system());
+            translator = StreamTranslator.between(dialect, dialect);
         }
     }
 
@@ -59,7 +58,7 @@ class StreamRewriterTest {
         long start = from.map(Marker::source).orElse(BASE.sourceOffset());
         int skip = (int) (start - BASE.sourceOffset());
         WireInput input = new WireInput(new ByteArrayInputStream(stream, skip, stream.length - skip), 1 << 20);
-        run.rewriter = new StreamRewriter(translator, "link", from, BASE, resumeAt, run.sent::write);
+        run.rewriter = new StreamRewriter(translator, "link", from, BASE, resumeAt, offset -> 0, run.sent::write);
         boolean inTransaction = false;
         Optional<Marker> marker = from;
         long before = 0;
@@ -199,8 +198,8 @@ class StreamRewriterTest {
         add(stream, "SET", "before", "1");
         add(stream, "NOSUCHCOMMAND", "key");
         ByteArrayOutputStream sent = new ByteArrayOutputStream();
-        StreamRewriter rewriter =
-                new StreamRewriter(translator, "link", Optional.empty(), BASE, BASE.targetOffset(), sent::write);
+        StreamRewriter rewriter = new StreamRewriter(
+                translator, "link", Optional.empty(), BASE, BASE.targetOffset(), offset -> 0, sent::write);
         WireInput input = new WireInput(new ByteArrayInputStream(stream.toByteArray()), 1 << 20);
         assertThatThrownBy(() -> {
                     long before = 0;

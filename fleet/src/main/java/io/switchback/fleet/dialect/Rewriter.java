@@ -1,9 +1,9 @@
 package io.switchback.fleet.dialect;
 
-import io.switchback.environment.Environment;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -27,23 +27,21 @@ final class Rewriter {
     private static final byte[] NOTHING = new byte[0];
 
     private final Dialect target;
-    private final Environment environment;
     private final boolean knowsPxat;
     private final boolean knowsFieldExpiry;
     private final boolean knowsScripts;
 
-    Rewriter(Dialect target, Environment environment) {
+    Rewriter(Dialect target) {
         this.target = target;
-        this.environment = environment;
         this.knowsPxat = Since.REDIS_6_2.knows(target.version());
         this.knowsFieldExpiry = Since.FIELD_EXPIRY.knows(target.version());
         this.knowsScripts = target.commands().shape("eval").isPresent();
     }
 
-    /** What goes out in place of {@code command}. */
-    Translation rewrite(Rewriting rewriting, byte[][] command, boolean insideTransaction) {
+    /** What goes out in place of {@code command}, which the source ran at {@code ranAtMs}: relative times count from there. */
+    Translation rewrite(Rewriting rewriting, byte[][] command, boolean insideTransaction, LongSupplier ranAtMs) {
         try {
-            @Nullable List<byte[][]> commands = commands(rewriting, command);
+            @Nullable List<byte[][]> commands = commands(rewriting, command, ranAtMs);
             if (commands == null) {
                 return Translation.Unchanged.INSTANCE;
             }
@@ -54,23 +52,25 @@ final class Rewriter {
         }
     }
 
-    private @Nullable List<byte[][]> commands(Rewriting rewriting, byte[][] c) throws NotPossible {
+    private @Nullable List<byte[][]> commands(Rewriting rewriting, byte[][] c, LongSupplier ranAtMs)
+            throws NotPossible {
         return switch (rewriting) {
             case NONE -> throw new NotPossible("it is unknown to " + target.version());
             case NOTHING -> List.of();
-            case SET -> set(c);
+            case SET -> set(c, ranAtMs);
             case SETEX ->
-                setWithTime(need(c, 1), need(c, 3), time(Words.is(c[0], "SETEX") ? "EX" : "PX", c[2]), List.of());
-            case EXPIRE -> expire(c);
-            case RESTORE -> restore(c);
+                setWithTime(
+                        need(c, 1), need(c, 3), time(Words.is(c[0], "SETEX") ? "EX" : "PX", c[2], ranAtMs), List.of());
+            case EXPIRE -> expire(c, ranAtMs);
+            case RESTORE -> restore(c, ranAtMs);
             case FUNCTION_RESTORE -> {
                 checkPayload(need(c, 2));
                 yield null;
             }
-            case MSETEX -> msetex(c);
+            case MSETEX -> msetex(c, ranAtMs);
             case DEL -> one("DEL", need(c, 1));
             case HDEL -> hdel(c);
-            case HSETEX -> hsetex(c);
+            case HSETEX -> hsetex(c, ranAtMs);
             case POP_COUNT -> popCount(c);
             case LMOVE -> lmove(c);
             case COPY -> copy(c);
@@ -90,13 +90,13 @@ final class Rewriter {
 
     // Strings and times
 
-    private List<byte[][]> set(byte[][] c) throws NotPossible {
+    private List<byte[][]> set(byte[][] c, LongSupplier ranAtMs) throws NotPossible {
         long atMs = 0;
         boolean timed = false;
         List<byte[]> others = new ArrayList<>();
         for (int i = 3; i < c.length; i++) {
             if (isTime(c[i])) {
-                atMs = time(Words.text(c[i]), need(c, i + 1));
+                atMs = time(Words.text(c[i]), need(c, i + 1), ranAtMs);
                 timed = true;
                 i++;
             } else {
@@ -136,33 +136,33 @@ final class Rewriter {
     }
 
     /** The point in time, in milliseconds, that a word of this kind names. */
-    private long time(String kind, byte[] word) throws NotPossible {
+    private long time(String kind, byte[] word, LongSupplier ranAtMs) throws NotPossible {
         long number = Words.number(word);
         if (number == Long.MIN_VALUE || Math.abs(number) > Long.MAX_VALUE / 4000) {
             throw new NotPossible("\"" + Words.text(word) + "\" is no time");
         }
         return switch (kind) {
-            case "EX" -> absolute(number * 1000);
-            case "PX" -> absolute(number);
+            case "EX" -> absolute(number * 1000, ranAtMs);
+            case "PX" -> absolute(number, ranAtMs);
             case "EXAT" -> number * 1000;
             default -> number;
         };
     }
 
-    private long absolute(long inMs) {
+    private static long absolute(long inMs, LongSupplier ranAtMs) {
         return inMs < RELATIVE_MS_MAX && inMs > -FIXED_CLOCK_MS / 2
-                ? environment.now().toEpochMilli() + inMs
+                ? ranAtMs.getAsLong() + inMs
                 : FIXED_CLOCK_MS + inMs;
     }
 
-    private List<byte[][]> expire(byte[][] c) throws NotPossible {
-        long atMs = time(Words.is(c[0], "EXPIRE") ? "EX" : "PX", need(c, 2));
+    private List<byte[][]> expire(byte[][] c, LongSupplier ranAtMs) throws NotPossible {
+        long atMs = time(Words.is(c[0], "EXPIRE") ? "EX" : "PX", need(c, 2), ranAtMs);
         List<Object> words = new ArrayList<>(List.of("PEXPIREAT", c[1], Words.bytes(atMs)));
         words.addAll(Arrays.asList(c).subList(3, c.length));
         return List.<byte[][]>of(command(words));
     }
 
-    private @Nullable List<byte[][]> restore(byte[][] c) throws NotPossible {
+    private @Nullable List<byte[][]> restore(byte[][] c, LongSupplier ranAtMs) throws NotPossible {
         checkPayload(need(c, 3));
         boolean absolute = false;
         for (int i = 4; i < c.length; i++) {
@@ -172,7 +172,7 @@ final class Rewriter {
             return null;
         }
         List<Object> words = new ArrayList<>(Arrays.asList(c));
-        words.set(2, Words.bytes(time("PX", c[2])));
+        words.set(2, Words.bytes(time("PX", c[2], ranAtMs)));
         words.add(ABSTTL);
         return List.<byte[][]>of(command(words));
     }
@@ -184,7 +184,7 @@ final class Rewriter {
         }
     }
 
-    private List<byte[][]> msetex(byte[][] c) throws NotPossible {
+    private List<byte[][]> msetex(byte[][] c, LongSupplier ranAtMs) throws NotPossible {
         int pairs = count(c, 1, 2);
         long atMs = 0;
         boolean timed = false;
@@ -192,7 +192,7 @@ final class Rewriter {
         for (int i = 2 + 2 * pairs; i < c.length; i++) {
             keepsTime |= Words.is(c[i], "KEEPTTL");
             if (isTime(c[i])) {
-                atMs = time(Words.text(c[i]), need(c, i + 1));
+                atMs = time(Words.text(c[i]), need(c, i + 1), ranAtMs);
                 timed = true;
                 i++;
             }
@@ -222,7 +222,7 @@ final class Rewriter {
         return List.<byte[][]>of(command(words));
     }
 
-    private List<byte[][]> hsetex(byte[][] c) throws NotPossible {
+    private List<byte[][]> hsetex(byte[][] c, LongSupplier ranAtMs) throws NotPossible {
         int at = fields(c, 2);
         int pairs = count(c, at, 2);
         List<Object> hset = new ArrayList<>(List.of("HSET", c[1]));
@@ -235,7 +235,7 @@ final class Rewriter {
         byte[] atMs = NOTHING;
         for (int i = 2; i < at - 1; i++) {
             if (isTime(c[i])) {
-                atMs = Words.bytes(time(Words.text(c[i]), need(c, i + 1)));
+                atMs = Words.bytes(time(Words.text(c[i]), need(c, i + 1), ranAtMs));
                 i++;
             } else if (Words.is(c[i], "KEEPTTL") && knowsFieldExpiry) {
                 throw new NotPossible("KEEPTTL of hash fields is unknown to " + target.version());

@@ -1,12 +1,12 @@
 package io.switchback.fleet.dialect;
 
-import io.switchback.environment.Environment;
 import io.switchback.fleet.ServerVersion;
 import io.switchback.fleet.ServerVersion.Product;
 import io.switchback.fleet.dialect.Rule.Carrier;
 import io.switchback.fleet.dialect.TargetRule.Judgement;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -16,8 +16,8 @@ import org.jspecify.annotations.Nullable;
  * and nothing passes that is not in the one table of rules and known to the target, because a follower swallows errors in
  * silence.
  *
- * <p>Relative times (sources below 7.0) are made absolute by this machine's clock when a command is translated. So a key may
- * live longer by as long as its command was on the way; {@code docs/dialects.md} says what that means after an outage.
+ * <p>Relative times (sources below 7.0) are made absolute: they count from when the source ran the command, which the caller
+ * says.
  */
 public final class StreamTranslator {
     private static final int ABSOLUTE_TIMES_SINCE = 7;
@@ -27,16 +27,15 @@ public final class StreamTranslator {
     private final Rewriter rewriter;
     private final boolean untouched;
 
-    private StreamTranslator(Dialect source, Dialect target, Environment environment) {
+    private StreamTranslator(Dialect source, Dialect target) {
         this.target = target;
         this.rules = TargetRules.between(source, target);
-        this.rewriter = new Rewriter(target, environment);
+        this.rewriter = new Rewriter(target);
         this.untouched = isSuperset(source, target, rules);
     }
 
-    /** {@code environment} gives the wall clock that relative times are made absolute by. */
-    public static StreamTranslator between(Dialect source, Dialect target, Environment environment) {
-        return new StreamTranslator(source, target, environment);
+    public static StreamTranslator between(Dialect source, Dialect target) {
+        return new StreamTranslator(source, target);
     }
 
     /** Whether every command is {@link Translation.Unchanged}, so that bytes may pass without being framed. */
@@ -44,8 +43,13 @@ public final class StreamTranslator {
         return untouched;
     }
 
-    /** What goes to the target in place of {@code command}, which stands between MULTI and EXEC or not. */
-    public Translation translate(byte[][] command, boolean insideTransaction) {
+    /**
+     * What goes to the target in place of {@code command}.
+     *
+     * @param insideTransaction whether it stands between MULTI and EXEC
+     * @param ranAtMs when the source ran it, in milliseconds since 1970; asked for where it has a relative time
+     */
+    public Translation translate(byte[][] command, boolean insideTransaction, LongSupplier ranAtMs) {
         if (untouched) {
             return Translation.Unchanged.INSTANCE;
         }
@@ -64,11 +68,11 @@ public final class StreamTranslator {
                 new Translation.Impossible(
                         rule.rule().name() + " came down the stream itself, not its effects; a source of"
                                 + " 6.0 needs lua-replicate-commands yes");
-            case ITSELF -> translate(rule, command, insideTransaction);
+            case ITSELF -> translate(rule, command, insideTransaction, ranAtMs);
         };
     }
 
-    private Translation translate(TargetRule rule, byte[][] command, boolean insideTransaction) {
+    private Translation translate(TargetRule rule, byte[][] command, boolean insideTransaction, LongSupplier ranAtMs) {
         return switch (rule.judge(command)) {
             case Judgement.Passes() -> Translation.Unchanged.INSTANCE;
             case Judgement.Drops drops -> new Translation.Rewritten(List.<byte[][]>of(without(command, drops)));
@@ -76,7 +80,7 @@ public final class StreamTranslator {
             case Judgement.Strays(String why) -> new Translation.Impossible(why);
             case Judgement.Rewrites(Judgement.@Nullable Drops drops) -> {
                 byte[][] rest = drops == null ? command : without(command, drops);
-                Translation translation = rewriter.rewrite(rule.rule().rewriting(), rest, insideTransaction);
+                Translation translation = rewriter.rewrite(rule.rule().rewriting(), rest, insideTransaction, ranAtMs);
                 yield drops != null && translation instanceof Translation.Unchanged
                         ? new Translation.Rewritten(List.<byte[][]>of(rest))
                         : translation;

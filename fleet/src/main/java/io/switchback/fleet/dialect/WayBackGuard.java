@@ -1,6 +1,5 @@
 package io.switchback.fleet.dialect;
 
-import io.switchback.environment.Environment;
 import io.switchback.fleet.dialect.Rule.Carrier;
 import io.switchback.fleet.dialect.TargetRule.Judgement;
 import java.util.Locale;
@@ -29,10 +28,9 @@ public final class WayBackGuard {
         this.inUse = inUse;
         this.old = old;
         this.rules = TargetRules.between(inUse, old);
-        this.rewriter = new Rewriter(old, Environment.system());
+        this.rewriter = new Rewriter(old);
         this.covered = CommandRules.covers(inUse.version());
-        this.refusesNothing =
-                StreamTranslator.between(inUse, old, Environment.system()).passesUntouched();
+        this.refusesNothing = StreamTranslator.between(inUse, old).passesUntouched();
         for (String name : inUse.commands().names()) {
             CommandShape shape = inUse.commands().shape(name).orElseThrow();
             boolean isWrite =
@@ -80,7 +78,8 @@ public final class WayBackGuard {
             case Judgement.Strays(String why) -> covered ? null : text(why);
             case Judgement.Rewrites rewrites
             when rule.canRefuse() && rule.rule().carrier() == Carrier.ITSELF ->
-                rewriter.rewrite(rule.rule().rewriting(), command, false) instanceof Translation.Impossible(String why)
+                rewriter.rewrite(rule.rule().rewriting(), command, false, () -> 0)
+                                instanceof Translation.Impossible(String why)
                         ? text(why)
                         : null;
             default -> null;

@@ -146,13 +146,14 @@ class EveryCommandOnEveryServerTest {
                 ServerConnection client = connect(asPrimary);
                 ServerConnection follower = connect(asFollower)) {
             Dialect targetDialect = Dialect.read(client);
-            StreamTranslator translator = StreamTranslator.between(sourceDialect, targetDialect, Environment.system());
+            StreamTranslator translator = StreamTranslator.between(sourceDialect, targetDialect);
             recorded.effects().forEach((scenario, effects) -> {
                 boolean inside = false;
                 for (byte[][] effect : effects) {
                     inside |= Words.is(effect[0], "MULTI");
-                    Translation translation = translator.translate(effect, inside);
-                    Translation again = translator.translate(effect, inside);
+                    Translation translation =
+                            translator.translate(effect, inside, EveryCommandOnEveryServerTest::nowMs);
+                    Translation again = translator.translate(effect, inside, EveryCommandOnEveryServerTest::nowMs);
                     assertThat(lengths(again)).as("lengths of " + text(effect)).isEqualTo(lengths(translation));
                     inside &= !Words.is(effect[0], "EXEC");
                     switch (translation) {
@@ -286,5 +287,9 @@ class EveryCommandOnEveryServerTest {
 
     private static ServerConnection connect(RealServer server) {
         return ServerConnection.open(new Endpoint(server.host(), server.port()), Optional.empty(), LIMIT);
+    }
+
+    private static long nowMs() {
+        return Environment.system().now().toEpochMilli();
     }
 }

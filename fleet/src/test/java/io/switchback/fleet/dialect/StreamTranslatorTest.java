@@ -3,12 +3,10 @@ package io.switchback.fleet.dialect;
 import static java.nio.charset.StandardCharsets.ISO_8859_1;
 import static org.assertj.core.api.Assertions.assertThat;
 
-import io.switchback.environment.Environment;
 import io.switchback.fleet.ServerVersion;
 import io.switchback.fleet.ServerVersion.Product;
 import io.switchback.resp.CommandEncoder;
 import java.time.Duration;
-import java.time.Instant;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
@@ -17,31 +15,9 @@ import java.util.Map;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 
-/** Translations word for word, with a clock of the test's own; that they are right is shown on real servers. */
+/** Translations word for word, with times of the test's own; that they are right is shown on real servers. */
 class StreamTranslatorTest {
     private long nowMs = 1_795_000_000_000L;
-
-    private final Environment clock = new Environment() {
-        @Override
-        public long nanoTime() {
-            return nowMs * 1_000_000;
-        }
-
-        @Override
-        public Instant now() {
-            return Instant.ofEpochMilli(nowMs);
-        }
-
-        @Override
-        public void sleep(Duration duration) {
-            throw new AssertionError("a translator does not wait");
-        }
-
-        @Override
-        public byte[] randomBytes(int count) {
-            throw new AssertionError("a translator is deterministic");
-        }
-    };
 
     /** A server of that version with every command of the table that it should have. */
     private static Dialect dialect(Product product, String version) {
@@ -59,11 +35,11 @@ class StreamTranslatorTest {
     }
 
     private StreamTranslator to60() {
-        return StreamTranslator.between(dialect(Product.REDIS, "7.0.15"), dialect(Product.REDIS, "6.0.16"), clock);
+        return StreamTranslator.between(dialect(Product.REDIS, "7.0.15"), dialect(Product.REDIS, "6.0.16"));
     }
 
-    private static String translated(StreamTranslator translator, String command, boolean inside) {
-        return switch (translator.translate(CommandEncoder.bytes(command.split(" ", -1)), inside)) {
+    private String translated(StreamTranslator translator, String command, boolean inside) {
+        return switch (translator.translate(CommandEncoder.bytes(command.split(" ", -1)), inside, () -> nowMs)) {
             case Translation.Unchanged() -> "=";
             case Translation.Impossible(String why) -> "!" + why;
             case Translation.Rewritten(List<byte[][]> commands) ->
@@ -105,9 +81,9 @@ class StreamTranslatorTest {
     }
 
     @Test
-    void relativeTimesBecomeAbsoluteByTheClockOfTheirTranslation() {
+    void relativeTimesCountFromWhenTheSourceRanTheCommand() {
         StreamTranslator from60 =
-                StreamTranslator.between(dialect(Product.REDIS, "6.0.16"), dialect(Product.VALKEY, "9.1.2"), clock);
+                StreamTranslator.between(dialect(Product.REDIS, "6.0.16"), dialect(Product.VALKEY, "9.1.2"));
         assertThat(from60.passesUntouched()).isFalse();
         assertThat(translated(from60, "SET k v EX 10", false)).isEqualTo("SET k v PXAT 1795000010000");
         assertThat(translated(from60, "set k v nx px 10", false)).isEqualTo("SET k v nx PXAT 1795000000010");
@@ -122,7 +98,7 @@ class StreamTranslatorTest {
     @Test
     void aLinkThatStartsAgainYearsLaterTranslatesToTheSameLengths() {
         StreamTranslator from60 =
-                StreamTranslator.between(dialect(Product.REDIS, "6.0.16"), dialect(Product.REDIS, "6.0.16"), clock);
+                StreamTranslator.between(dialect(Product.REDIS, "6.0.16"), dialect(Product.REDIS, "6.0.16"));
         for (long seconds = 1; seconds < 100_000_000_000_000L; seconds = seconds * 3 + 1) {
             nowMs = 1_795_000_000_000L;
             String now = translated(from60, "EXPIRE k " + seconds, false);
@@ -146,12 +122,12 @@ class StreamTranslatorTest {
     void aPayloadWhoseVersionOrTypeIsUnknownIsNotPassedOn() {
         byte[][] restore = CommandEncoder.bytes("RESTORE", "k", "0", "");
         restore[3] = new byte[] {17, 1, 9, 0, 1, 2, 3, 4, 5, 6, 7, 8}; // a type of 7.0 in a form of 6.0
-        assertThat(to60().translate(restore, false)).isInstanceOf(Translation.Impossible.class);
+        assertThat(to60().translate(restore, false, () -> nowMs)).isInstanceOf(Translation.Impossible.class);
         restore[3] = new byte[] {7, 1, 9, 0, 1, 2, 3, 4, 5, 6, 7, 8}; // a module's, which ended the process of a 6.0
-        assertThat(to60().translate(restore, false)).isInstanceOf(Translation.Impossible.class);
+        assertThat(to60().translate(restore, false, () -> nowMs)).isInstanceOf(Translation.Impossible.class);
         restore[3] = new byte[] {0, 1, 10, 0, 1, 2, 3, 4, 5, 6, 7, 8};
-        assertThat(to60().translate(restore, false)).isInstanceOf(Translation.Impossible.class);
+        assertThat(to60().translate(restore, false, () -> nowMs)).isInstanceOf(Translation.Impossible.class);
         restore[3] = new byte[] {0, 1, 9, 0, 1, 2, 3, 4, 5, 6, 7, 8};
-        assertThat(to60().translate(restore, false)).isInstanceOf(Translation.Unchanged.class);
+        assertThat(to60().translate(restore, false, () -> nowMs)).isInstanceOf(Translation.Unchanged.class);
     }
 }
