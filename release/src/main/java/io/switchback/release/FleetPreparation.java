@@ -118,16 +118,26 @@ final class FleetPreparation {
     }
 
     private static void deleteReservedKeys(ServerConnection server, MovingCache cache) {
-        // A few keys of a fixed prefix in database 0; the names are few and known, so nothing is searched for.
-        server.demand("SELECT", "0");
-        Reply reply = server.call(
-                "DEL",
-                ReservedKeys.TOKEN,
-                ReservedKeys.marker(cache.linkName(Side.OLD)),
-                ReservedKeys.marker(cache.linkName(Side.NEW)));
-        if (reply instanceof Reply.Failure(String message)) {
-            throw new FleetException(
-                    FleetException.Code.REFUSED, server.endpoint() + " keeps its reserved keys: " + message);
+        // The names are few and known, so nothing is searched for. They were written to database 0, which a client's
+        // SWAPDB
+        // may have made another one since.
+        List<String> databases = server.demand("INFO", "keyspace")
+                .text()
+                .lines()
+                .filter(line -> line.startsWith("db"))
+                .map(line -> line.substring("db".length(), line.indexOf(':')))
+                .toList();
+        for (String database : databases) {
+            server.demand("SELECT", database);
+            Reply reply = server.call(
+                    "DEL",
+                    ReservedKeys.TOKEN,
+                    ReservedKeys.marker(cache.linkName(Side.OLD)),
+                    ReservedKeys.marker(cache.linkName(Side.NEW)));
+            if (reply instanceof Reply.Failure(String message)) {
+                throw new FleetException(
+                        FleetException.Code.REFUSED, server.endpoint() + " keeps its reserved keys: " + message);
+            }
         }
     }
 

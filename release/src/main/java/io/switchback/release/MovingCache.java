@@ -25,6 +25,7 @@ import io.switchback.sync.RelayLink;
 import java.net.InetAddress;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -71,6 +72,7 @@ final class MovingCache implements AutoCloseable {
         this.newFleet = cache.fleet(record.to());
         this.backupFolder = backupFolder;
         this.environment = environment;
+        proxy.links(List.of(linkName(Side.OLD), linkName(Side.NEW)));
     }
 
     String name() {

@@ -517,6 +517,7 @@ final class ReleaseRun {
             cache.closeLink();
             cache.proxy().guard(null);
             preparation.undo(cache, standing.state().side());
+            cache.proxy().links(List.of());
         }
         standing.journal(status.title(), why, Map.of());
         standing.end(

@@ -5,9 +5,11 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.switchback.release.Order;
 import io.switchback.release.ReleaseState.Status;
 import io.switchback.release.ReleaseStatus;
+import io.switchback.testkit.RealServer;
 import io.switchback.testkit.ServerBinary;
 import io.switchback.testkit.Servers;
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -47,10 +49,19 @@ final class MainJobTest {
                 client.incr("counter");
                 assertThat(client.get("before")).isEqualTo("1");
                 assertThat(fleets.green.text("GET", "counter")).isEqualTo("1");
+                client.swapDB(0, 1); // takes the reserved keys along
+                client.select(1);
+                client.move("before", 0);
+                client.move("counter", 0);
+                client.select(0);
+                assertThat(client.dbSize())
+                        .as("keys, the reserved ones not counted")
+                        .isEqualTo(2);
 
                 fleets.order("r", Order.Kind.ROLLBACK);
                 fleets.awaitStatus("r", Status.ROLLED_BACK);
                 assertThat(client.incr("counter")).isEqualTo(2);
+                assertThat(client.dbSize()).isEqualTo(2);
                 assertThat(fleets.blue.text("GET", "counter")).isEqualTo("2");
 
                 fleets.order("r", Order.Kind.RESUME);
@@ -61,6 +72,7 @@ final class MainJobTest {
                 ReleaseStatus finished = fleets.awaitStatus("r", Status.FINISHED);
                 assertThat(finished.switches()).as("each at the first attempt").hasSize(3);
                 assertThat(client.incr("counter")).isEqualTo(4);
+                assertThat(client.dbSize()).isEqualTo(2);
                 assertThat(fleets.green.text("GET", "counter")).isEqualTo("4");
                 assertThat(finished.warnings()).noneMatch(warning -> warning.contains("put back"));
             }
@@ -71,10 +83,13 @@ final class MainJobTest {
             assertThat(fleets.blue.info("replication", "role")).isEqualTo("master");
             assertThat(String.valueOf(fleets.blue.call("CONFIG", "GET", "masterauth")))
                     .isEqualTo("[masterauth, ]");
-            assertThat(fleets.green.number("EXISTS", "switchback:reserved:token"))
-                    .isZero();
-            assertThat(fleets.blue.number("EXISTS", "switchback:reserved:token"))
-                    .isZero();
+            for (RealServer server : List.of(fleets.blue, fleets.green)) {
+                assertThat(String.valueOf(server.call("KEYS", "*"))).doesNotContain("switchback:reserved");
+                assertThat(String.valueOf(server.call("INFO", "keyspace")))
+                        .as("what is left in other databases")
+                        .contains("db0")
+                        .doesNotContain("db1");
+            }
         }
     }
 }
