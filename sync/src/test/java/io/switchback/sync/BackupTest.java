@@ -43,6 +43,10 @@ class BackupTest {
     }
 
     private Pair filled(ServerBinary binary, String diskless) {
+        return filled(binary, folder, diskless);
+    }
+
+    private static Pair filled(ServerBinary binary, Path folder, String diskless) {
         Pair servers = new Pair(binary, binary, folder, "--repl-diskless-sync", diskless);
         for (int i = 0; i < 300; i++) {
             servers.a.call("SET", "key" + i, "value " + i);
@@ -135,6 +139,34 @@ class BackupTest {
         }
         try (Stream<Path> files = Files.list(backups)) {
             assertThat(files.filter(file -> !Files.isSymbolicLink(file))).isEmpty();
+        }
+    }
+
+    @Test
+    void aSnapshotThatIsDamagedOnItsWayBreaksTheCopyOffAndTheTargetKeepsItsData() throws Exception {
+        Path backups = folder.resolve("backups");
+        for (String diskless : List.of("yes", "no")) {
+            try (Pair servers = filled(ServerBinary.embedded(), folder.resolve(diskless), diskless);
+                    DamagingWire wire = new DamagingWire(servers.a.fleet.endpoint(), "intact")) {
+                servers.a.call("SET", "damaged", "intact");
+                servers.b.call("SET", "old", "data");
+                Pair.Heard heard = new Pair.Heard();
+                Pair.Side damaged = servers.a.behind(wire.endpoint());
+                RelayLink link = servers.open(
+                        "forward", damaged, servers.b, new LinkStart.FullCopy(Optional.of(backups)), heard, 0);
+                link.admit();
+                servers.b.call("REPLICAOF", link.face().host(), "" + link.face().port());
+
+                heard.awaitBroken();
+
+                assertThat(heard.breaks.getFirst()).contains("checksum");
+                assertThat(heard.bases).isEmpty();
+                assertThat(heard.backups).isEmpty();
+                assertThat(servers.b.call("GET", "old")).isEqualTo("data");
+                try (Stream<Path> files = Files.list(backups)) {
+                    assertThat(files).isEmpty();
+                }
+            }
         }
     }
 

@@ -52,6 +52,17 @@ final class Pair implements AutoCloseable {
             this.connection = ServerConnection.open(fleet, LIMIT);
         }
 
+        /** The same server, reached by another address; what this one closes is closed. */
+        Side behind(Endpoint address) {
+            return new Side(server, new FleetSpec(fleet.name(), address, fleet.credential()), connection);
+        }
+
+        private Side(RealServer server, FleetSpec fleet, ServerConnection connection) {
+            this.server = server;
+            this.fleet = fleet;
+            this.connection = connection;
+        }
+
         String call(String... arguments) {
             return connection.call(arguments).text();
         }

@@ -192,6 +192,22 @@ class StreamRewriterTest {
     }
 
     @Test
+    void aMarkerOfAnotherBaseSaysNothing() {
+        Marker marker = new Marker(BASE, 6_000, 71_000, 3);
+        assertThat(Marker.of(marker.text(), BASE)).contains(marker);
+        assertThat(Marker.of(marker.text(), BASE.withSourceId("p".repeat(40)))).isPresent();
+        LinkBase[] others = {
+            new LinkBase(BASE.sourceId(), 5_000, "u".repeat(40), 70_000),
+            new LinkBase(BASE.sourceId(), 5_001, BASE.targetId(), 70_000),
+            new LinkBase(BASE.sourceId(), 5_000, BASE.targetId(), 70_001)
+        };
+        for (LinkBase other : others) {
+            assertThat(Marker.of(marker.text(), other)).isEmpty();
+        }
+        assertThat(Marker.of(marker.text().substring(1), BASE)).isEmpty();
+    }
+
+    @Test
     void nothingIsSentOfACommandThatTheTargetCannotKnow() {
         ByteArrayOutputStream stream = new ByteArrayOutputStream();
         add(stream, "SELECT", "0");
