@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.switchback.fleet.ServerVersion;
 import io.switchback.resp.CommandEncoder;
 import io.switchback.resp.Reply;
+import io.switchback.sync.LinkStatus.Phase;
 import io.switchback.testkit.Await;
 import java.nio.file.Path;
 import java.util.List;
@@ -150,6 +151,32 @@ class RelayDataTest {
             assertThat(waitedMs).isGreaterThan(1000);
             assertThat(Math.abs(expiresAt(servers.b, "late") - expiresAt(a, "late")))
                     .isLessThan(waitedMs / 2);
+        }
+    }
+
+    /** The first marker follows the first SELECT, others a flush: here both are written from another database than 0. */
+    @ParameterizedTest
+    @MethodSource("pairs")
+    void theStreamGoesOnInItsDatabaseBehindWhatTheLinkHasWrittenOfItsOwn(String pair) {
+        try (Following f = Following.start(folder, pair)) {
+            Pair.Side a = f.servers().a;
+            Pair.Side b = f.servers().b;
+            a.call("SELECT", "5");
+            b.call("SELECT", "5");
+            a.call("SET", "first", "1");
+            a.call("SET", "second", "2", "EX", "1000");
+            Pair.drain(f.link(), a);
+            assertThat(b.keys()).isEqualTo(a.keys()).hasSize(2);
+            a.call("FLUSHALL");
+            a.call("SET", "third", "3");
+            Pair.drain(f.link(), a);
+            a.call("CLIENT", "KILL", "TYPE", "replica");
+            a.call("SET", "fourth", "4", "EX", "1000");
+            Pair.awaitPhase(f.link(), Phase.STREAMING);
+            Pair.drain(f.link(), a);
+            assertThat(b.keys()).isEqualTo(a.keys()).hasSize(2);
+            b.call("SELECT", "0");
+            assertThat(b.keys()).isEmpty();
         }
     }
 

@@ -87,6 +87,22 @@ class SegmentMapTest {
     }
 
     @Test
+    void whereTheTargetStandsIsNeverForgotten() {
+        SegmentMap whole = new SegmentMap(0, 0);
+        SegmentMap trimmed = new SegmentMap(0, 0);
+        for (SegmentMap map : List.of(whole, trimmed)) {
+            for (int i = 0; i < 50; i++) {
+                map.rewritten(2, 3);
+                map.passed(4);
+            }
+        }
+        for (long target = 0; target <= whole.endTarget(); target++) {
+            trimmed.trim(target);
+            assertThat(trimmed.toSource(target)).isEqualTo(whole.toSource(target));
+        }
+    }
+
+    @Test
     void itIsBoundedAndTrimmedByWhatIsApplied() {
         SegmentMap map = new SegmentMap(0, 0);
         while (!map.isFull()) {
