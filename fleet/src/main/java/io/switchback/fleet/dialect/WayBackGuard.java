@@ -87,7 +87,7 @@ public final class WayBackGuard {
     }
 
     private String text(String why) {
-        return "ERR Switchback refuses this while the way back to " + old.version() + " is open: " + why
+        return "ERR switchback: refused while the way back to " + old.version() + " is open: " + why
                 + "; finish the release to use it, or roll back";
     }
 
