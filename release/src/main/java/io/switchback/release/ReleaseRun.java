@@ -132,9 +132,15 @@ final class ReleaseRun {
     }
 
     private static String closedBecause(MovingCache cache, @Nullable LinkStatus link) {
-        String cost = link == null
-                ? "what was written since the cutover"
-                : "the last " + link.lagBytes() + " bytes of the stream of writes";
+        String cost;
+        if (link == null) {
+            cost = "what was written since the cutover";
+        } else if (link.lagBytes() < 0) {
+            cost = "all that " + cache.fleet(Side.OLD).name()
+                    + " does not hold, which may be everything: look there first";
+        } else {
+            cost = "the last " + link.lagBytes() + " bytes of the stream of writes";
+        }
         return cache.linkBroken() + "; a rollback now would lose " + cost + " (rollback --accept-loss does it)";
     }
 
@@ -294,7 +300,12 @@ final class ReleaseRun {
         while (!stays.passed()) {
             for (MovingCache cache : caches) {
                 demandNotBroken(cache);
-                LinkStatus link = cache.linkStatus().orElseThrow();
+                // What was said of it does not outlast the process; that there is nothing to link them by does.
+                LinkStatus link = cache.linkStatus()
+                        .orElseThrow(
+                                () -> failure(
+                                        "the fleets of " + cache.name() + " are not linked any more: a rollback"
+                                                + " accepted a loss, so they are not equal at any offset; start a new release"));
                 standing.say(cache.name() + ": " + link.lagBytes() + " bytes, " + link.lagMillis()
                         + " ms behind, at most " + lagMillisMax + "; " + words(link.phase()));
                 if (link.phase() != LinkStatus.Phase.STREAMING || link.lagMillis() > lagMillisMax) {

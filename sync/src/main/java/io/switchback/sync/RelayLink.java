@@ -79,6 +79,7 @@ public final class RelayLink implements AutoCloseable {
     private boolean admitted;
     private boolean closed;
     private @Nullable String brokenBecause;
+    private boolean targetIsForeign;
     private @Nullable RelaySession session;
     private @Nullable LinkBase base;
     private String detail = "";
@@ -190,7 +191,7 @@ public final class RelayLink implements AutoCloseable {
                     phase(),
                     receivedSource,
                     applied,
-                    watch.lagBytes(),
+                    targetIsForeign ? -1 : watch.lagBytes(),
                     watch.lagMillis(),
                     copiedBytes,
                     copyBytesTotal,
@@ -452,6 +453,9 @@ public final class RelayLink implements AutoCloseable {
             throws IOException, BrokenLinkException {
         Optional<String> foreign = whyForeign(request, from);
         if (foreign.isPresent()) {
+            synchronized (lock) {
+                targetIsForeign = true;
+            }
             throw new BrokenLinkException(foreign.get());
         }
         long applied = request.firstByte() - 1;
@@ -794,10 +798,32 @@ public final class RelayLink implements AutoCloseable {
         }
     }
 
+    private boolean mayAttach() {
+        synchronized (lock) {
+            return admitted && numbered && !closed;
+        }
+    }
+
     private final class WatchOwner implements LagWatch.Owner {
+        /** A look may be older than the change of role that comes before a link; two in a row are not. */
+        private static final int LOOKS_AS_PRIMARY = 2;
+
+        private int looksAsPrimary; // the watch's thread alone
+
         @Override
         public long applied(InfoReport target) {
-            long applied = RelayLink.this.applied(ReplicationState.of(target));
+            ReplicationState state = ReplicationState.of(target);
+            long applied = RelayLink.this.applied(state);
+            looksAsPrimary = state.role() == Role.PRIMARY && mayAttach() ? looksAsPrimary + 1 : 0;
+            if (looksAsPrimary == LOOKS_AS_PRIMARY) {
+                // It will not come to the face again, so that nothing else would ever tell.
+                synchronized (lock) {
+                    targetIsForeign = applied < 0;
+                }
+                breakLink("the target " + settings.target().endpoint()
+                        + " is a primary, although it should follow: somebody changed its role, or it was restarted"
+                        + " and its role was not in its config file");
+            }
             return applied < 0 ? -1 : offsets.toSource(applied);
         }
 
