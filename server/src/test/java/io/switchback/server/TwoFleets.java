@@ -1,6 +1,8 @@
 package io.switchback.server;
 
 import io.switchback.environment.Environment;
+import io.switchback.ledger.EmbeddedLedger;
+import io.switchback.ledger.Ledger;
 import io.switchback.release.Order;
 import io.switchback.release.ReleaseFile;
 import io.switchback.release.ReleaseState.Side;
@@ -16,7 +18,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.function.Predicate;
+import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
+import redis.clients.jedis.Jedis;
 
 /** Two real servers and the file of a node between them, for tests; the node runs in this process, or in one of its own. */
 final class TwoFleets implements AutoCloseable {
@@ -52,6 +56,20 @@ final class TwoFleets implements AutoCloseable {
         }
     }
 
+    /** As {@link #start}, where both servers can write their role and settings into a file of their own. */
+    static TwoFleets startWithConfigFiles(ServerBinary blue, ServerBinary green, Path folder) {
+        RealServer old = RealServer.startWithConfigFile(blue, folder.resolve("blue"));
+        try {
+            TwoFleets fleets =
+                    new TwoFleets(old, RealServer.startWithConfigFile(green, folder.resolve("green")), folder);
+            fleets.writeNodeFile(0);
+            return fleets;
+        } catch (RuntimeException e) {
+            old.close();
+            throw e;
+        }
+    }
+
     /** The node's file; port 0 takes any, a fixed one lets clients find a node that was started again. */
     Path writeNodeFile(int port) {
         return write("node.yaml", """
@@ -76,8 +94,21 @@ final class TwoFleets implements AutoCloseable {
         }
     }
 
+    NodeFile nodeFile() {
+        return NodeFile.read(folder.resolve("node.yaml"));
+    }
+
     Node startNode() {
-        Node started = Node.start(NodeFile.read(folder.resolve("node.yaml")), Environment.system());
+        Node started = Node.start(nodeFile(), Environment.system());
+        node = started;
+        return started;
+    }
+
+    /** As {@link #startNode}, with something between the node and its ledger. */
+    Node startNode(UnaryOperator<Ledger> between) {
+        NodeFile file = nodeFile();
+        Ledger ledger = EmbeddedLedger.open(file.ledgerFolder(), Environment.system());
+        Node started = Node.start(file, Environment.system(), between.apply(ledger));
         node = started;
         return started;
     }
@@ -114,12 +145,21 @@ final class TwoFleets implements AutoCloseable {
                 """.formatted(name, more));
     }
 
+    /** A client of the cache, as an application would have it. */
+    Jedis client() {
+        return new Jedis("127.0.0.1", port(), 30_000);
+    }
+
     void begin(ReleaseFile file) {
         node().releases().start(file, "test");
     }
 
     void order(String release, Order.Kind kind) {
         node().releases().order(release, new Order(kind, false, "test"));
+    }
+
+    void rollbackAcceptingLoss(String release) {
+        node().releases().order(release, new Order(Order.Kind.ROLLBACK, true, "test"));
     }
 
     ReleaseStatus status(String release) {

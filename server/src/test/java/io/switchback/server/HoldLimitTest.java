@@ -1,0 +1,105 @@
+package io.switchback.server;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.switchback.release.Order;
+import io.switchback.release.ReleaseState.Side;
+import io.switchback.release.ReleaseState.Status;
+import io.switchback.release.ReleaseStatus;
+import io.switchback.release.Step;
+import io.switchback.testkit.ServerBinary;
+import io.switchback.testkit.load.Load;
+import io.switchback.testkit.load.LoadSettings;
+import io.switchback.testkit.load.LoadSnapshot;
+import java.nio.file.Path;
+import java.util.concurrent.atomic.AtomicReference;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import redis.clients.jedis.Jedis;
+
+/** A switch that would have to hold its clients for longer than it may is given up; they see a pause and nothing else. */
+final class HoldLimitTest {
+    private static final String RELEASE = "r";
+
+    /** Far longer than the hold limit of the release below. */
+    private static final int SCRIPT_MS = 120;
+
+    @TempDir
+    private Path folder;
+
+    @Test
+    void aCommandThatIsNotAnsweredInTimeMakesTheSwitchGiveUpAndTheReleaseStandsStillUntilItIsGone() {
+        try (TwoFleets fleets = TwoFleets.start(ServerBinary.any(), ServerBinary.any(), folder)) {
+            fleets.startNode();
+            try (Load load = Load.start(LoadSettings.on("127.0.0.1", fleets.port())
+                    .withClients(4)
+                    .withOperationsPerSecond(400)
+                    .withKeys(200))) {
+                fleets.begin(TwoFleets.release(RELEASE, "hold: { limit: 30ms, attempts: 2 }"));
+                fleets.await(RELEASE, "sync", now -> now.step() == Step.SYNC);
+                try (SlowScripts scripts = new SlowScripts(fleets)) {
+                    ReleaseStatus paused = fleets.awaitStatus(RELEASE, Status.PAUSED);
+                    assertThat(paused.step()).isEqualTo(Step.CUTOVER);
+                    assertThat(paused.side()).isEqualTo(Side.OLD);
+                    assertThat(paused.detail()).contains("given up 2 times").contains("clients stay where they were");
+                    assertThat(paused.switches())
+                            .hasSize(2)
+                            .allMatch(one -> one.verdict().equals("abort"));
+                    assertThat(scripts.failure.get()).isNull();
+                }
+                load.awaitAnswers(50, TwoFleets.STEP_LIMIT);
+                assertThat(fleets.blue.info("replication", "role")).isEqualTo("master");
+
+                fleets.order(RELEASE, Order.Kind.RESUME);
+                ReleaseStatus observing = fleets.awaitObserving(RELEASE);
+                assertThat(observing.switches()).anyMatch(one -> one.verdict().equals("commit"));
+                load.awaitAnswers(50, TwoFleets.STEP_LIMIT);
+                LoadSnapshot seen = load.stop().total();
+                assertThat(seen.errors()).isZero();
+                assertThat(seen.reconnects()).isZero();
+            }
+        }
+    }
+
+    /** A client that runs one slow script after the other, so that a command of it is never answered in time. */
+    private static final class SlowScripts implements AutoCloseable {
+        private static final String SCRIPT = """
+                local function now()
+                    local time = redis.call('TIME')
+                    return time[1] * 1000 + time[2] / 1000
+                end
+                local ends = now() + ARGV[1]
+                while now() < ends do end
+                return 'done'
+                """;
+
+        private final AtomicReference<@Nullable RuntimeException> failure = new AtomicReference<>();
+        private final Thread thread;
+        private volatile boolean ended;
+
+        SlowScripts(TwoFleets fleets) {
+            this.thread = Thread.ofPlatform().name("slow scripts").start(() -> work(fleets));
+        }
+
+        private void work(TwoFleets fleets) {
+            try (Jedis client = fleets.client()) {
+                while (!ended) {
+                    client.eval(SCRIPT, 0, Integer.toString(SCRIPT_MS));
+                }
+            } catch (RuntimeException e) {
+                failure.set(e);
+            }
+        }
+
+        @Override
+        public void close() {
+            ended = true;
+            try {
+                thread.join();
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+            }
+        }
+    }
+}
