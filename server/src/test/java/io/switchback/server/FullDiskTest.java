@@ -1,5 +1,6 @@
 package io.switchback.server;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.switchback.ledger.Entry;
@@ -114,6 +115,21 @@ final class FullDiskTest {
         }
     }
 
+    @Test
+    void aLedgerThatHadNoRoomForWhereTheLinkBeginsDoesNotKeepTheReleaseWaitingForEver() {
+        try (TwoFleets fleets = TwoFleets.start(ServerBinary.any(), ServerBinary.any(), folder)) {
+            AtomicBoolean refused = new AtomicBoolean();
+            fleets.startNode(ledger -> new FullForTheFirstBase(ledger, refused));
+            try (Jedis client = fleets.client()) {
+                client.set("before", "1");
+                fleets.begin(TwoFleets.release(RELEASE, "hold: { limit: 5s }"));
+                fleets.awaitObserving(RELEASE);
+                assertThat(refused).isTrue();
+                assertThat(client.get("before")).isEqualTo("1");
+            }
+        }
+    }
+
     private static void nothingHasChanged(TwoFleets fleets) {
         try (Jedis client = fleets.client()) {
             assertThat(client.incr("served")).isEqualTo(1);
@@ -157,6 +173,36 @@ final class FullDiskTest {
             } catch (LedgerException full) {
                 assertThat(full.code()).isEqualTo(LedgerException.Code.STORAGE);
             }
+        }
+
+        @Override
+        public Optional<Entry> read(String path) {
+            return ledger.read(path);
+        }
+
+        @Override
+        public List<Entry> list(String prefix) {
+            return ledger.list(prefix);
+        }
+
+        @Override
+        public void close() {
+            ledger.close();
+        }
+    }
+
+    /** A ledger that has no room just once: when the copy is complete and the link's base is to be remembered. */
+    private record FullForTheFirstBase(Ledger ledger, AtomicBoolean refused) implements Ledger {
+        @Override
+        public Outcome transact(List<Operation> operations) {
+            boolean base = operations.stream()
+                    .anyMatch(one -> one instanceof Operation.Put put
+                            && one.path().contains("/caches/")
+                            && new String(put.value(), UTF_8).contains("\"base\":{"));
+            if (base && refused.compareAndSet(false, true)) {
+                throw new LedgerException(LedgerException.Code.STORAGE, "no room, once");
+            }
+            return ledger.transact(operations);
         }
 
         @Override

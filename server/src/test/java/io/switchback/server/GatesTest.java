@@ -100,7 +100,8 @@ final class GatesTest {
     }
 
     private static void observe(TwoFleets fleets, String onBreach) {
-        // Five times slower is what a busy machine does not make of this by itself, and a server that stands still does.
+        // Five times slower is what a busy machine does not make of this by itself, and a server that stands still
+        // does.
         fleets.begin(ReleaseFile.parse(RELEASE, """
                 release: r
                 moves:

@@ -635,13 +635,15 @@ public final class RelayLink implements AutoCloseable {
     /** The target's first acknowledgement says that it has loaded all of the snapshot: now the link has a base. */
     private void begin(RelaySession opened, LinkBase copied) {
         if (!numbered) {
+            // First where it lasts: an owner that cannot remember the base ends this session, and the copy begins
+            // again.
+            listener.based(copied);
             synchronized (lock) {
                 base = copied;
                 appliedTarget = copied.targetOffset();
                 numbered = true;
             }
             opened.phase(Phase.STREAMING);
-            listener.based(copied);
         }
     }
 
