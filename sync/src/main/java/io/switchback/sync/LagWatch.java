@@ -26,7 +26,7 @@ final class LagWatch implements AutoCloseable {
 
     private final OffsetTimes sourceTimes = new OffsetTimes();
 
-    private volatile Lag lag = new Lag(0, 0, 0, -1);
+    private volatile Lag lag;
 
     /** What the link answers, and is told. */
     interface Owner {
@@ -48,6 +48,9 @@ final class LagWatch implements AutoCloseable {
         this.owner = owner;
         this.source = new Watched(source);
         this.target = new Watched(target);
+        // Nothing is known until the first look, and that is no sign of being up to date.
+        long now = environment.nanoTime();
+        this.lag = new Lag(0, now, now, -1);
     }
 
     /** What the source has written and the target had not applied at the last look. */
@@ -61,7 +64,7 @@ final class LagWatch implements AutoCloseable {
         long since = now.bytes() > 0 ? now.behindSinceNanos() : now.asOfNanos();
         long millis = (environment.nanoTime() - since) / 1_000_000;
         // A look that hangs is no proof that nothing is behind.
-        return now.asOfNanos() == 0 || (now.bytes() == 0 && millis < 3 * EVERY.toMillis()) ? 0 : Math.max(1, millis);
+        return now.bytes() == 0 && millis < 3 * EVERY.toMillis() ? 0 : Math.max(1, millis);
     }
 
     /** Looks once at both. The source first: a target that then has all of it is not behind. */
