@@ -8,6 +8,7 @@ import io.switchback.ledger.Entry;
 import io.switchback.ledger.Journal;
 import io.switchback.ledger.JournalEntry;
 import io.switchback.ledger.Ledger;
+import io.switchback.ledger.LedgerException;
 import io.switchback.ledger.Operation;
 import io.switchback.ledger.Outcome;
 import java.io.IOException;
@@ -119,8 +120,15 @@ final class ReleaseStore {
     }
 
     void order(String release, Order order) {
-        put(path(release, "order"), order);
-        journal(release, order.who(), "order", order.kind().title(), Map.of());
+        JournalEntry entry = new JournalEntry(
+                0, environment.now(), order.who(), "order", order.kind().title(), Map.of());
+        Outcome outcome =
+                journal.append(release, entry, List.of(new Operation.Put(path(release, "order"), bytes(order))));
+        if (outcome instanceof Outcome.Conflict(Operation _, String why)) {
+            throw new LedgerException(
+                    LedgerException.Code.CONFLICT,
+                    "the order to " + order.kind().title() + " was not taken: " + why);
+        }
     }
 
     void orderDone(String release) {

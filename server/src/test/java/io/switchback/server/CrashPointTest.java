@@ -8,8 +8,11 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.TestFactory;
 import org.junit.jupiter.api.io.TempDir;
@@ -18,10 +21,11 @@ import org.junit.jupiter.api.io.TempDir;
  * L7: a node dies at every write to its ledger, just before it and just after it, in a release that goes forward, back, forward
  * and finishes. Started again, it always reaches the end by itself, and no server is left read-only.
  *
- * <p>Every build tries each {@link #STRIDE}th point; {@code -Dswitchback.crash-points=all} tries them all.
+ * <p>Every build tries the decision of each switch, and each {@link #STRIDE}th point of the rest;
+ * {@code -Dswitchback.crash-points=all} tries them all.
  */
 final class CrashPointTest {
-    private static final int STRIDE = 8;
+    private static final int STRIDE = 12;
     private static final int PROCESS_LIMIT_S = 120;
 
     @TempDir
@@ -29,11 +33,14 @@ final class CrashPointTest {
 
     @TestFactory
     List<DynamicTest> aNodeThatDiesAtAnyWriteReachesTheEndWhenItIsStartedAgain() throws Exception {
-        int writes = writesOfAWholeRelease();
+        String whole = aWholeRelease();
+        int writes = numbers(whole, "writes ").findFirst().orElseThrow();
+        Set<Integer> decisions = numbers(whole, NodeProcess.DECISION).collect(Collectors.toSet());
+        assertThat(decisions).as("switches that were decided").hasSize(3);
         boolean all = System.getProperty("switchback.crash-points", "").equals("all");
         // The first point moves from build to build no more than the code does: a failure is found again.
         return IntStream.rangeClosed(1, writes)
-                .filter(write -> all || write % STRIDE == 0)
+                .filter(write -> all || write % STRIDE == 0 || decisions.contains(write))
                 .boxed()
                 .flatMap(write -> List.of("before", "after").stream()
                         .map(when -> DynamicTest.dynamicTest(
@@ -49,16 +56,18 @@ final class CrashPointTest {
         return ServerBinary.named("redis-7.0").orElseGet(ServerBinary::any);
     }
 
-    private int writesOfAWholeRelease() throws Exception {
+    /** What a node says that leads a release through and is not killed. */
+    private String aWholeRelease() throws Exception {
         Path own = Files.createDirectory(folder.resolve("counting"));
         try (TwoFleets fleets = TwoFleets.start(server(), server(), own)) {
-            String output = run(fleets, 0, "before", 0);
-            return output.lines()
-                    .filter(line -> line.startsWith("writes "))
-                    .mapToInt(line -> Integer.parseInt(line.substring("writes ".length())))
-                    .findFirst()
-                    .orElseThrow(() -> new AssertionError(output));
+            return run(fleets, 0, "before", 0);
         }
+    }
+
+    private static Stream<Integer> numbers(String output, String before) {
+        return output.lines()
+                .filter(line -> line.startsWith(before))
+                .map(line -> Integer.valueOf(line.substring(before.length())));
     }
 
     private void diesAt(int write, String when) throws Exception {

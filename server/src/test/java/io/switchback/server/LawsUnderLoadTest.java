@@ -1,5 +1,6 @@
 package io.switchback.server;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.switchback.release.Order;
@@ -15,8 +16,12 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
+import java.util.concurrent.FutureTask;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.locks.LockSupport;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -29,6 +34,10 @@ import redis.clients.jedis.Jedis;
  */
 final class LawsUnderLoadTest {
     private static final int ROUNDS = 3;
+    private static final int LARGE_BYTES = 4 * 1024 * 1024;
+    /** Between two large values, lest the backlog turns over before a way back is open. */
+    private static final Duration LARGE_EVERY = Duration.ofMillis(10);
+
     private static final Duration SOME_TRAFFIC = Duration.ofSeconds(30);
 
     @TempDir
@@ -90,6 +99,55 @@ final class LawsUnderLoadTest {
             assertThat(fleets.green.info("stats", "sync_full")).isEqualTo("0");
             theFollowerHasEverythingToo(fleets, history);
         }
+    }
+
+    /** Values so large that the link is behind whenever the hold begins: what was acknowledged last is still on its way. */
+    @Test
+    void aSwitchWaitsForWhatTheLinkHasNotPassedYet() throws Exception {
+        ServerBinary old = ServerBinary.named("redis-7.0").orElseGet(ServerBinary::embedded);
+        ServerBinary fresh = ServerBinary.named("valkey-9.1").orElseGet(ServerBinary::embedded);
+        try (TwoFleets fleets = TwoFleets.start(old, fresh, folder)) {
+            fleets.startNode();
+            AtomicBoolean stop = new AtomicBoolean();
+            int port = fleets.port();
+            FutureTask<Integer> writing = new FutureTask<>(() -> writeLargeValues(port, stop));
+            Thread writer = Thread.ofVirtual().start(writing);
+            try {
+                fleets.begin(TwoFleets.release("r", "hold: { limit: 5s }\noutage: 10m"));
+                for (int round = 1; round <= ROUNDS; round++) {
+                    fleets.awaitObserving("r");
+                    fleets.order("r", Order.Kind.ROLLBACK);
+                    fleets.awaitStatus("r", Status.ROLLED_BACK);
+                    fleets.order("r", Order.Kind.RESUME);
+                }
+                fleets.awaitObserving("r");
+            } finally {
+                stop.set(true);
+                writer.join();
+            }
+            assertThat(writing.get()).as("values written, each read again").isGreaterThan(10 * ROUNDS);
+        }
+    }
+
+    /** Writes one value after the other, and after each sees that it is there; returns how many. */
+    private static int writeLargeValues(int port, AtomicBoolean stop) {
+        byte[] value = new byte[LARGE_BYTES];
+        Arrays.fill(value, (byte) 'x');
+        byte[] key = "large".getBytes(UTF_8);
+        int written = 0;
+        try (Jedis client = new Jedis("127.0.0.1", port, 30_000)) {
+            while (!stop.get()) {
+                byte[] number = String.format("%09d", written + 1).getBytes(UTF_8);
+                System.arraycopy(number, 0, value, 0, number.length);
+                client.set(key, value);
+                written++;
+                assertThat(client.getrange(key, 0, number.length - 1))
+                        .as("the value that was acknowledged last")
+                        .isEqualTo(number);
+                LockSupport.parkNanos(LARGE_EVERY.toNanos());
+            }
+        }
+        return written;
     }
 
     /** L6: what the new fleet acknowledged is on the old one as well, without being asked for. */

@@ -29,6 +29,9 @@ import java.util.concurrent.atomic.AtomicInteger;
 final class NodeProcess {
     static final int DIED = 99;
 
+    /** What stands before the number of a write that decided a switch. */
+    static final String DECISION = "decision ";
+
     private NodeProcess() {}
 
     /** Leads the release: start, observe, rollback, resume, observe, finish; each order given once, as its place tells. */
@@ -107,7 +110,11 @@ final class NodeProcess {
 
         @Override
         public Outcome transact(List<Operation> operations) {
-            boolean die = writes.incrementAndGet() == fatal;
+            int write = writes.incrementAndGet();
+            if (operations.stream().anyMatch(operation -> operation.path().startsWith("decisions/"))) {
+                System.out.println(DECISION + write);
+            }
+            boolean die = write == fatal;
             if (die && before) {
                 Runtime.getRuntime().halt(DIED);
             }

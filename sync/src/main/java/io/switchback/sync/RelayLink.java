@@ -466,10 +466,10 @@ public final class RelayLink implements AutoCloseable {
                 : applied - from.targetOffset() + from.sourceOffset();
         String sourceId = askToContinue(opened, from.sourceId(), sourceOffset);
         if (!sourceId.equals(from.sourceId())) {
+            listener.sourceIdChanged(sourceId); // first where it lasts, as in begin
             synchronized (lock) {
                 base = from.withSourceId(sourceId);
             }
-            listener.sourceIdChanged(sourceId);
         }
         receivedSource = sourceOffset;
         sentTarget = applied;
