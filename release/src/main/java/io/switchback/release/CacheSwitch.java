@@ -26,8 +26,8 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>The order, and why: the token is on both servers before anything happens, so every later change of role is refused once
  * somebody else has taken over. The link drains to equality <em>before</em> A is demoted, because a 6.0 server cuts its
- * replicas when it is. The link is closed and gone <em>before</em> B's offset is read and B is promoted: from then on nothing
- * but clients writes to B. B is promoted <em>before</em> the proxy lets go, or clients would meet a read-only server. A's way
+ * replicas when it is. The link is frozen <em>before</em> B's offset is read and B is promoted: from then on nothing but clients
+ * writes to B, and nobody has to wait until its connections are closed. B is promoted <em>before</em> the proxy lets go, or clients would meet a read-only server. A's way
  * back is opened after the proxy has let go, because nobody has to wait for it: B's backlog holds what A misses meanwhile.
  *
  * <p>{@code commit} and {@code abort} need nothing but the ledger's evidence, may be repeated, and may be run by whoever finds
@@ -162,13 +162,15 @@ final class CacheSwitch implements AutoCloseable {
             demandApplied(link, fenced.offsetAtChange(), deadline);
         }
         long expected = link.targetOffsetOf(fenced.offsetAtChange());
-        cache.closeLink();
+        if (!link.freeze(deadline)) {
+            throw failed("the link to " + b.endpoint() + " did not come to rest");
+        }
         ReplicationState equal = ReplicationState.read(b);
         if (equal.role() != Role.REPLICA || equal.offset() != expected) {
             throw failed(b.endpoint() + " stands at offset " + equal.offset() + " as a " + equal.role()
                     + ", expected a replica at " + expected + ": something else than the link has written to it");
         }
-        lap("rest", began);
+        lap("freeze", began);
         return new Evidence(
                 cache.name(),
                 from.other(),
@@ -213,6 +215,7 @@ final class CacheSwitch implements AutoCloseable {
         if (back == null) {
             cache.reopenLink(evidence.to());
         } else {
+            cache.closeLink(); // the frozen one; clients are served already
             cache.adopt(back, evidence.to());
             back.admit(java.util.Objects.requireNonNull(cache.remembered().base()));
         }

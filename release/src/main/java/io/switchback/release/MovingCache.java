@@ -146,7 +146,8 @@ final class MovingCache implements AutoCloseable {
     /** Opens the link from the fleet in use to the other one again, where the ledger says it began. Repeatable. */
     void reopenLink(Side inUse) {
         LinkBase base = remembered().base();
-        if (base == null || (link().isPresent() && linkSource == inUse)) {
+        if (base == null
+                || (linkSource == inUse && link().filter(one -> !one.isFrozen()).isPresent())) {
             return;
         }
         closeLink();

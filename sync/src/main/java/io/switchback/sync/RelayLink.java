@@ -78,6 +78,7 @@ public final class RelayLink implements AutoCloseable {
     // Guarded by lock.
     private boolean admitted;
     private boolean closed;
+    private boolean frozen;
     private @Nullable String brokenBecause;
     private boolean targetIsForeign;
     private @Nullable RelaySession session;
@@ -405,7 +406,7 @@ public final class RelayLink implements AutoCloseable {
     private RelaySession open(TargetConnection target) throws NotYetException {
         RelaySession earlier;
         synchronized (lock) {
-            if (closed || brokenBecause != null || !admitted) {
+            if (closed || frozen || brokenBecause != null || !admitted) {
                 throw new NotYetException(admitted ? "" : "the target may not attach yet");
             }
             earlier = session;
@@ -420,7 +421,7 @@ public final class RelayLink implements AutoCloseable {
         try {
             RelaySession opened = new RelaySession(SourceConnection.open(settings.source(), SOURCE_ANSWER_MAX), target);
             synchronized (lock) {
-                if (closed || session != null) {
+                if (closed || frozen || session != null) {
                     opened.source().close();
                     throw new NotYetException("the target came twice at the same time");
                 }
@@ -773,7 +774,7 @@ public final class RelayLink implements AutoCloseable {
     private void breakLink(String why) {
         @Nullable RelaySession open;
         synchronized (lock) {
-            if (closed || brokenBecause != null) {
+            if (closed || frozen || brokenBecause != null) {
                 return;
             }
             brokenBecause = why;
@@ -849,6 +850,27 @@ public final class RelayLink implements AutoCloseable {
 
     // ----------------------------------------------------------------------------------------------------------------
     // close
+
+    /**
+     * From a true on nothing of this link reaches the target but what was sent before, and no session begins; nothing goes on
+     * after it but {@link #close}, which may take its time then. False where a write to the target has not ended within the
+     * deadline.
+     */
+    public boolean freeze(Deadline deadline) {
+        @Nullable RelaySession open;
+        synchronized (lock) {
+            frozen = true;
+            open = session;
+        }
+        return open == null || open.target().freeze(deadline);
+    }
+
+    /** Whether nothing passes any more. */
+    public boolean isFrozen() {
+        synchronized (lock) {
+            return frozen;
+        }
+    }
 
     /**
      * Closes both sides, and returns when both servers have confirmed that these connections are gone: what was still under

@@ -3,6 +3,7 @@ package io.switchback.sync;
 import static java.nio.charset.StandardCharsets.ISO_8859_1;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import io.switchback.environment.Deadline;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
@@ -14,12 +15,14 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.Set;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
 
 /**
  * A server that has connected to the face: first its handshake, then the stream to it and its acknowledgements.
  *
- * <p>One thread reads, one writes, any may close. What servers are sensitive to (each was seen): an answer must come whole
+ * <p>One thread reads, one writes, any may close or freeze. What servers are sensitive to (each was seen): an answer must come whole
  * and at once; "not yet" must be {@code -NOMASTERLINK}, since {@code -ERR} makes every version fall back to SYNC, and any other
  * error in answer to PSYNC makes it forget its place.
  */
@@ -38,6 +41,8 @@ final class TargetConnection implements AutoCloseable {
     private final ByteArrayOutputStream pending = new ByteArrayOutputStream();
     private final List<String> capabilities = new ArrayList<>();
     private Optional<String> version = Optional.empty();
+    private final ReentrantLock writing = new ReentrantLock();
+    private boolean frozen; // guarded by writing
     private boolean authenticated;
 
     /** What the server asks for. {@code id} "?" and {@code firstByte} -1: a copy. */
@@ -137,7 +142,30 @@ final class TargetConnection implements AutoCloseable {
 
     /** Sends bytes of the stream, or of the snapshot. */
     void send(byte[] bytes, int offset, int length) throws IOException {
-        out.write(bytes, offset, length);
+        writing.lock();
+        try {
+            if (frozen) {
+                throw new IOException("the link lets nothing pass any more");
+            }
+            out.write(bytes, offset, length);
+        } finally {
+            writing.unlock();
+        }
+    }
+
+    /** From a true on nothing more is sent to it; false where a write has not ended within the deadline. */
+    boolean freeze(Deadline deadline) {
+        try {
+            if (!writing.tryLock(deadline.remaining().toNanos(), TimeUnit.NANOSECONDS)) {
+                return false;
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            return false;
+        }
+        frozen = true;
+        writing.unlock();
+        return true;
     }
 
     /** As {@link #send(byte[], int, int)}, but only once there is more of it, or {@link #flush}. */
@@ -146,7 +174,7 @@ final class TargetConnection implements AutoCloseable {
             flush();
         }
         if (length > PENDING_BYTES_MAX) {
-            out.write(bytes, offset, length);
+            send(bytes, offset, length);
         } else {
             pending.write(bytes, offset, length);
         }
@@ -155,13 +183,14 @@ final class TargetConnection implements AutoCloseable {
     /** Sends what was put off. */
     void flush() throws IOException {
         if (pending.size() > 0) {
-            pending.writeTo(out);
+            byte[] sent = pending.toByteArray();
             pending.reset();
+            send(sent, 0, sent.length);
         }
     }
 
     private void send(byte[] bytes) throws IOException {
-        out.write(bytes);
+        send(bytes, 0, bytes.length);
     }
 
     /** Its acknowledgements and keep-alives, once it is attached. */

@@ -424,6 +424,27 @@ class RelayBreaksTest {
         }
     }
 
+    @ParameterizedTest
+    @MethodSource("pairs")
+    void aFrozenLinkLetsNothingPassAndNoSessionBegin(String pair) {
+        try (Following f = Following.start(folder, pair)) {
+            Pair.Side a = f.servers().a;
+            Pair.Side b = f.servers().b;
+            a.call("SET", "before", "1");
+            Pair.drain(f.link(), a);
+            assertThat(f.link().freeze(Deadline.in(Pair.ENVIRONMENT, Pair.LIMIT)))
+                    .isTrue();
+            long frozenAt = b.state().offset();
+            a.call("SET", "after", "1");
+            b.call("CLIENT", "KILL", "TYPE", "master"); // it comes again, and is not let in
+            Await.until(Pair.LIMIT, "its connection is gone", () -> !b.state().linkUp());
+            f.link().close();
+            assertThat(b.state().offset()).isEqualTo(frozenAt);
+            assertThat(b.call("EXISTS", "before", "after")).isEqualTo("1");
+            assertThat(f.heard().breaks).isEmpty();
+        }
+    }
+
     /** The target's new clients must not meet writes of a link that is closed. */
     @ParameterizedTest
     @MethodSource("pairs")
