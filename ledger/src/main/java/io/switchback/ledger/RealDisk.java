@@ -1,5 +1,6 @@
 package io.switchback.ledger;
 
+import io.switchback.environment.PrivateFolder;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.channels.ClosedByInterruptException;
@@ -18,7 +19,7 @@ final class RealDisk implements Disk {
 
     @Override
     public void createFolder(Path folder) throws IOException {
-        Files.createDirectories(folder);
+        PrivateFolder.create(folder);
     }
 
     @Override

@@ -55,6 +55,7 @@ abstract class AskingOperation extends Operation {
 
     /** There is no connection to ask over. */
     void failed(String failure) {
+        session.loop().routeTraffic().notAnswered(1);
         session.refuse(failure, 1);
     }
 
@@ -86,6 +87,7 @@ abstract class AskingOperation extends Operation {
 
     @Override
     void lost(String why) {
+        session.loop().routeTraffic().notAnswered(1);
         finish(Wire.error(session.lostMessage(why)));
     }
 

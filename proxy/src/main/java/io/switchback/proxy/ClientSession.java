@@ -170,15 +170,16 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             }
             return false;
         }
+        // What an operation waits for may be here: its reply must not come before these.
+        if (!redo.isEmpty()) {
+            return sendAgain(redo.element());
+        }
         if (operation != null) {
             if (operation.proceed()) {
                 operation = null;
                 return true;
             }
             return false;
-        }
-        if (!redo.isEmpty()) {
-            return sendAgain(redo.element());
         }
         if (!output.isReading() || commandsInFlight >= loop.limits().commandsInFlightPerClientMax()) {
             return false;
@@ -265,6 +266,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                 scanner.reset();
                 return false;
             }
+            loop.routeTraffic().notAnswered(commands);
             refuse(failure, commands);
             in.readerIndex(end);
             return true;
@@ -521,6 +523,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                         && run.attempt < loop.limits().attemptsPerReadMax()) {
                     redo.add(new Redo(run.request.retainedSlice(index, each.end() - index), 1, run.attempt + 1));
                 } else {
+                    loop.routeTraffic().notAnswered(1);
                     redo.add(new Redo(Wire.error(lostMessage(why)), 0, run.attempt));
                 }
             }
@@ -548,6 +551,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             }
             redo.remove();
             next.bytes().release();
+            loop.routeTraffic().notAnswered(next.commands());
             refuse(failure, next.commands());
             return true;
         }

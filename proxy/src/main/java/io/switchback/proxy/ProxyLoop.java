@@ -263,6 +263,11 @@ final class ProxyLoop {
         return traffic.of(fleet);
     }
 
+    /** What counts for the fleet of the route. */
+    TrafficRecorder.Counts routeTraffic() {
+        return traffic.of(route.fleet().name());
+    }
+
     void addTrafficTo(Map<String, FleetTraffic> sums) {
         traffic.addTo(sums);
     }

@@ -23,6 +23,12 @@ final class TrafficRecorder {
             sumNanos += nanos * commands;
             latencyMicros.recordValueWithCount(Math.clamp(nanos / 1000, 0, LATENCY_MICROS_MAX), commands);
         }
+
+        /** The proxy itself told the client of {@code commands} that the fleet could not be reached, or was lost. */
+        void notAnswered(int commands) {
+            requests += commands;
+            errors += commands;
+        }
     }
 
     private final Map<String, Counts> byFleet = new HashMap<>();

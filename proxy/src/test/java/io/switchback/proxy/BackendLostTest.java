@@ -67,6 +67,49 @@ class BackendLostTest {
     }
 
     @Test
+    void whatWaitedForALostCommandIsAnsweredAfterIt(@TempDir Path folder) {
+        ProxyLimits patient = new Limits().connectAttemptsMax(400).build();
+        try (RealServer server = ProxyFixture.server(folder);
+                CacheProxy proxy = ProxyFixture.proxy(ProxyFixture.route("old", server, 1), patient, 1);
+                RawClient client = ProxyFixture.client(proxy)) {
+            assertThat(client.text("SET", "k", "v")).isEqualTo("OK");
+            server.stop();
+            client.send("SET", "k", "w");
+            client.send("ECHO", "one");
+            client.send("SELECT", "1");
+            client.send("ECHO", "two");
+            client.send("MULTI");
+            Await.until(LIMIT, "all before SELECT are sent", () -> proxy.commandsUnanswered() == 2);
+            server.kill();
+            server.restart();
+            assertThat(client.reply().text()).contains("may or may not have run");
+            assertThat(client.reply().text()).isEqualTo("one");
+            assertThat(client.reply().text()).isEqualTo("OK");
+            assertThat(client.reply().text()).isEqualTo("two");
+            assertThat(client.reply().text()).isEqualTo("OK");
+            assertThat(client.text("INCR", "k")).isEqualTo("QUEUED");
+            assertThat(client.text("EXEC")).isEqualTo("[1]");
+        }
+    }
+
+    @Test
+    void whatAFleetDoesNotAnswerCountsAsItsErrors(@TempDir Path folder) {
+        RealServer server = ProxyFixture.server(folder);
+        try (CacheProxy proxy = ProxyFixture.proxy(ProxyFixture.route("old", server, 1));
+                RawClient client = ProxyFixture.client(proxy)) {
+            assertThat(client.text("SET", "k", "v")).isEqualTo("OK");
+            server.kill();
+            for (int i = 0; i < 10; i++) {
+                assertThat(client.call("SET", "k", "w").isError()).isTrue();
+            }
+            assertThat(proxy.traffic().of("old").requests()).isEqualTo(11);
+            assertThat(proxy.traffic().of("old").errors()).isEqualTo(10);
+        } finally {
+            server.close();
+        }
+    }
+
+    @Test
     void aFleetThatIsNotThereIsNamedAfterABoundedNumberOfAttempts(@TempDir Path folder) {
         RealServer server = ProxyFixture.server(folder);
         try (CacheProxy proxy = ProxyFixture.proxy(ProxyFixture.route("old", server, 1));

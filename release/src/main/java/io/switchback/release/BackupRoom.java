@@ -1,5 +1,6 @@
 package io.switchback.release;
 
+import io.switchback.environment.PrivateFolder;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.release.ReleaseState.Side;
 import java.io.IOException;
@@ -20,7 +21,7 @@ final class BackupRoom {
             wanted = (long) (FleetPreparation.usedMemoryBytes(old) * SHARE_OF_MEMORY);
         }
         try {
-            Files.createDirectories(folder);
+            PrivateFolder.create(folder);
             Path probe = Files.createTempFile(folder, "room", ".probe");
             Files.delete(probe);
             long free = Files.getFileStore(folder).getUsableSpace();

@@ -91,16 +91,13 @@ final class CacheSwitch implements AutoCloseable {
 
     /** Everything that can be done, or can fail, while clients are still served: nobody is held yet. */
     void prepare(Deadline deadline) {
-        ServerConnection a = a();
         ServerConnection b = b();
-        if (ReplicationState.read(a).role() != Role.PRIMARY) {
-            throw failed(a.endpoint() + " is no primary; somebody has changed its role");
-        }
-        RoleCommands.writeToken(a, id);
         if (acceptLoss) {
-            ahead = cache.openAhead(from.other(), a);
+            prepareWithLoss();
             return;
         }
+        ServerConnection a = a();
+        takeToken(a);
         RelayLink link = cache.link().orElseThrow(() -> failed("there is no link to " + b.endpoint()));
         LinkStatus status = link.status();
         if (status.phase() != LinkStatus.Phase.STREAMING) {
@@ -122,6 +119,25 @@ final class CacheSwitch implements AutoCloseable {
         ahead = cache.openAhead(from.other(), a);
     }
 
+    private void takeToken(ServerConnection a) {
+        if (ReplicationState.read(a).role() != Role.PRIMARY) {
+            throw failed(a.endpoint() + " is no primary; somebody has changed its role");
+        }
+        RoleCommands.writeToken(a, id);
+    }
+
+    /** A may be what is left behind because it is gone: then nobody is served there, and there is nothing to fence. */
+    private void prepareWithLoss() {
+        try {
+            ServerConnection a = a();
+            takeToken(a);
+            ahead = cache.openAhead(from.other(), a);
+        } catch (FleetException e) {
+            cache.linkNote(
+                    "goes on without " + cache.fleet(from).endpoint() + ", which cannot be fenced: " + e.getMessage());
+        }
+    }
+
     /** Asks B whether it will let the other direction's link begin where this one ends; a way back must be proven first. */
     private void proveWayBack(ServerConnection b) {
         ReplicationState state = ReplicationState.read(b);
@@ -140,14 +156,17 @@ final class CacheSwitch implements AutoCloseable {
 
     /** Makes A refuse writes, and B equal to it. When this returns, A's and B's offsets are final and no link flows. */
     Evidence fence(Deadline deadline) {
-        ServerConnection a = a();
-        ServerConnection b = b();
-        RelayLink waiting = java.util.Objects.requireNonNull(ahead, "prepare comes before fence");
         if (acceptLoss) {
-            MovingCache.demandChanged(RoleCommands.follow(a, waiting.face(), id));
+            RelayLink unserved = ahead;
+            if (unserved != null) {
+                MovingCache.demandChanged(RoleCommands.follow(a(), unserved.face(), id));
+            }
             cache.closeLink();
             return new Evidence(cache.name(), from.other(), epoch + 1, null);
         }
+        ServerConnection a = a();
+        ServerConnection b = b();
+        RelayLink waiting = java.util.Objects.requireNonNull(ahead, "prepare comes before fence");
         RelayLink link = cache.link().orElseThrow(() -> failed("the link is gone"));
         long began = environment.nanoTime();
         long offset = ReplicationState.read(a).offset();
@@ -213,20 +232,20 @@ final class CacheSwitch implements AutoCloseable {
         RelayLink back = ahead;
         ahead = null;
         if (back == null) {
-            cache.reopenLink(evidence.to());
+            cache.reopenLinkIfItAnswers(evidence.to());
         } else {
             cache.closeLink(); // the frozen one; clients are served already
             cache.adopt(back, evidence.to());
             back.admit(java.util.Objects.requireNonNull(cache.remembered().base()));
         }
-        ServerSettings.makeLasting(b());
         try {
+            ServerSettings.makeLasting(b());
             ServerSettings.makeLasting(a());
         } catch (FleetException e) {
             // A may be the reason for this switch; the link shows that it is gone, and the way back says so.
             cache.linkNote(String.valueOf(e.getMessage()));
         }
-        cache.guardWayBack(evidence.to());
+        cache.guardWayBackIfItAnswers(evidence.to());
     }
 
     /** After the decision, or before it was asked for: A is, or becomes again, a primary, and the proxy lets go there. Repeatable. */
@@ -245,12 +264,17 @@ final class CacheSwitch implements AutoCloseable {
                 LinkBase base = record.base();
                 return base == null ? record : record.withBase(afterPromotion(base, promoted));
             });
+        } catch (FleetException e) {
+            if (!acceptLoss) {
+                throw e;
+            }
+            cache.linkNote(cache.fleet(from).endpoint() + " may have been left read-only: " + e.getMessage());
         } finally {
             cache.proxy().letGo(cache.route(from, epoch)).join();
             letGoAtNanos = environment.nanoTime();
         }
-        cache.reopenLink(from);
-        cache.guardWayBack(from);
+        cache.reopenLinkIfItAnswers(from);
+        cache.guardWayBackIfItAnswers(from);
     }
 
     /** The base under the id that its source has now, if that is the one base knows under a newer name, and not a stranger. */

@@ -2,6 +2,7 @@ package io.switchback.release;
 
 import io.switchback.environment.Deadline;
 import io.switchback.environment.Environment;
+import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.ReplicationState;
 import io.switchback.fleet.RoleChange;
@@ -22,11 +23,13 @@ import io.switchback.sync.LinkSettings;
 import io.switchback.sync.LinkStart;
 import io.switchback.sync.LinkStatus;
 import io.switchback.sync.RelayLink;
+import java.io.UncheckedIOException;
 import java.net.InetAddress;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.IntFunction;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -158,11 +161,23 @@ final class MovingCache implements AutoCloseable {
             pointTo(target, again);
             reopened = true;
         }
+        if (inUse == Side.NEW) {
+            guardWayBack(inUse);
+        }
     }
 
     /** Whether there was a time since the copy in which no link watched the source. */
     boolean reopened() {
         return reopened;
+    }
+
+    /** As {@link #reopenLink}, where nobody may wait for a server that is not in use: the release tries again later. */
+    void reopenLinkIfItAnswers(Side inUse) {
+        try {
+            reopenLink(inUse);
+        } catch (FleetException e) {
+            LOG.warn("release {}, cache {}: the link is not open yet: {}", release, name(), e.getMessage());
+        }
     }
 
     /** Sees to it that the follower connects to the link's face: after a node's restart the port may be another one. */
@@ -205,16 +220,16 @@ final class MovingCache implements AutoCloseable {
         }
         CacheRecord now = remembered();
         int port = forward ? now.forwardPort() : now.reversePort();
-        LinkSettings settings = new LinkSettings(
+        IntFunction<LinkSettings> at = wanted -> new LinkSettings(
                 linkName(source),
                 fleet(source),
                 fleet(source.other()),
                 reachableByTarget,
-                port,
+                wanted,
                 now.secret(),
                 start,
                 translator);
-        RelayLink opened = RelayLink.open(settings, environment, new Told(source));
+        RelayLink opened = openAt(at, port, new Told(source));
         int bound = opened.face().port();
         if (bound != port) {
             remember(record -> forward
@@ -222,6 +237,22 @@ final class MovingCache implements AutoCloseable {
                     : record.withPorts(record.forwardPort(), bound));
         }
         return opened;
+    }
+
+    /** At the port that the follower knows, or, where somebody else has that by now, at any: the follower is told. */
+    private RelayLink openAt(IntFunction<LinkSettings> at, int port, LinkListener listener) {
+        try {
+            return RelayLink.open(at.apply(port), environment, listener);
+        } catch (UncheckedIOException taken) {
+            LOG.warn("release {}, cache {}: port {} of a link is taken: {}", release, name(), port, taken.getMessage());
+        }
+        try {
+            return RelayLink.open(at.apply(0), environment, listener);
+        } catch (UncheckedIOException e) {
+            throw new ReleaseException(
+                    ReleaseException.Code.STEP_FAILED,
+                    "cache " + name() + ": no port can be bound for a link: " + e.getMessage());
+        }
     }
 
     /** Takes over a link that was opened ahead. */
@@ -265,6 +296,15 @@ final class MovingCache implements AutoCloseable {
                 ServerConnection older = connect(inUse.other())) {
             WayBackGuard guard = WayBackGuard.between(Dialect.read(newer), Dialect.read(older));
             proxy.guard(guard.refusesNothing() ? null : guard::refusal);
+        }
+    }
+
+    /** As {@link #guardWayBack}, where nobody may wait for a server that is not in use: it is done when the link is opened. */
+    void guardWayBackIfItAnswers(Side inUse) {
+        try {
+            guardWayBack(inUse);
+        } catch (FleetException e) {
+            LOG.warn("release {}, cache {}: the guard stays as it is: {}", release, name(), e.getMessage());
         }
     }
 

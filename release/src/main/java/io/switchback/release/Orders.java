@@ -61,7 +61,8 @@ final class Orders {
         }
     }
 
-    private static @Nullable String refusal(Order asked, ReleaseState now) {
+    /** Why an order does not fit where a release stands; null where it does. */
+    static @Nullable String refusal(Order asked, ReleaseState now) {
         if (now.status().ended()) {
             return "it has ended: " + now.status().title();
         }

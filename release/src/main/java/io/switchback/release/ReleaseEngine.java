@@ -42,12 +42,12 @@ public final class ReleaseEngine implements AutoCloseable {
         this.environment = environment;
     }
 
-    /** Whether a switch of this cache was under way when the node stopped: its proxy must not serve before it is closed. */
-    public static boolean switchPending(Ledger ledger, Environment environment, String cache) {
+    /** Whether the cache's proxy must not serve before its release has looked at where it stands. */
+    public static boolean mustBeginHeld(Ledger ledger, Environment environment, String cache) {
         ReleaseStore store = new ReleaseStore(ledger, environment);
         return store.owner(cache)
                 .flatMap(store::state)
-                .filter(state -> state.pendingSwitch() != null)
+                .filter(ReleaseState::mustBeginHeld)
                 .isPresent();
     }
 

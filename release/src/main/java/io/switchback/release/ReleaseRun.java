@@ -46,6 +46,8 @@ final class ReleaseRun {
     private static final Duration RETRY = Duration.ofMillis(500);
     /** How many windows in a row must breach a gate: one slow second is no verdict. */
     private static final int BREACHES = 3;
+    /** How long a rollback that accepts a loss waits for ways back that are opening, and need none. */
+    private static final Duration OPENING_LIMIT = Duration.ofSeconds(5);
     /** How long the lag must stay under its gate before the release goes on. */
     private static final Duration LAG_STAYS = Duration.ofSeconds(1);
 
@@ -163,6 +165,7 @@ final class ReleaseRun {
     /** Runs the release until it ends, or the node stops. */
     void work() {
         try {
+            serveAgain();
             while (!orders.stopping() && !standing.state().status().ended()) {
                 try {
                     turn();
@@ -188,6 +191,23 @@ final class ReleaseRun {
                     + " started again goes on where this stands");
         } finally {
             caches.forEach(MovingCache::close);
+        }
+    }
+
+    /**
+     * After a restart the proxy begins held where the new fleet is in use: no client may write what the way back could not
+     * carry. An old fleet that does not answer cannot be asked what that is, and is not waited for.
+     */
+    private void serveAgain() {
+        if (!standing.state().mustBeginHeld() || standing.state().pendingSwitch() != null) {
+            return;
+        }
+        try {
+            for (MovingCache cache : caches) {
+                cache.guardWayBackIfItAnswers(Side.NEW);
+            }
+        } finally {
+            switching.letGoAsTheLedgerSays();
         }
     }
 
@@ -374,8 +394,7 @@ final class ReleaseRun {
     private void cutover() throws InterruptedException {
         measureOldFleet();
         standing.save(standing.state().with(traffic.lately()));
-        standing.say("moves all traffic to the new fleet");
-        if (switching.to(Side.NEW, false, "")) {
+        if (switching.to(Side.NEW, List.of(), "")) {
             traffic.clear();
             standing.journal("cutover", "the new fleet is in use", Map.of());
         }
@@ -453,6 +472,13 @@ final class ReleaseRun {
 
     private void carryOut(Order order) throws InterruptedException {
         ReleaseState now = standing.state();
+        String refusal =
+                Orders.refusal(order, now); // it stood elsewhere when the order was given, or it is done already
+        if (refusal != null) {
+            standing.journal("order", order.kind().title() + " is dropped: " + refusal, Map.of());
+            orders.done(order);
+            return;
+        }
         switch (order.kind()) {
             case PAUSE -> standing.save(now.at(Status.PAUSED, now.step(), "paused by " + order.who()));
             case RESUME -> {
@@ -483,12 +509,16 @@ final class ReleaseRun {
     /** Goes back to the old fleet; waits while the way back is not open, unless a loss is accepted. */
     private void rollback(String why, boolean acceptLoss) throws InterruptedException {
         Order order = orders.waiting();
+        Deadline opening = Deadline.in(environment, OPENING_LIMIT);
         while (standing.state().side() == Side.NEW) {
             reopenLinksThatCan();
-            boolean open = caches.stream().allMatch(cache -> wayBack(cache, standing.state()) == WayBack.OPEN);
-            if (open || acceptLoss) {
-                standing.say("moves all traffic back to the old fleet: " + why);
-                if (!switching.to(Side.OLD, !open, why)) {
+            List<MovingCache> notOpen = caches.stream()
+                    .filter(cache -> wayBack(cache, standing.state()) != WayBack.OPEN)
+                    .toList();
+            boolean closed = notOpen.stream().allMatch(cache -> wayBack(cache, standing.state()) == WayBack.CLOSED);
+            if (notOpen.isEmpty() || (acceptLoss && (closed || opening.passed()))) {
+                if (!switching.to(
+                        Side.OLD, notOpen.stream().map(MovingCache::name).toList(), why)) {
                     return;
                 }
             } else {
@@ -516,9 +546,19 @@ final class ReleaseRun {
         return caches.stream()
                 .map(cache -> {
                     String broken = cache.linkBroken();
-                    return cache.name() + ": " + (broken == null ? "it is opening" : broken);
+                    return cache.name() + ": " + (broken == null ? opening(cache) : broken);
                 })
                 .collect(Collectors.joining("; "));
+    }
+
+    private static String opening(MovingCache cache) {
+        return "it is opening"
+                + cache.linkStatus()
+                        .map(LinkStatus::detail)
+                        .filter(detail -> !detail.isEmpty())
+                        .map(detail -> " (" + detail + ")")
+                        .orElse("")
+                + "; --accept-loss does not wait for it longer than " + OPENING_LIMIT.toSeconds() + " s";
     }
 
     /** Undoes what the release set on the fleets, writes the last state, and lets the caches free. */

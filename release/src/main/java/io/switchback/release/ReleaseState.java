@@ -1,5 +1,6 @@
 package io.switchback.release;
 
+import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
@@ -69,8 +70,12 @@ public record ReleaseState(
         }
     }
 
-    /** A switch that was begun: its register in the ledger, where it goes, and what for. */
-    public record PendingSwitch(String id, Side to, boolean acceptLoss, String why) {}
+    /**
+     * A switch that was begun: its register in the ledger, where it goes, and what for.
+     *
+     * @param lossAccepted the caches that go without what the fleet they go to does not have
+     */
+    public record PendingSwitch(String id, Side to, List<String> lossAccepted, String why) {}
 
     /** How a fleet answered over a time: what the ratio gates compare with. */
     public record Baseline(long samples, double artMicros, long p99Micros, double errorRate) {}
@@ -78,6 +83,11 @@ public record ReleaseState(
     /** The first state of a release. */
     public static ReleaseState first(String release) {
         return new ReleaseState(release, Status.RUNNING, Step.CHECK, Side.OLD, 0, null, Map.of(), "");
+    }
+
+    /** Whether a node that starts must not serve before the release has looked: a switch is to be closed, or a way back guarded. */
+    boolean mustBeginHeld() {
+        return pendingSwitch != null || (side == Side.NEW && !status.ended());
     }
 
     ReleaseState at(Status newStatus, Step newStep, String newReason) {

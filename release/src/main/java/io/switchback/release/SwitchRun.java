@@ -243,7 +243,15 @@ final class SwitchRun {
                     io.switchback.commit.Step<ParticipantState, ParticipantAction> step =
                             Participant.next(state, event == null ? new ParticipantEvent.TimedOut() : event);
                     state = step.state();
-                    step.actions().forEach(this::act);
+                    for (ParticipantAction action : step.actions()) {
+                        try {
+                            act(action);
+                        } catch (RuntimeException e) {
+                            // The register could not be asked. Whoever has voted asks again when it has waited once
+                            // more.
+                            LOG.warn("switch {}: {} could not {}; it tries again", id, name, action, e);
+                        }
+                    }
                 }
             } catch (InterruptedException e) {
                 // The switch is over; nothing is left to do for it here.

@@ -75,11 +75,11 @@ final class Switching {
      * Moves the traffic; tries again where an attempt was given up before its decision. True once the traffic is there; false
      * where the attempts are used up, and then the release stands still.
      */
-    boolean to(Side side, boolean acceptLoss, String why) throws InterruptedException {
+    boolean to(Side side, List<String> lossAccepted, String why) throws InterruptedException {
         String reason = "";
         for (int attempt = 1; attempt <= file.holdAttempts() && !orders.stopping(); attempt++) {
             ReleaseState now = standing.state();
-            reason = attempt(new SwitchId(file.name(), now.switches() + 1L), side, acceptLoss, why);
+            reason = attempt(new SwitchId(file.name(), now.switches() + 1L), side, lossAccepted, why);
             if (standing.state().side() == side) {
                 return true;
             }
@@ -95,10 +95,12 @@ final class Switching {
         return false;
     }
 
-    private String attempt(SwitchId id, Side to, boolean acceptLoss, String why) throws InterruptedException {
-        PendingSwitch begun = new PendingSwitch(id.toString(), to, acceptLoss, why);
+    private String attempt(SwitchId id, Side to, List<String> lossAccepted, String why) throws InterruptedException {
+        PendingSwitch begun = new PendingSwitch(id.toString(), to, lossAccepted, why);
         List<CacheSwitch> parts = parts(begun, 0);
         standing.save(standing.state().beginning(begun));
+        standing.say("moves all traffic to the " + (to == Side.OLD ? "old" : "new") + " fleet"
+                + (why.isEmpty() ? "" : ": " + why));
         standing.journal(
                 "switch", begun.id() + " begins", Map.of("to", begun.to().name()));
         try {
@@ -137,7 +139,8 @@ final class Switching {
         List<CacheSwitch> parts = new ArrayList<>();
         for (MovingCache cache : caches) {
             long epoch = routes.current(cache.name()).map(Route::epoch).orElseThrow() - epochsSince;
-            parts.add(new CacheSwitch(of.id(), cache, of.to().other(), epoch, of.acceptLoss(), environment));
+            boolean acceptLoss = of.lossAccepted().contains(cache.name());
+            parts.add(new CacheSwitch(of.id(), cache, of.to().other(), epoch, acceptLoss, environment));
         }
         return parts;
     }
@@ -216,7 +219,8 @@ final class Switching {
         }
     }
 
-    private void letGoAsTheLedgerSays() {
+    /** Lets all caches go to where their routes are. */
+    void letGoAsTheLedgerSays() {
         Routes routes = new Routes(ledger);
         for (MovingCache cache : caches) {
             Route route = routes.current(cache.name()).orElseThrow();

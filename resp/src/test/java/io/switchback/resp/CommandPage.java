@@ -34,6 +34,7 @@ final class CommandPage {
             - A user who authenticates again within WATCH loses what was watched: the next EXEC answers nil.
             - Passwords and user names must be UTF-8.
             - A script can still reach reserved keys.
+            - A client that closes its sending side before it has its replies (`nc -N`) does not get them.
 
             | command | treatment | again | |
             | --- | --- | --- | --- |

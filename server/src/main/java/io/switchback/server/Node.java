@@ -90,7 +90,7 @@ public final class Node implements AutoCloseable {
             throw new NodeException("cache \"" + cache.name() + "\" is routed to fleet \"" + route.fleet()
                     + "\", which " + file.file() + " does not name; name it again, or the node cannot serve the cache");
         }
-        boolean held = ReleaseEngine.switchPending(ledger, environment, cache.name());
+        boolean held = ReleaseEngine.mustBeginHeld(ledger, environment, cache.name());
         CacheProxy proxy = listen(
                 new ProxySettings(cache.name(), file.node(), cache.listen()),
                 new BackendRoute(fleet, route.epoch()),
@@ -102,7 +102,7 @@ public final class Node implements AutoCloseable {
                 fleet.name(),
                 fleet.endpoint(),
                 route.epoch(),
-                held ? "; held, because a switch was under way" : "");
+                held ? "; held until its release has looked" : "");
         return proxy;
     }
 

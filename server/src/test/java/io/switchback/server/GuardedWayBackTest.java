@@ -47,6 +47,14 @@ final class GuardedWayBackTest {
                 fleets.awaitObserving(RELEASE);
                 refused(client, COMMAND, "HEXPIRE");
 
+                fleets.stopNode();
+                fleets.startNode();
+                try (Jedis again = fleets.client()) {
+                    refused(again, COMMAND, "HEXPIRE");
+                }
+                fleets.awaitObserving(RELEASE);
+            }
+            try (Jedis client = fleets.client()) {
                 fleets.order(RELEASE, Order.Kind.FINISH);
                 fleets.awaitStatus(RELEASE, Status.FINISHED);
                 assertThat(String.valueOf(Replies.call(client, COMMAND))).isEqualTo("[1]");

@@ -10,6 +10,8 @@ import io.switchback.release.ReleaseStatus.WayBack;
 import io.switchback.release.Step;
 import io.switchback.testkit.Await;
 import io.switchback.testkit.ServerBinary;
+import java.net.InetAddress;
+import java.net.ServerSocket;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -128,6 +130,90 @@ final class WayBackClosesTest {
             assertThat(fleets.blue.info("replication", "role")).isEqualTo("master");
             try (Jedis client = fleets.client()) {
                 assertThat(client.incr("served")).isEqualTo(1);
+            }
+        }
+    }
+
+    @Test
+    void aNewFleetThatIsGoneForGoodIsLeftByARollbackThatAcceptsTheLoss() {
+        try (TwoFleets fleets = TwoFleets.start(ServerBinary.any(), ServerBinary.any(), folder)) {
+            fleets.startNode();
+            try (Jedis client = fleets.client()) {
+                client.set("before", "1");
+                observe(fleets);
+            }
+            fleets.green.kill();
+            fleets.rollbackAcceptingLoss(RELEASE);
+            assertThat(fleets.awaitStatus(RELEASE, Status.ROLLED_BACK).side()).isEqualTo(Side.OLD);
+            try (Jedis client = fleets.client()) {
+                assertThat(client.get("before")).isEqualTo("1");
+                assertThat(client.incr("served")).isEqualTo(1);
+            }
+            fleets.order(RELEASE, Order.Kind.ABORT);
+            fleets.awaitStatus(RELEASE, Status.ABORTED);
+            assertThat(fleets.blue.info("replication", "role")).isEqualTo("master");
+        }
+    }
+
+    @Test
+    void anOldFleetThatIsGoneForGoodDoesNotKeepTheReleaseFromBeingFinished() {
+        try (TwoFleets fleets = TwoFleets.start(ServerBinary.any(), ServerBinary.any(), folder)) {
+            fleets.startNode();
+            try (Jedis client = fleets.client()) {
+                observe(fleets);
+                fleets.blue.kill();
+                fleets.order(RELEASE, Order.Kind.ROLLBACK);
+                fleets.await(
+                        RELEASE, "waiting for the way back", now -> now.detail().contains("waits for the way back"));
+                assertThat(client.incr("served")).isEqualTo(1);
+                fleets.order(RELEASE, Order.Kind.FINISH);
+                ReleaseStatus finished = fleets.awaitStatus(RELEASE, Status.FINISHED);
+                assertThat(finished.warnings()).anyMatch(warning -> warning.contains("could not be put back"));
+                assertThat(client.incr("served")).isEqualTo(2);
+            }
+        }
+    }
+
+    @Test
+    void aPortOfALinkThatSomebodyElseHasTakenIsReplacedByAnother() throws Exception {
+        try (TwoFleets fleets = TwoFleets.start(ServerBinary.any(), ServerBinary.any(), folder)) {
+            fleets.startNode();
+            observe(fleets);
+            int port = Integer.parseInt(fleets.blue.info("replication", "master_port"));
+            fleets.stopNode();
+            try (ServerSocket taken = new ServerSocket(port, 1, InetAddress.getLoopbackAddress())) {
+                fleets.startNode();
+                fleets.awaitObserving(RELEASE);
+                assertThat(Integer.parseInt(fleets.blue.info("replication", "master_port")))
+                        .isNotEqualTo(taken.getLocalPort());
+            }
+        }
+    }
+
+    @Test
+    void aFinishThatComesWhileTheTrafficMovesBackIsDropped() {
+        try (TwoFleets fleets = TwoFleets.start(ServerBinary.any(), ServerBinary.any(), folder)) {
+            fleets.startNode();
+            try (Jedis client = fleets.client()) {
+                observe(fleets);
+                fleets.blue.stop();
+                try {
+                    client.set("not yet", "there");
+                    fleets.order(RELEASE, Order.Kind.ROLLBACK);
+                    fleets.await(
+                            RELEASE, "moving back", now -> now.detail().contains("moves all traffic to the old fleet"));
+                    fleets.order(RELEASE, Order.Kind.FINISH);
+                } finally {
+                    fleets.blue.resume();
+                }
+                fleets.awaitStatus(RELEASE, Status.ROLLED_BACK);
+                Await.until(
+                        TwoFleets.STEP_LIMIT,
+                        "the order to be dropped",
+                        () -> fleets.node().releases().journal(RELEASE).stream()
+                                .anyMatch(entry -> entry.what().contains("finish is dropped")));
+                assertThat(fleets.status(RELEASE).status()).isEqualTo(Status.ROLLED_BACK);
+                assertThat(client.get("not yet")).isEqualTo("there");
             }
         }
     }

@@ -1,5 +1,6 @@
 package io.switchback.sync;
 
+import io.switchback.environment.PrivateFolder;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
@@ -50,7 +51,7 @@ final class BackupWriter implements AutoCloseable {
     /** Begins a file in {@code folder}, which is made where it is not there. */
     static BackupWriter begin(Path folder, String serverVersion, String replicationId, long offset, Instant takenAt)
             throws IOException {
-        Files.createDirectories(folder);
+        PrivateFolder.create(folder);
         Path file = folder.resolve("dump-" + STAMP.format(takenAt) + "-" + offset + ".rdb");
         Path part = folder.resolve(file.getFileName() + ".part");
         return new BackupWriter(part, file, serverVersion, replicationId, offset, takenAt);
