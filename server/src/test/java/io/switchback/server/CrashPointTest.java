@@ -16,13 +16,15 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.TestFactory;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 
 /**
  * L7: a node dies at every write to its ledger, just before it and just after it, in a release that goes forward, back, forward
  * and finishes. Started again, it always reaches the end by itself, and no server is left read-only.
  *
  * <p>Every build tries the decision of each switch, and each {@link #STRIDE}th point of the rest;
- * {@code -Dswitchback.crash-points=all} tries them all.
+ * {@code -Dswitchback.crash-points=all} tries them all. They mostly wait, so two run at a time.
  */
 final class CrashPointTest {
     private static final int STRIDE = 12;
@@ -32,6 +34,7 @@ final class CrashPointTest {
     private Path folder;
 
     @TestFactory
+    @Execution(ExecutionMode.CONCURRENT)
     List<DynamicTest> aNodeThatDiesAtAnyWriteReachesTheEndWhenItIsStartedAgain() throws Exception {
         String whole = aWholeRelease();
         int writes = numbers(whole, "writes ").findFirst().orElseThrow();
