@@ -1,12 +1,14 @@
 package io.switchback.cli;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import com.fasterxml.jackson.databind.JsonNode;
 import io.switchback.cli.admin.AdminClient;
 import io.switchback.cli.admin.ReleaseView;
 import io.switchback.environment.Environment;
+import io.switchback.release.ReleaseFile;
 import java.io.IOException;
 import java.io.PrintStream;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -63,8 +65,10 @@ final class ReleaseCommands {
             @Parameters(paramLabel = "FILE", description = "the release's YAML file") Path file,
             @Option(names = "--follow", description = "stay and show how it goes") boolean follow)
             throws IOException, InterruptedException {
+        // Read here as well, so that mistakes are told by the name that the person gave.
+        byte[] text = ReleaseFile.read(file).sourceText().getBytes(UTF_8);
         AdminClient client = options.client();
-        JsonNode started = client.post("/v1/releases", Files.readAllBytes(file));
+        JsonNode started = client.post("/v1/releases", text);
         String name = started.path("release").asText();
         if (follow) {
             return follow(client, name, options.json);

@@ -45,6 +45,12 @@ final class WhereCommand implements Callable<Integer> {
                             ? " (epoch " + route.epoch() + ")"
                             : " (the file's active fleet: no node has ever started with this data folder)"));
         }
+        if (!routes.stream().allMatch(LastRoute::fromLedger)) {
+            out.println(
+                    "That is only what the file says. If a node has ever served these caches, the data folder is another"
+                            + " one: see ledger in the node's file before anybody is sent anywhere.");
+            return Main.ENDED_OTHERWISE;
+        }
         out.println(
                 "Clients may be sent straight there. If that server refuses writes (READONLY), make it a primary again:");
         out.println("  redis-cli -h HOST -p PORT ROLE");

@@ -63,8 +63,19 @@ final class MainTest {
     @Test
     void whereTellsTheFilesActiveFleetBeforeANodeHasEverRun() throws IOException {
         Path file = nodeFile();
-        assertThat(run("where", file.toString())).isZero();
-        assertThat(out.toString(UTF_8)).contains("fleet blue at 127.0.0.1:7001").contains("REPLICAOF NO ONE");
+        assertThat(run("where", file.toString())).isEqualTo(1);
+        assertThat(out.toString(UTF_8))
+                .contains("fleet blue at 127.0.0.1:7001")
+                .contains("only what the file says")
+                .doesNotContain("straight there");
+    }
+
+    @Test
+    void aReleaseFileThatIsNotThereIsAMistakeAndNamed() throws IOException {
+        Path file = nodeFile();
+        assertThat(run("release", "start", "--node", file.toString(), "nope.yaml"))
+                .isEqualTo(2);
+        assertThat(err.toString(UTF_8)).contains("nope.yaml").doesNotContain("Exception");
     }
 
     private Path nodeFile() throws IOException {

@@ -40,6 +40,8 @@ final class NodeChild implements AutoCloseable {
                     .redirectErrorStream(true)
                     .redirectOutput(log.toFile())
                     .start();
+            // Also when this process is interrupted: a node would go on for ever.
+            Runtime.getRuntime().addShutdownHook(Thread.ofPlatform().unstarted(process::destroyForcibly));
             NodeChild child = new NodeChild(process, log);
             child.awaitServing();
             return child;
