@@ -27,8 +27,9 @@ import org.jspecify.annotations.Nullable;
  * <p>The order, and why: the token is on both servers before anything happens, so every later change of role is refused once
  * somebody else has taken over. The link drains to equality <em>before</em> A is demoted, because a 6.0 server cuts its
  * replicas when it is. The link is frozen <em>before</em> B's offset is read and B is promoted: from then on nothing but clients
- * writes to B, and nobody has to wait until its connections are closed. B is promoted <em>before</em> the proxy lets go, or clients would meet a read-only server. A's way
- * back is opened after the proxy has let go, because nobody has to wait for it: B's backlog holds what A misses meanwhile.
+ * writes to B, and nobody has to wait until its connections are closed. B is promoted <em>before</em> the proxy lets go, or
+ * clients would meet a read-only server. A's way back is opened after the proxy has let go, because nobody has to wait for it:
+ * B's backlog holds what A misses meanwhile.
  *
  * <p>{@code commit} and {@code abort} need nothing but the ledger's evidence, may be repeated, and may be run by whoever finds
  * the switch after a crash. For one thread at a time.

@@ -118,9 +118,9 @@ final class FleetPreparation {
     }
 
     private static void deleteReservedKeys(ServerConnection server, MovingCache cache) {
-        // The names are few and known, so nothing is searched for. They were written to database 0, which a client's
-        // SWAPDB
-        // may have made another one since.
+        // The names are few and known, so nothing is searched for. They were written to database 0, which may be
+        // another
+        // one by now (SWAPDB).
         List<String> databases = server.demand("INFO", "keyspace")
                 .text()
                 .lines()

@@ -3,7 +3,6 @@ package io.switchback.server;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
-import io.switchback.ledger.Entry;
 import io.switchback.ledger.Ledger;
 import io.switchback.ledger.LedgerException;
 import io.switchback.ledger.Operation;
@@ -20,7 +19,6 @@ import io.switchback.testkit.load.LoadHistory;
 import io.switchback.testkit.load.LoadSettings;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Optional;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -143,7 +141,7 @@ final class FullDiskTest {
 
     /** A ledger whose disk fills up once: between the fence and the word of commit, or between that and what follows. */
     private record FullAtTheDecision(Ledger ledger, SmallDisk disk, boolean before, AtomicBoolean filled)
-            implements Ledger {
+            implements ForwardingLedger {
         @Override
         public Outcome transact(List<Operation> operations) {
             boolean commit = operations.size() > 1
@@ -174,25 +172,10 @@ final class FullDiskTest {
                 assertThat(full.code()).isEqualTo(LedgerException.Code.STORAGE);
             }
         }
-
-        @Override
-        public Optional<Entry> read(String path) {
-            return ledger.read(path);
-        }
-
-        @Override
-        public List<Entry> list(String prefix) {
-            return ledger.list(prefix);
-        }
-
-        @Override
-        public void close() {
-            ledger.close();
-        }
     }
 
     /** A ledger that has no room just once: when the copy is complete and the link's base is to be remembered. */
-    private record FullForTheFirstBase(Ledger ledger, AtomicBoolean refused) implements Ledger {
+    private record FullForTheFirstBase(Ledger ledger, AtomicBoolean refused) implements ForwardingLedger {
         @Override
         public Outcome transact(List<Operation> operations) {
             boolean base = operations.stream()
@@ -203,21 +186,6 @@ final class FullDiskTest {
                 throw new LedgerException(LedgerException.Code.STORAGE, "no room, once");
             }
             return ledger.transact(operations);
-        }
-
-        @Override
-        public Optional<Entry> read(String path) {
-            return ledger.read(path);
-        }
-
-        @Override
-        public List<Entry> list(String prefix) {
-            return ledger.list(prefix);
-        }
-
-        @Override
-        public void close() {
-            ledger.close();
         }
     }
 }

@@ -9,18 +9,21 @@ import io.switchback.release.ReleaseState.Status;
 import io.switchback.release.ReleaseStatus;
 import io.switchback.release.Step;
 import io.switchback.testkit.ServerBinary;
+import io.switchback.testkit.SlowServer;
 import io.switchback.testkit.load.CheckReport;
 import io.switchback.testkit.load.HistoryChecker;
 import io.switchback.testkit.load.Load;
 import io.switchback.testkit.load.LoadHistory;
 import io.switchback.testkit.load.LoadSettings;
 import java.nio.file.Path;
+import java.time.Duration;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import redis.clients.jedis.Jedis;
 
 /** A new fleet that turns out to be slow, and what the release's file says to do then: go back, stand still, or report. */
 final class GatesTest {
+    private static final Duration SLOW = Duration.ofMillis(100);
     private static final String RELEASE = "r";
 
     @TempDir
@@ -33,7 +36,7 @@ final class GatesTest {
             LoadHistory history;
             try (Load load = load(fleets)) {
                 observe(fleets, "rollback");
-                try (SlowServer _ = new SlowServer(fleets.green)) {
+                try (SlowServer _ = new SlowServer(fleets.green, SLOW)) {
                     ReleaseStatus back = fleets.awaitStatus(RELEASE, Status.ROLLED_BACK);
                     assertThat(back.side()).isEqualTo(Side.OLD);
                     assertThat(back.detail()).contains("gate art breached").contains("us on the new fleet");
@@ -57,7 +60,7 @@ final class GatesTest {
             fleets.startNode();
             try (Load load = load(fleets)) {
                 observe(fleets, "pause");
-                try (SlowServer _ = new SlowServer(fleets.green)) {
+                try (SlowServer _ = new SlowServer(fleets.green, SLOW)) {
                     ReleaseStatus paused = fleets.awaitStatus(RELEASE, Status.PAUSED);
                     assertThat(paused.side()).isEqualTo(Side.NEW);
                     assertThat(paused.step()).isEqualTo(Step.OBSERVE);
@@ -79,7 +82,7 @@ final class GatesTest {
             fleets.startNode();
             try (Load load = load(fleets)) {
                 observe(fleets, "report");
-                try (SlowServer _ = new SlowServer(fleets.green)) {
+                try (SlowServer _ = new SlowServer(fleets.green, SLOW)) {
                     ReleaseStatus on = fleets.await(RELEASE, "going on", now -> now.step() == Step.FINISH);
                     assertThat(on.side()).isEqualTo(Side.NEW);
                     assertThat(on.status()).isEqualTo(Status.RUNNING);

@@ -2,7 +2,6 @@ package io.switchback.server;
 
 import io.switchback.environment.Environment;
 import io.switchback.ledger.EmbeddedLedger;
-import io.switchback.ledger.Entry;
 import io.switchback.ledger.Ledger;
 import io.switchback.ledger.Operation;
 import io.switchback.ledger.Outcome;
@@ -15,7 +14,6 @@ import io.switchback.testkit.Await;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Optional;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /**
@@ -96,7 +94,7 @@ final class NodeProcess {
     }
 
     /** A ledger that takes its process with it. */
-    private static final class MortalLedger implements Ledger {
+    private static final class MortalLedger implements ForwardingLedger {
         private final Ledger ledger;
         private final int fatal;
         private final boolean before;
@@ -126,18 +124,8 @@ final class NodeProcess {
         }
 
         @Override
-        public Optional<Entry> read(String path) {
-            return ledger.read(path);
-        }
-
-        @Override
-        public List<Entry> list(String prefix) {
-            return ledger.list(prefix);
-        }
-
-        @Override
-        public void close() {
-            ledger.close();
+        public Ledger ledger() {
+            return ledger;
         }
     }
 }

@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import io.switchback.cli.admin.AdminClient;
 import io.switchback.fleet.Endpoint;
 import io.switchback.testkit.RealServer;
+import io.switchback.testkit.SlowServer;
 import io.switchback.testkit.load.CheckReport;
 import io.switchback.testkit.load.HistoryChecker;
 import io.switchback.testkit.load.Load;
@@ -32,6 +33,9 @@ import redis.clients.jedis.Jedis;
  * turns slow, and back by itself; there, and finish. In the end every acknowledged write is looked up.
  */
 final class Demo {
+    /** How long the sick host of the second act stands still each time. */
+    private static final Duration SLOW = Duration.ofMillis(30);
+
     private static final String RELEASE = "demo";
     private static final int CLIENTS = 8;
     private static final int OPERATIONS_PER_SECOND = 4_000;
@@ -111,7 +115,7 @@ final class Demo {
         screen.title("Act 2: forward again, the new fleet turns slow, a gate fails, back by itself");
         forward(admin, load, "2", () -> order(admin, "resume"));
         screen.say("green is made slow now: its process is stopped for most of the time");
-        try (Slowness _ = new Slowness(green)) {
+        try (SlowServer _ = new SlowServer(green, SLOW)) {
             back(admin, load, "2", () -> {});
         }
         screen.say(status(admin).path("detail").asText());

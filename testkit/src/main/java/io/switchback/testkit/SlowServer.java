@@ -1,27 +1,29 @@
-package io.switchback.cli.demo;
+package io.switchback.testkit;
 
-import io.switchback.testkit.RealServer;
+import java.time.Duration;
 import java.util.concurrent.TimeUnit;
 
-/** Makes a real server slow, as a sick host would: the system stops its process for most of the time. */
-final class Slowness implements AutoCloseable {
-    private static final long STOPPED_MS = 30;
+/** Makes a real server slow until it is closed, as a sick host would: the system stops its process for most of the time. */
+public final class SlowServer implements AutoCloseable {
     private static final long RUNNING_MS = 1;
 
     private final RealServer server;
+    private final long stoppedMs;
     private final Thread thread;
     private volatile boolean ended;
 
-    Slowness(RealServer server) {
+    /** {@code stopped} is how long the process stands still each time. */
+    public SlowServer(RealServer server, Duration stopped) {
+        this.stoppedMs = stopped.toMillis();
         this.server = server;
-        this.thread = Thread.ofPlatform().name("slowness").start(this::work);
+        this.thread = Thread.ofPlatform().name("slow server").start(this::work);
     }
 
     private void work() {
         try {
             while (!ended) {
                 server.stop();
-                TimeUnit.MILLISECONDS.sleep(STOPPED_MS);
+                TimeUnit.MILLISECONDS.sleep(stoppedMs);
                 server.resume();
                 TimeUnit.MILLISECONDS.sleep(RUNNING_MS);
             }
