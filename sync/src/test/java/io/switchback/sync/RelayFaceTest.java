@@ -76,6 +76,8 @@ class RelayFaceTest {
         f.servers().b.call("CONFIG", "SET", "masterauth", "wrong");
         f.servers().b.call("CLIENT", "KILL", "TYPE", "master");
         Pair.awaitPhase(f.link(), Phase.WAITING_FOR_TARGET);
+        // The source notices a little later that the link has hung up.
+        Await.until(() -> f.servers().a.state().attachedReplicas() == 0, "the source has no replica");
     }
 
     @ParameterizedTest
