@@ -43,13 +43,26 @@ public final class RoleCommands {
         return change(server, token, "NO", "ONE");
     }
 
+    /**
+     * Watches the token ahead of a change of role that must then be quick.
+     *
+     * @throws FleetException REFUSED where the server does not show this token
+     */
+    public static TokenWatch watch(ServerConnection server, String token) {
+        Optional<String> refusal = guard(server, token);
+        if (refusal.isPresent()) {
+            throw new FleetException(FleetException.Code.REFUSED, refusal.get());
+        }
+        return new TokenWatch(server);
+    }
+
     private static RoleChange change(ServerConnection server, String token, String host, String port) {
         Optional<String> refusal = guard(server, token);
         return refusal.isPresent() ? new RoleChange.Refused(refusal.get()) : transaction(server, host, port);
     }
 
     /** Watches the token; why this is not the switch that may act, or empty and the watch stands. */
-    static Optional<String> guard(ServerConnection server, String token) {
+    private static Optional<String> guard(ServerConnection server, String token) {
         List<Reply> replies = server.pipeline(List.of(
                 CommandEncoder.bytes("SELECT", "0"),
                 CommandEncoder.bytes("WATCH", ReservedKeys.TOKEN),

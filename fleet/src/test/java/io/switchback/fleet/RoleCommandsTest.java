@@ -115,11 +115,13 @@ class RoleCommandsTest {
                 ServerConnection late = server.connect();
                 ServerConnection successor = server.connect()) {
             RoleCommands.writeToken(late, "7/1");
-            assertThat(RoleCommands.guard(late, "7/1")).isEmpty();
+            TokenWatch watch = RoleCommands.watch(late, "7/1");
 
             RoleCommands.writeToken(successor, "7/2");
 
-            assertThat(RoleCommands.transaction(late, "127.0.0.1", "1")).isInstanceOf(RoleChange.Refused.class);
+            assertThat(watch.follow(NOWHERE)).isInstanceOf(RoleChange.Refused.class);
+            assertThatThrownBy(watch::promote).hasMessageContaining("spent");
+            assertThatThrownBy(() -> RoleCommands.watch(late, "7/1")).isInstanceOf(FleetException.class);
             assertThat(ReplicationState.read(late).role()).isEqualTo(Role.PRIMARY);
         }
     }

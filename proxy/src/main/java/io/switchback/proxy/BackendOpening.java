@@ -46,10 +46,10 @@ final class BackendOpening {
     private String stage = "waits";
     private boolean ended;
 
-    BackendOpening(ProxyLoop loop, ConnectionKey key, Result result) {
+    BackendOpening(ProxyLoop loop, ConnectionKey key, BackendRoute route, Result result) {
         this.loop = loop;
         this.key = key;
-        this.route = loop.route();
+        this.route = route;
         this.result = result;
     }
 

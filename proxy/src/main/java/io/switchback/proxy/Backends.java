@@ -7,6 +7,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
@@ -15,7 +16,8 @@ import org.jspecify.annotations.Nullable;
  * session has to itself.
  *
  * <p>Owned by its event loop. Connections are opened when they are first asked for; who asked waits, and is resumed when it
- * is there or has failed.
+ * is there or has failed. Before a switch as many as are in use are opened to the fleet that comes next ({@link #openAhead}),
+ * so that nobody waits for them when it has come.
  */
 @SuppressWarnings("FutureReturnValueIgnored") // what becomes of a close, write or task is told by other events
 final class Backends {
@@ -30,6 +32,9 @@ final class Backends {
     private final Map<ConnectionKey, Slot> shared = new HashMap<>();
     private final Map<ConnectionKey, ArrayDeque<BackendConnection>> idle = new HashMap<>();
     private final Set<BackendConnection> all = new LinkedHashSet<>();
+    /** Those of {@link #all} that go to a route which is not in use yet. */
+    private final List<BackendConnection> ahead = new ArrayList<>();
+
     private int opening;
     private int idleCount;
 
@@ -114,13 +119,13 @@ final class Backends {
     }
 
     private void open(ConnectionKey key, BackendOpening.Result result) {
-        if (all.size() + opening >= loop.limits().backendConnectionsPerLoopMax()) {
+        if (all.size() - ahead.size() + opening >= loop.limits().backendConnectionsPerLoopMax()) {
             result.failed("ERR switchback: no more than " + loop.limits().backendConnectionsPerLoopMax()
                     + " connections to fleet " + loop.route().fleet().name() + " are opened");
             return;
         }
         opening++;
-        new BackendOpening(loop, key, new BackendOpening.Result() {
+        new BackendOpening(loop, key, loop.route(), new BackendOpening.Result() {
                     @Override
                     public void opened(BackendConnection connection) {
                         opening--;
@@ -182,11 +187,89 @@ final class Backends {
         idleCount++;
     }
 
+    // --- ahead of a switch
+
+    /**
+     * Opens to {@code next} as many connections as are open now, of the same keys, so that a switch finds them there; those of
+     * an earlier call are closed. {@code done} completes once all are there, or with what the first that failed was told.
+     *
+     * <p>At most one for each shared connection, and as many more as may be kept idle.
+     */
+    void openAhead(BackendRoute next, CompletableFuture<Void> done) {
+        closeAhead();
+        List<ConnectionKey> wanted = new ArrayList<>();
+        int unshared = 0;
+        for (BackendConnection connection : all) {
+            if (connection.key.proving()) {
+                continue;
+            }
+            if (isShared(connection) || unshared++ < loop.limits().idleConnectionsPerLoopMax()) {
+                wanted.add(connection.key);
+            }
+        }
+        Countdown countdown = new Countdown(wanted.size(), done);
+        for (ConnectionKey key : wanted) {
+            new BackendOpening(loop, key, next, countdown).start();
+        }
+    }
+
+    private boolean isShared(BackendConnection connection) {
+        Slot slot = shared.get(connection.key);
+        return slot != null && slot.connection == connection;
+    }
+
+    /** Collects what is opened ahead. */
+    private final class Countdown implements BackendOpening.Result {
+        private final CompletableFuture<Void> done;
+        private int missing;
+
+        Countdown(int missing, CompletableFuture<Void> done) {
+            this.missing = missing;
+            this.done = done;
+            completeIfAllThere();
+        }
+
+        @Override
+        public void opened(BackendConnection connection) {
+            all.add(connection);
+            ahead.add(connection);
+            missing--;
+            completeIfAllThere();
+        }
+
+        @Override
+        public void failed(String error) {
+            done.completeExceptionally(new IllegalStateException(error));
+        }
+
+        private void completeIfAllThere() {
+            if (missing == 0) {
+                done.complete(null);
+            }
+        }
+    }
+
+    private void closeAhead() {
+        List.copyOf(ahead).forEach(BackendConnection::close);
+    }
+
+    /** The first of a key is what clients share, the others are kept until somebody needs one. */
+    private void takeIntoUse(BackendConnection connection) {
+        all.add(connection);
+        Slot slot = shared.computeIfAbsent(connection.key, any -> new Slot());
+        if (slot.connection == null) {
+            slot.connection = connection;
+        } else {
+            giveBack(connection);
+        }
+    }
+
     // --- endings
 
     /** A connection is gone. */
     void closed(BackendConnection connection) {
         all.remove(connection);
+        ahead.remove(connection);
         Slot slot = shared.get(connection.key);
         if (slot != null && slot.connection == connection) {
             slot.connection = null;
@@ -201,11 +284,39 @@ final class Backends {
         }
     }
 
-    /** Closes all connections: the route is another one, or the proxy ends. */
-    void retire() {
-        List.copyOf(all).forEach(BackendConnection::close);
+    /** The hold ended where it began: nothing that was opened ahead is needed. */
+    void routeKept() {
+        closeAhead();
+    }
+
+    /**
+     * The route is another one. What was opened ahead of it is in use from now on; the other connections, which have nothing
+     * unanswered, are closed once the sessions have been resumed.
+     */
+    void routeChanged() {
+        List<BackendConnection> opened =
+                ahead.stream().filter(one -> one.route.equals(loop.route())).toList();
+        ahead.removeAll(opened);
+        List<BackendConnection> former = new ArrayList<>(all);
+        former.removeAll(opened);
+        forget();
+        opened.forEach(this::takeIntoUse);
+        loop.execute(() -> former.forEach(BackendConnection::close));
+    }
+
+    /** The proxy ends. */
+    void close() {
+        List<BackendConnection> former = List.copyOf(all);
+        forget();
+        former.forEach(BackendConnection::close);
+    }
+
+    private void forget() {
         shared.values().forEach(slot -> slot.waiting.forEach(loop::resumeLater));
         shared.clear();
+        idle.clear();
+        idleCount = 0;
+        all.clear();
     }
 
     private void sweep() {

@@ -101,7 +101,7 @@ public final class CacheProxy implements AutoCloseable {
             proxy.close();
             throw e;
         }
-        LOG.info(
+        LOG.debug(
                 "cache {} is served at {} by {} event loops over {}, on fleet {}{}",
                 settings.cache(),
                 proxy.addresses,
@@ -268,6 +268,21 @@ public final class CacheProxy implements AutoCloseable {
             route = next;
             return onAllLoops(loop -> loop.letGo(next));
         }
+    }
+
+    /**
+     * Opens connections to where a switch is about to lead, as many as are in use now, while clients are still served: {@link
+     * #letGo} there finds them. Fails with what the fleet answered where one cannot be opened; the rest is closed again after
+     * a minute, or by the next call. To be complete before {@link #hold}, which waits for openings.
+     */
+    public CompletableFuture<Void> openAhead(BackendRoute next) {
+        List<CompletableFuture<Void>> each = new ArrayList<>();
+        for (ProxyLoop loop : loops) {
+            CompletableFuture<Void> done = new CompletableFuture<>();
+            each.add(done);
+            loop.execute(() -> loop.backends().openAhead(next, done));
+        }
+        return CompletableFuture.allOf(each.toArray(CompletableFuture<?>[]::new));
     }
 
     private CompletableFuture<Void> notHeld(BackendRoute next) {

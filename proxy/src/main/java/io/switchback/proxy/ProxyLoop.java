@@ -233,11 +233,15 @@ final class ProxyLoop {
         boolean changed = next.epoch() != route.epoch();
         if (changed) {
             route = next;
-            backends.retire();
             sessions.forEach(ClientSession::routeChanged);
         }
         holding = false;
         sessions.forEach(this::resumeLater);
+        if (changed) {
+            backends.routeChanged();
+        } else {
+            backends.routeKept();
+        }
     }
 
     /** EXISTS of every reserved key whose name is known. */
@@ -275,6 +279,6 @@ final class ProxyLoop {
     /** Closes what this loop owns. */
     void close() {
         List.copyOf(sessions).forEach(ClientSession::close);
-        backends.retire();
+        backends.close();
     }
 }

@@ -65,10 +65,13 @@ class SwitchOrderTest {
         for (int epoch = 2; epoch < SWITCHES + 2; epoch++) {
             long before = rounds.get();
             Await.until(Duration.ofSeconds(20), "clients at work", () -> rounds.get() > before + CLIENTS);
+            BackendRoute next = ProxyFixture.route(epoch % 2 == 0 ? "new" : "old", to, epoch);
+            if (epoch % 4 < 2) {
+                proxy.openAhead(next).join();
+            }
             assertThat(ProxyFixture.hold(proxy, 5000)).isInstanceOf(HoldOutcome.Held.class);
             copy(from, to);
-            proxy.letGo(ProxyFixture.route(epoch % 2 == 0 ? "new" : "old", to, epoch))
-                    .join();
+            proxy.letGo(next).join();
             RealServer swapped = from;
             from = to;
             to = swapped;

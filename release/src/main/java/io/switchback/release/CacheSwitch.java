@@ -10,6 +10,7 @@ import io.switchback.fleet.RoleChange;
 import io.switchback.fleet.RoleCommands;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.ServerSettings;
+import io.switchback.fleet.TokenWatch;
 import io.switchback.release.ReleaseState.Side;
 import io.switchback.sync.LinkBase;
 import io.switchback.sync.LinkStatus;
@@ -18,6 +19,9 @@ import io.switchback.sync.RelayLink;
 import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -44,6 +48,8 @@ final class CacheSwitch implements AutoCloseable {
     private final Map<String, Duration> took = new LinkedHashMap<>();
     private @Nullable ServerConnection serverA;
     private @Nullable ServerConnection serverB;
+    private @Nullable TokenWatch watchA;
+    private @Nullable TokenWatch watchB;
     private @Nullable RelayLink ahead;
     private volatile long letGoAtNanos;
 
@@ -108,15 +114,14 @@ final class CacheSwitch implements AutoCloseable {
             throw failed("the link to " + b.endpoint() + " is " + link.status().lagBytes()
                     + " bytes behind and did not catch up; nothing was held");
         }
-        if (!RoleCommands.token(b).filter(id::equals).isPresent()) {
-            throw failed("the token did not reach " + b.endpoint() + " through the link");
-        }
+        watchB = RoleCommands.watch(b, id);
         proveWayBack(b);
         for (Credential credential : cache.proxy().credentialsInUse()) {
             ServerConnection.open(b.endpoint(), java.util.Optional.of(credential), MovingCache.SERVER_TIMEOUT)
                     .close();
         }
         cache.guardWayBack(from.other() == Side.NEW ? Side.NEW : from);
+        openConnectionsAhead(deadline);
         ahead = cache.openAhead(from.other(), a);
     }
 
@@ -125,6 +130,24 @@ final class CacheSwitch implements AutoCloseable {
             throw failed(a.endpoint() + " is no primary; somebody has changed its role");
         }
         RoleCommands.writeToken(a, id);
+        // It is a primary, so this changes nothing; it shows that this user may change roles, and an abort will need
+        // it.
+        MovingCache.demandChanged(RoleCommands.promote(a, id));
+        watchA = RoleCommands.watch(a, id);
+    }
+
+    /** What clients will need on B; where B refuses them their connections, it is known before anybody is held. */
+    private void openConnectionsAhead(Deadline deadline) {
+        try {
+            cache.proxy()
+                    .openAhead(cache.route(from.other(), epoch + 1))
+                    .orTimeout(deadline.remaining().toMillis(), TimeUnit.MILLISECONDS)
+                    .join();
+        } catch (CompletionException e) {
+            throw failed("connections for clients cannot be opened to fleet "
+                    + cache.fleet(from.other()).name() + ": "
+                    + (e.getCause() instanceof TimeoutException ? "it took too long" : String.valueOf(e.getCause())));
+        }
     }
 
     /** A may be what is left behind because it is gone: then nobody is served there, and there is nothing to fence. */
@@ -173,7 +196,9 @@ final class CacheSwitch implements AutoCloseable {
         long offset = ReplicationState.read(a).offset();
         demandApplied(link, offset, deadline);
         began = lap("drain", began);
-        RoleChange.Changed fenced = MovingCache.demandChanged(RoleCommands.follow(a, waiting.face(), id));
+        RoleChange.Changed fenced =
+                MovingCache.demandChanged(java.util.Objects.requireNonNull(watchA, "prepare comes before fence")
+                        .follow(waiting.face()));
         began = lap("fence", began);
         if (fenced.offsetAtChange() != offset) {
             // Writers from outside, an expiry or a PING came in between. A 7.0 server goes on feeding the link; a 6.0
@@ -208,16 +233,49 @@ final class CacheSwitch implements AutoCloseable {
     /** After the decision: B becomes a primary, the proxy lets go there, and A follows B. Repeatable. */
     void commit(Evidence evidence) {
         long began = environment.nanoTime();
-        ServerConnection b = b();
-        ReplicationState promoted = ReplicationState.read(b);
-        if (promoted.role() == Role.REPLICA) {
-            String token = acceptLoss ? RoleCommands.token(b).orElse("") : id;
-            promoted = MovingCache.demandChanged(RoleCommands.promote(b, token)).after();
-        }
+        ReplicationState promoted = promote(evidence);
         began = lap("promote", began);
         cache.proxy().letGo(cache.route(evidence.to(), evidence.epoch())).join();
         letGoAtNanos = lap("let go", began);
         openWayBack(evidence, promoted);
+    }
+
+    private ReplicationState promote(Evidence evidence) {
+        TokenWatch standing = watchB;
+        watchB = null;
+        if (standing != null) {
+            // This connection was open when B's offset was read, so B is what the decision speaks of.
+            return MovingCache.demandChanged(standing.promote()).after();
+        }
+        ServerConnection b = b();
+        ReplicationState found = ReplicationState.read(b);
+        LinkBase decided = evidence.base();
+        if (decided != null) {
+            warnOfAnother(found, decided);
+        }
+        if (found.role() == Role.PRIMARY) {
+            return found;
+        }
+        String token = acceptLoss ? RoleCommands.token(b).orElse("") : id;
+        return MovingCache.demandChanged(RoleCommands.promote(b, token)).after();
+    }
+
+    /**
+     * Whoever finds the decision after a crash may find another B: one that was restarted meanwhile, with older data or none. The
+     * decision stands, and clients go there; that is said, because A still has everything up to the switch.
+     */
+    private void warnOfAnother(ReplicationState found, LinkBase decided) {
+        boolean same = found.role() == Role.REPLICA
+                ? found.id().equals(decided.sourceId()) && found.offset() == decided.sourceOffset()
+                : found.id().equals(decided.sourceId()) || found.secondId().equals(decided.sourceId());
+        if (!same) {
+            cache.linkIsBroken(cache.fleet(from.other()).endpoint() + " was decided for at offset "
+                    + decided.sourceOffset() + " of " + decided.sourceId() + " and is now a " + found.role()
+                    + " at offset " + found.offset() + " of " + found.id()
+                    + ": it was restarted or changed in the middle of switch " + id
+                    + " and may have lost data; fleet " + cache.fleet(from).name()
+                    + " has everything up to the switch, and rollback --accept-loss goes back to it");
+        }
     }
 
     private void openWayBack(Evidence evidence, ReplicationState promoted) {
@@ -252,8 +310,8 @@ final class CacheSwitch implements AutoCloseable {
     /** After the decision, or before it was asked for: A is, or becomes again, a primary, and the proxy lets go there. Repeatable. */
     void abort() {
         closeAhead();
-        try {
-            ServerConnection a = a();
+        // A connection of its own: a fence that overran the hold limit may still be waiting on the other one.
+        try (ServerConnection a = cache.connect(from)) {
             ReplicationState state = ReplicationState.read(a);
             if (state.role() == Role.REPLICA) {
                 state = MovingCache.demandChanged(RoleCommands.promote(a, id)).after();

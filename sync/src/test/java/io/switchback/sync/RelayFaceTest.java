@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.switchback.resp.CommandEncoder;
 import io.switchback.sync.LinkStatus.Phase;
+import io.switchback.testkit.Await;
 import java.io.BufferedInputStream;
 import java.io.IOException;
 import java.io.InputStream;
@@ -77,7 +78,10 @@ class RelayFaceTest {
         f.servers().b.call("CLIENT", "KILL", "TYPE", "master");
         Pair.awaitPhase(f.link(), Phase.WAITING_FOR_TARGET);
         // The source notices a little later that the link has hung up.
-        Await.until(() -> f.servers().a.state().attachedReplicas() == 0, "the source has no replica");
+        Await.until(
+                Pair.LIMIT,
+                "the source is rid of it",
+                () -> f.servers().a.state().attachedReplicas() == 0);
     }
 
     @ParameterizedTest

@@ -1,0 +1,143 @@
+package io.switchback.release;
+
+import io.switchback.commit.Coordinator;
+import io.switchback.commit.CoordinatorAction;
+import io.switchback.commit.CoordinatorEvent;
+import io.switchback.commit.CoordinatorState;
+import io.switchback.commit.Participant;
+import io.switchback.commit.ParticipantAction;
+import io.switchback.commit.ParticipantEvent;
+import io.switchback.commit.ParticipantState;
+import io.switchback.commit.SwitchId;
+import io.switchback.environment.Environment;
+import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.FleetSpec;
+import io.switchback.ledger.Decision;
+import io.switchback.ledger.EmbeddedLedger;
+import io.switchback.ledger.LedgerException;
+import io.switchback.ledger.Route;
+import io.switchback.ledger.Routes;
+import io.switchback.ledger.Verdict;
+import io.switchback.proxy.BackendRoute;
+import io.switchback.proxy.CacheProxy;
+import io.switchback.proxy.ProxyLimits;
+import io.switchback.proxy.ProxySettings;
+import io.switchback.release.CacheSwitch.Evidence;
+import io.switchback.release.ReleaseState.Side;
+import io.switchback.sync.LinkBase;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayDeque;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.stream.Stream;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Runs, with nothing at stake, what a switch runs while clients wait: the agreement, the decision's write, a hold. What a
+ * process does for the first time takes it many times as long, and the first switch is the one that people watch.
+ *
+ * <p>It touches no fleet, no client and not the node's ledger, and a switch goes on without it where it fails.
+ */
+final class Rehearsal {
+    private static final Logger LOG = LoggerFactory.getLogger(Rehearsal.class);
+    private static final int ROUNDS = 10;
+    private static final String NAME = "rehearsal";
+
+    private Rehearsal() {}
+
+    static void run(Environment environment) {
+        try {
+            for (int round = 1; round <= ROUNDS; round++) {
+                agree(new SwitchId("rehearsal", round));
+            }
+            decide(environment);
+            hold();
+        } catch (IOException | LedgerException e) {
+            LOG.warn("a switch could not be rehearsed; clients may wait longer for the first one", e);
+        }
+    }
+
+    /** The coordinator and one participant, from the first word to the last. */
+    private static void agree(SwitchId id) {
+        CoordinatorState coordinator = new CoordinatorState.Initial(id, Set.of(NAME));
+        ParticipantState participant = new ParticipantState.Initial(id.number() - 1);
+        ArrayDeque<CoordinatorEvent> toCoordinator = new ArrayDeque<>(List.of(new CoordinatorEvent.Begin()));
+        ArrayDeque<ParticipantEvent> toParticipant = new ArrayDeque<>();
+        while (!toCoordinator.isEmpty() || !toParticipant.isEmpty()) {
+            if (toParticipant.isEmpty()) {
+                var step = Coordinator.next(coordinator, toCoordinator.remove());
+                coordinator = step.state();
+                for (CoordinatorAction action : step.actions()) {
+                    switch (action) {
+                        case CoordinatorAction.AskToPrepare ask ->
+                            toParticipant.add(new ParticipantEvent.PrepareAsked(id));
+                        case CoordinatorAction.Fence fence -> toCoordinator.add(new CoordinatorEvent.Fenced());
+                        case CoordinatorAction.WriteDecision write ->
+                            toCoordinator.add(new CoordinatorEvent.Decided(write.wanted()));
+                        case CoordinatorAction.Tell tell ->
+                            toParticipant.add(new ParticipantEvent.Told(id, tell.verdict()));
+                        case CoordinatorAction.Forget forget -> {}
+                    }
+                }
+            } else {
+                var step = Participant.next(participant, toParticipant.remove());
+                participant = step.state();
+                for (ParticipantAction action : step.actions()) {
+                    switch (action) {
+                        case ParticipantAction.Hold hold -> toParticipant.add(new ParticipantEvent.Held(id));
+                        case ParticipantAction.VoteYes yes -> toCoordinator.add(new CoordinatorEvent.VotedYes(NAME));
+                        case ParticipantAction.VoteNo no ->
+                            toCoordinator.add(new CoordinatorEvent.VotedNo(NAME, no.reason()));
+                        case ParticipantAction.SettleWithAbort settle -> {}
+                        case ParticipantAction.Apply apply -> {}
+                        case ParticipantAction.Acknowledge acknowledge ->
+                            toCoordinator.add(new CoordinatorEvent.Acknowledged(NAME));
+                    }
+                }
+            }
+        }
+    }
+
+    /** Decisions and routes, in a ledger of its own that is deleted again. */
+    private static void decide(Environment environment) throws IOException {
+        Path folder = Files.createTempDirectory("switchback-rehearsal");
+        try (EmbeddedLedger ledger = EmbeddedLedger.open(folder, environment)) {
+            for (int round = 1; round <= ROUNDS; round++) {
+                ledger.transact(new Routes(ledger).next(NAME, new Route(NAME, round)));
+                Evidence evidence = new Evidence(NAME, Side.NEW, round, new LinkBase("0", 0, "0", 0));
+                Decision decision = SwitchRun.decide(
+                        ledger, "rehearsal." + round, Verdict.COMMIT, NAME, List.of(), List.of(evidence));
+                SwitchRun.evidenceIn(decision, NAME);
+            }
+        } finally {
+            delete(folder);
+        }
+    }
+
+    private static void delete(Path folder) throws IOException {
+        try (Stream<Path> files = Files.list(folder)) {
+            for (Path file : files.toList()) {
+                Files.delete(file);
+            }
+        }
+        Files.delete(folder);
+    }
+
+    /** A proxy of its own, which nobody knows and which serves nobody. */
+    private static void hold() throws IOException {
+        Endpoint anywhere = new Endpoint("127.0.0.1", 0);
+        FleetSpec nowhere = new FleetSpec(NAME, anywhere, Optional.empty());
+        ProxySettings settings = new ProxySettings(NAME, NAME, List.of(anywhere), 1, ProxyLimits.DEFAULT);
+        try (CacheProxy proxy = CacheProxy.open(settings, new BackendRoute(nowhere, 0), false)) {
+            for (int round = 1; round <= ROUNDS; round++) {
+                proxy.hold(Duration.ofSeconds(1)).join();
+                proxy.letGo(new BackendRoute(nowhere, round)).join();
+            }
+        }
+    }
+}
