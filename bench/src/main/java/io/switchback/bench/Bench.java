@@ -11,7 +11,9 @@ import java.io.PrintStream;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayDeque;
 import java.util.Comparator;
+import java.util.Deque;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -31,30 +33,68 @@ public final class Bench {
     private static final int ROUNDS = 20;
     private static final int QUICK_ROUNDS = 3;
 
+    private static final String HELP = """
+            Usage: bench/run [--quick] [--switches] [--rate N] [--json FILE]
+
+            Measures what Switchback costs beside direct access, and what clients see of switches, on this machine.
+
+              --quick      a tenth of the time, for a first look
+              --switches   only the switches
+              --rate N     switches at N requests a second; without it at the highest that leaves a third of the machine idle
+              --json FILE  writes the figures for a program as well
+            """;
+
     private final PrintStream out = System.out;
     private final Path launcher;
     private final boolean quick;
     private final boolean switchesOnly;
+    private final List<Integer> rates;
     private final Map<String, Object> results = new LinkedHashMap<>();
 
-    private Bench(Path launcher, boolean quick, boolean switchesOnly) {
+    private Bench(Path launcher, boolean quick, boolean switchesOnly, List<Integer> rates) {
         this.launcher = launcher;
         this.quick = quick;
         this.switchesOnly = switchesOnly;
+        this.rates = rates;
     }
 
-    /** Arguments: {@code LAUNCHER [--quick] [--switches] [--json FILE]}. */
+    /** Arguments: {@code LAUNCHER} and those of {@link #HELP}. */
     public static void main(String[] arguments) {
-        List<String> options = List.of(arguments);
-        Bench bench = new Bench(
-                Path.of(options.getFirst()).toAbsolutePath(),
-                options.contains("--quick"),
-                options.contains("--switches"));
-        bench.run();
-        int json = options.indexOf("--json");
-        if (json >= 0 && json + 1 < options.size()) {
-            bench.write(Path.of(options.get(json + 1)));
+        Path launcher = Path.of(arguments[0]).toAbsolutePath();
+        Deque<String> options = new ArrayDeque<>(List.of(arguments).subList(1, arguments.length));
+        boolean quick = false;
+        boolean switchesOnly = false;
+        List<Integer> rates = SwitchBench.RATES;
+        Path json = null;
+        while (!options.isEmpty()) {
+            String option = options.remove();
+            switch (option) {
+                case "--quick" -> quick = true;
+                case "--switches" -> switchesOnly = true;
+                case "--rate" -> rates = List.of(Integer.parseInt(valueOf(option, options)));
+                case "--json" -> json = Path.of(valueOf(option, options));
+                case "--help", "-h" -> end(System.out, "", 0);
+                default -> end(System.err, "bench: there is no option " + option + "\n", 2);
+            }
         }
+        Bench bench = new Bench(launcher, quick, switchesOnly, rates);
+        bench.run();
+        if (json != null) {
+            bench.write(json);
+        }
+    }
+
+    private static String valueOf(String option, Deque<String> rest) {
+        if (rest.isEmpty()) {
+            end(System.err, "bench: " + option + " needs a value\n", 2);
+        }
+        return rest.remove();
+    }
+
+    private static void end(PrintStream to, String mistake, int code) {
+        to.print(mistake + HELP);
+        to.flush();
+        System.exit(code);
     }
 
     private void run() {
@@ -119,7 +159,7 @@ public final class Bench {
     }
 
     private void switches(NodeProcess node) {
-        SwitchBench bench = new SwitchBench(node, quick ? QUICK_ROUNDS : ROUNDS, out);
+        SwitchBench bench = new SwitchBench(node, quick ? QUICK_ROUNDS : ROUNDS, rates, out);
         results.put("switches", bench.measure());
     }
 

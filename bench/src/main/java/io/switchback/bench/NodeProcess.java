@@ -20,6 +20,9 @@ import redis.clients.jedis.exceptions.JedisException;
 
 /** A node in a process of its own, as a user starts it: {@code switchback serve node.yaml}. For one thread. */
 final class NodeProcess implements AutoCloseable {
+    static final String OLD_FLEET = "blue";
+    static final String NEW_FLEET = "green";
+
     private static final Duration READY_LIMIT = Duration.ofMinutes(3); // it may have to be built first
     private static final Duration END_LIMIT = Duration.ofSeconds(20);
     private static final Duration POLL = Duration.ofMillis(50);
@@ -44,11 +47,11 @@ final class NodeProcess implements AutoCloseable {
                 caches:
                   bench:
                     listen: 127.0.0.1:%d
-                    active: blue
+                    active: %s
                     fleets:
-                      blue: { standalone: 127.0.0.1:%d }
-                      green: { standalone: 127.0.0.1:%d }
-                """.formatted(adminPort, port, blue.port(), green.port());
+                      %s: { standalone: 127.0.0.1:%d }
+                      %s: { standalone: 127.0.0.1:%d }
+                """.formatted(adminPort, port, OLD_FLEET, OLD_FLEET, blue.port(), NEW_FLEET, green.port());
         try {
             Files.createDirectories(folder);
             Files.writeString(nodeFile, text);

@@ -25,10 +25,15 @@ final class SwitchBench {
     private static final int KEYS = 100_000;
     private static final int VALUE_BYTES = 64;
     private static final int CLIENTS = 16;
-    private static final List<Integer> RATES = List.of(20_000, 15_000, 10_000, 7_000, 5_000, 3_000);
+    /** In requests a second, tried one after the other. */
+    static final List<Integer> RATES = List.of(20_000, 15_000, 10_000, 7_000, 5_000, 3_000);
+
     private static final double IDLE_SHARE_MIN = 1.0 / 3;
     private static final Duration RATE_TRIAL = Duration.ofSeconds(5);
+    /** How exactly the moment of a switch is known; asked of what is cheap to answer, since the node shares its processors. */
     private static final Duration POLL = Duration.ofMillis(10);
+
+    private static final Duration SLOW_POLL = Duration.ofMillis(200);
     private static final Duration MARGIN = Duration.ofMillis(50);
     private static final Duration STEP_LIMIT = Duration.ofMinutes(2);
     private static final String RELEASE = """
@@ -45,6 +50,7 @@ final class SwitchBench {
 
     private final NodeProcess node;
     private final int rounds;
+    private final List<Integer> rates;
     private final PrintStream out;
     private final List<TimeWindow> windows = new ArrayList<>();
     private final List<Seen> seen = new ArrayList<>();
@@ -52,17 +58,21 @@ final class SwitchBench {
     /** One switch: for how long the node held, and what the clients saw around it. */
     record Seen(String to, double heldMs, double longestPauseMs, long errors, JsonNode took) {}
 
-    SwitchBench(NodeProcess node, int rounds, PrintStream out) {
+    SwitchBench(NodeProcess node, int rounds, List<Integer> rates, PrintStream out) {
         this.node = node;
         this.rounds = rounds;
+        this.rates = rates;
         this.out = out;
     }
 
     Map<String, Object> measure() {
         AdminClient admin = node.admin();
         Map<String, Object> result = new LinkedHashMap<>();
+        long began = System.nanoTime();
         try (Load load = startAtARateThatLeavesRoom(result)) {
             LoadSnapshot before = load.snapshot();
+            // What the clients' own start cost them is no measure of anything.
+            windows.add(new TimeWindow(began, System.nanoTime()));
             post(admin, "", RELEASE);
             moved(admin, load, "NEW", () -> {});
             for (int round = 1; round <= rounds; round++) {
@@ -78,7 +88,7 @@ final class SwitchBench {
     }
 
     private Load startAtARateThatLeavesRoom(Map<String, Object> result) {
-        for (int rate : RATES) {
+        for (int rate : rates) {
             Load load = Load.start(LoadSettings.on("127.0.0.1", node.port())
                     .withClients(CLIENTS)
                     .withKeys(KEYS)
@@ -92,7 +102,7 @@ final class SwitchBench {
             double idle = Machine.work().since(work).idleShare();
             double reached = load.snapshot().since(from).requests() / (RATE_TRIAL.toMillis() / 1000.0);
             out.printf(Locale.ROOT, "%nasked for %d requests/s: %.0f came, %.0f %% idle%n", rate, reached, idle * 100);
-            if ((idle >= IDLE_SHARE_MIN && reached > rate * 0.95) || rate == RATES.getLast()) {
+            if ((idle >= IDLE_SHARE_MIN && reached > rate * 0.95) || rate == rates.getLast()) {
                 result.put("requestsPerSecond", reached);
                 result.put("idleShare", idle);
                 result.put("keys", KEYS);
@@ -108,7 +118,8 @@ final class SwitchBench {
         order.run();
         long giveUpAt = System.nanoTime() + STEP_LIMIT.toNanos();
         long lastBefore = System.nanoTime();
-        while (!status(admin).path("side").asText().equals(side)) {
+        String fleet = side.equals("OLD") ? NodeProcess.OLD_FLEET : NodeProcess.NEW_FLEET;
+        while (!routedTo(admin).equals(fleet)) {
             lastBefore = System.nanoTime();
             Pause.of(POLL);
             if (System.nanoTime() - giveUpAt > 0) {
@@ -116,6 +127,7 @@ final class SwitchBench {
             }
         }
         long firstAfter = System.nanoTime();
+        await(admin, giveUpAt, release -> release.path("side").asText().equals(side));
         JsonNode tried = status(admin).path("switches");
         JsonNode last = tried.path(tried.size() - 1);
         double heldMs = last.path("heldMillis").asDouble();
@@ -144,7 +156,7 @@ final class SwitchBench {
 
     private static void await(AdminClient admin, long giveUpAt, Predicate<JsonNode> reached) {
         while (!reached.test(status(admin))) {
-            Pause.of(POLL);
+            Pause.of(SLOW_POLL);
             if (System.nanoTime() - giveUpAt > 0) {
                 throw new IllegalStateException("not reached: " + status(admin).toPrettyString());
             }
@@ -183,6 +195,10 @@ final class SwitchBench {
         result.put("errors", total.errors());
         result.put("connectionsLost", total.reconnects());
         result.put("each", seen);
+    }
+
+    private static String routedTo(AdminClient admin) {
+        return admin.read("/v1/node").path("caches").path(0).path("fleet").asText();
     }
 
     private static JsonNode status(AdminClient admin) {

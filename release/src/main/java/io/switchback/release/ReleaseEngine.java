@@ -17,7 +17,8 @@ import java.util.concurrent.ConcurrentHashMap;
 /**
  * All releases of a node: starts them, resumes them after a restart, takes orders, tells where they stand.
  *
- * <p>Thread-safe. Each release has a virtual thread of its own ({@link ReleaseRun}).
+ * <p>Thread-safe. Each release has a thread of its own ({@link ReleaseRun}): one of the platform's, because clients wait for it
+ * within a switch, and a virtual one waits for a carrier that somebody else may be computing on.
  */
 public final class ReleaseEngine implements AutoCloseable {
     private static final int SECRET_BYTES = 24;
@@ -94,7 +95,8 @@ public final class ReleaseEngine implements AutoCloseable {
                 new ReleaseRun(file, node, ledger, store, moving, backupFolder.resolve(file.name()), environment);
         runs.put(file.name(), run);
         synchronized (threads) {
-            threads.add(Thread.ofVirtual().name("release " + file.name()).start(run::work));
+            threads.add(
+                    Thread.ofPlatform().daemon().name("release " + file.name()).start(run::work));
         }
     }
 

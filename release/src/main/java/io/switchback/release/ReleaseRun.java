@@ -28,7 +28,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * One release, from its file to its end, on one virtual thread, in straight lines: its steps, and the orders that people give.
+ * One release, from its file to its end, on one thread, in straight lines: its steps, and the orders that people give.
  *
  * <p>What survives a kill is in the ledger: the state ({@link ReleaseState}), the caches ({@link CacheRecord}), the order that
  * is not carried out yet, and the register of each switch. Everything here may be lost at any instruction. After a restart
@@ -166,6 +166,9 @@ final class ReleaseRun {
     void work() {
         try {
             serveAgain();
+            if (standing.state().pendingSwitch() == null) {
+                Rehearsal.run(environment);
+            }
             while (!orders.stopping() && !standing.state().status().ended()) {
                 try {
                     turn();

@@ -36,7 +36,7 @@ import org.slf4j.LoggerFactory;
  * Drives one switch: the coordinator of {@code commit} over this node's participants, one for each cache, and the write-once
  * register of {@code ledger}.
  *
- * <p>The thread that calls {@link #run} is the coordinator's; each participant has a virtual thread of its own and does one
+ * <p>The thread that calls {@link #run} is the coordinator's; each participant has a thread of its own and does one
  * thing at a time. They talk by queues, as they would by messages between machines, and the state machines decide. A
  * participant that has voted and hears nothing within the hold limit settles the matter in the register by itself, so that a
  * coordinator that hangs cannot hold clients for ever.
@@ -221,7 +221,8 @@ final class SwitchRun {
         LocalParticipant(String name, CacheSwitch cache) {
             this.name = name;
             this.cache = cache;
-            this.thread = Thread.ofVirtual().name("participant " + name).start(this::work);
+            this.thread =
+                    Thread.ofPlatform().daemon().name("participant " + name).start(this::work);
         }
 
         void tell(ParticipantEvent event) {

@@ -104,9 +104,6 @@ final class Switching {
         standing.journal(
                 "switch", begun.id() + " begins", Map.of("to", begun.to().name()));
         try {
-            if (tried.isEmpty()) {
-                Rehearsal.run(environment);
-            }
             Deadline catchUp = Deadline.in(environment, CATCH_UP);
             parts.forEach(part -> part.prepare(catchUp));
             SwitchRun.Report report = new SwitchRun(id, ledger, node, file.holdLimit(), parts, environment).run();
