@@ -9,7 +9,7 @@ import io.switchback.fleet.RoleChange;
 import io.switchback.fleet.RoleCommands;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.ServerSettings;
-import io.switchback.fleet.dialect.Dialect;
+import io.switchback.fleet.dialect.Dialects;
 import io.switchback.fleet.dialect.StreamTranslator;
 import io.switchback.fleet.dialect.WayBackGuard;
 import io.switchback.ledger.Route;
@@ -54,6 +54,7 @@ final class MovingCache implements AutoCloseable {
     private final FleetSpec newFleet;
     private final Path backupFolder;
     private final Environment environment;
+    private final Dialects dialects = new Dialects();
     private CacheRecord record;
     private @Nullable RelayLink link;
     private @Nullable Side linkSource;
@@ -216,7 +217,7 @@ final class MovingCache implements AutoCloseable {
         InetAddress reachableByTarget = target.localAddress();
         StreamTranslator translator;
         try (ServerConnection from = connect(source)) {
-            translator = StreamTranslator.between(Dialect.read(from), Dialect.read(target));
+            translator = StreamTranslator.between(dialects.of(from), dialects.of(target));
         }
         CacheRecord now = remembered();
         int port = forward ? now.forwardPort() : now.reversePort();
@@ -294,7 +295,7 @@ final class MovingCache implements AutoCloseable {
     void guardWayBack(Side inUse) {
         try (ServerConnection newer = connect(inUse);
                 ServerConnection older = connect(inUse.other())) {
-            WayBackGuard guard = WayBackGuard.between(Dialect.read(newer), Dialect.read(older));
+            WayBackGuard guard = WayBackGuard.between(dialects.of(newer), dialects.of(older));
             proxy.guard(guard.refusesNothing() ? null : guard::refusal);
         }
     }
