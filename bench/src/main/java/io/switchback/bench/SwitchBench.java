@@ -10,6 +10,7 @@ import io.switchback.testkit.load.LoadWindow;
 import io.switchback.testkit.load.TimeWindow;
 import java.io.PrintStream;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -30,11 +31,14 @@ final class SwitchBench {
 
     private static final double IDLE_SHARE_MIN = 1.0 / 3;
     private static final Duration RATE_TRIAL = Duration.ofSeconds(5);
-    /** How exactly the moment of a switch is known; asked of what is cheap to answer, since the node shares its processors. */
-    private static final Duration POLL = Duration.ofMillis(10);
+    /** Seldom, since the node shares its processors with everything else here. */
+    private static final Duration POLL = Duration.ofMillis(200);
 
-    private static final Duration SLOW_POLL = Duration.ofMillis(200);
-    private static final Duration MARGIN = Duration.ofMillis(50);
+    /** What begins so soon before or after a hold is counted as its doing. */
+    private static final Duration MARGIN = Duration.ofMillis(20);
+    /** Where the same clients are looked at without a switch, for as long. */
+    private static final Duration BEFORE = Duration.ofMillis(-300);
+
     private static final Duration STEP_LIMIT = Duration.ofMinutes(2);
     private static final String RELEASE = """
             release: bench
@@ -55,8 +59,8 @@ final class SwitchBench {
     private final List<TimeWindow> windows = new ArrayList<>();
     private final List<Seen> seen = new ArrayList<>();
 
-    /** One switch: for how long the node held, and what the clients saw around it. */
-    record Seen(String to, double heldMs, double longestPauseMs, long errors, JsonNode took) {}
+    /** One switch: for how long the node held, what the clients saw around it, and in as long a time shortly before it. */
+    record Seen(String to, double heldMs, double longestPauseMs, double pauseBeforeMs, long errors, JsonNode took) {}
 
     SwitchBench(NodeProcess node, int rounds, List<Integer> rates, PrintStream out) {
         this.node = node;
@@ -78,7 +82,13 @@ final class SwitchBench {
             for (int round = 1; round <= rounds; round++) {
                 moved(admin, load, "OLD", () -> post(admin, "/bench/rollback", ""));
                 moved(admin, load, "NEW", () -> post(admin, "/bench/resume", ""));
-                out.printf(Locale.ROOT, "round %2d of %d: %s%n", round, rounds, seen.getLast());
+                out.printf(
+                        Locale.ROOT,
+                        "round %2d of %d:%n  %s%n  %s%n",
+                        round,
+                        rounds,
+                        seen.get(seen.size() - 2),
+                        seen.getLast());
             }
             LoadHistory history = load.stop();
             LoadSnapshot total = history.total().since(before);
@@ -117,26 +127,22 @@ final class SwitchBench {
     private void moved(AdminClient admin, Load load, String side, Runnable order) {
         order.run();
         long giveUpAt = System.nanoTime() + STEP_LIMIT.toNanos();
-        long lastBefore = System.nanoTime();
-        String fleet = side.equals("OLD") ? NodeProcess.OLD_FLEET : NodeProcess.NEW_FLEET;
-        while (!routedTo(admin).equals(fleet)) {
-            lastBefore = System.nanoTime();
-            Pause.of(POLL);
-            if (System.nanoTime() - giveUpAt > 0) {
-                throw new IllegalStateException("no switch: " + status(admin).toPrettyString());
-            }
-        }
-        long firstAfter = System.nanoTime();
         await(admin, giveUpAt, release -> release.path("side").asText().equals(side));
         JsonNode tried = status(admin).path("switches");
         JsonNode last = tried.path(tried.size() - 1);
         double heldMs = last.path("heldMillis").asDouble();
-        TimeWindow window = new TimeWindow(lastBefore - (long) (heldMs * 1e6), firstAfter).widened(MARGIN);
-        Pause.of(MARGIN.multipliedBy(2));
+        long began = nanoTimeOf(Instant.parse(last.path("at").asText()));
+        TimeWindow window = new TimeWindow(began, began + (long) (heldMs * 1e6)).widened(MARGIN);
         LoadWindow clients = load.window(window);
+        LoadWindow earlier = load.window(shifted(window, BEFORE));
         windows.add(window);
         seen.add(new Seen(
-                side, heldMs, clients.longestPause().toNanos() / 1e6, clients.errors(), last.path("tookMillis")));
+                side,
+                heldMs,
+                clients.longestPause().toNanos() / 1e6,
+                earlier.longestPause().toNanos() / 1e6,
+                clients.errors(),
+                last.path("tookMillis")));
         await(
                 admin,
                 giveUpAt,
@@ -156,7 +162,7 @@ final class SwitchBench {
 
     private static void await(AdminClient admin, long giveUpAt, Predicate<JsonNode> reached) {
         while (!reached.test(status(admin))) {
-            Pause.of(SLOW_POLL);
+            Pause.of(POLL);
             if (System.nanoTime() - giveUpAt > 0) {
                 throw new IllegalStateException("not reached: " + status(admin).toPrettyString());
             }
@@ -167,12 +173,15 @@ final class SwitchBench {
         double[] held = seen.stream().mapToDouble(Seen::heldMs).sorted().toArray();
         double[] pauses =
                 seen.stream().mapToDouble(Seen::longestPauseMs).sorted().toArray();
+        double[] before =
+                seen.stream().mapToDouble(Seen::pauseBeforeMs).sorted().toArray();
         double elsewhereMs = history.longestPauseOutside(windows).toNanos() / 1e6;
         out.printf(
                 Locale.ROOT,
                 "%n%d switches at %.0f requests/s with %d keys:%n"
                         + "  held by the node         median %.1f ms, worst %.1f ms%n"
                         + "  longest pause of clients median %.1f ms, worst %.1f ms%n"
+                        + "  as long a time before each  median %.1f ms, worst %.1f ms%n"
                         + "  longest pause of the same clients without a switch: %.1f ms%n"
                         + "  requests %d, errors %d, connections lost %d%n",
                 seen.size(),
@@ -182,6 +191,8 @@ final class SwitchBench {
                 held[held.length - 1],
                 pauses[pauses.length / 2],
                 pauses[pauses.length - 1],
+                before[before.length / 2],
+                before[before.length - 1],
                 elsewhereMs,
                 total.requests(),
                 total.errors(),
@@ -190,6 +201,8 @@ final class SwitchBench {
         result.put("heldMsWorst", held[held.length - 1]);
         result.put("longestPauseMsMedian", pauses[pauses.length / 2]);
         result.put("longestPauseMsWorst", pauses[pauses.length - 1]);
+        result.put("pauseBeforeMsMedian", before[before.length / 2]);
+        result.put("pauseBeforeMsWorst", before[before.length - 1]);
         result.put("longestPauseMsWithoutSwitch", elsewhereMs);
         result.put("requests", total.requests());
         result.put("errors", total.errors());
@@ -197,8 +210,13 @@ final class SwitchBench {
         result.put("each", seen);
     }
 
-    private static String routedTo(AdminClient admin) {
-        return admin.read("/v1/node").path("caches").path(0).path("fleet").asText();
+    /** The clocks of both processes are this machine's. */
+    private static long nanoTimeOf(Instant instant) {
+        return System.nanoTime() - Duration.between(instant, Instant.now()).toNanos();
+    }
+
+    private static TimeWindow shifted(TimeWindow window, Duration by) {
+        return new TimeWindow(window.fromNanos() + by.toNanos(), window.toNanos() + by.toNanos());
     }
 
     private static JsonNode status(AdminClient admin) {

@@ -54,9 +54,15 @@ public record ReleaseStatus(
         CLOSED
     }
 
-    /** One switch that was tried. */
+    /**
+     * One switch that was tried.
+     *
+     * @param at when clients began to be held, in UTC (ISO 8601)
+     * @param heldMillis for how long they were
+     */
     public record SwitchStatus(
             String id,
+            String at,
             ReleaseState.Side to,
             String verdict,
             String reason,

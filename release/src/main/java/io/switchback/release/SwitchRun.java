@@ -20,6 +20,7 @@ import io.switchback.ledger.Verdict;
 import io.switchback.proxy.HoldOutcome;
 import io.switchback.release.CacheSwitch.Evidence;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -61,12 +62,14 @@ final class SwitchRun {
     /**
      * How a switch ended.
      *
+     * @param at when clients began to be held
      * @param held from the first command that was parked to the last cache that was let go
      * @param failure what went wrong while the verdict was carried out; the switch has to be completed once more
      */
     record Report(
             Verdict verdict,
             String reason,
+            Instant at,
             Duration held,
             Map<String, Duration> took,
             @Nullable Throwable failure) {}
@@ -92,6 +95,7 @@ final class SwitchRun {
             String name = node + "/" + cache.cache().name();
             participants.put(name, new LocalParticipant(name, cache));
         }
+        Instant at = environment.now();
         long began = environment.nanoTime();
         Deadline deadline = Deadline.in(
                 environment,
@@ -130,6 +134,7 @@ final class SwitchRun {
                     return new Report(
                             done.verdict(),
                             reason,
+                            at,
                             Duration.ofNanos(caches.stream()
                                             .mapToLong(CacheSwitch::letGoAtNanos)
                                             .max()

@@ -126,6 +126,7 @@ final class Switching {
         report.took().forEach((what, time) -> took.put(what, time.toNanos() / 1e6));
         return new SwitchStatus(
                 begun.id(),
+                report.at().toString(),
                 begun.to(),
                 report.verdict().name().toLowerCase(Locale.ROOT),
                 report.reason(),
