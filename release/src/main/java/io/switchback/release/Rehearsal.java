@@ -42,7 +42,7 @@ import org.slf4j.LoggerFactory;
  * process does for the first time takes it many times as long (classes are loaded, code is interpreted), and the first switch
  * is the one that people watch: without this it held clients for 163 ms, with it for a usual switch's time.
  *
- * <p>It touches no fleet, no client and not the node's ledger, takes well under a second, and a release goes on without it
+ * <p>It touches no fleet, no client and not the node's ledger, takes about a second, and a release goes on without it
  * where it fails.
  */
 final class Rehearsal {
@@ -50,7 +50,7 @@ final class Rehearsal {
     /** Often enough that the virtual machine compiles what is run. */
     private static final int ROUNDS = 300;
     /** Each of these waits for the disk. */
-    private static final int ROUNDS_ON_DISK = 30;
+    private static final int ROUNDS_ON_DISK = 200;
 
     private static final String NAME = "rehearsal";
 
