@@ -15,8 +15,7 @@ import picocli.CommandLine.HelpCommand;
 /**
  * The {@code switchback} command.
  *
- * <p>Exit codes: 0 done; 1 it ended otherwise than asked (a release failed, a demo found something); 2 the command line or a
- * file has a mistake; 3 a node or server could not be reached or refused.
+ * <p>Its exit codes are in its help, and below.
  */
 @Command(
         name = "switchback",
@@ -30,6 +29,13 @@ import picocli.CommandLine.HelpCommand;
         },
         mixinStandardHelpOptions = true,
         version = "switchback 0.1.0-SNAPSHOT",
+        exitCodeListHeading = "%nExit codes:%n",
+        exitCodeList = {
+            "0:done",
+            "1:it ended otherwise than asked: a release failed, the demo found something",
+            "2:the command line or a file has a mistake, or there is no such release",
+            "3:a node or a server could not be reached, or refused"
+        },
         footer = {
             "",
             "A first look:        switchback demo",
@@ -71,7 +77,7 @@ public final class Main {
             case ConfigException e -> MISTAKE;
             case NodeException e -> MISTAKE;
             case AdminClient.Unreachable e -> UNREACHABLE;
-            case AdminClient.Refused e -> UNREACHABLE;
+            case AdminClient.Refused e -> e.status() == 400 || e.status() == 404 ? MISTAKE : UNREACHABLE;
             case LedgerException e -> UNREACHABLE;
             case FleetException e -> UNREACHABLE;
             case ReleaseException e -> ENDED_OTHERWISE;

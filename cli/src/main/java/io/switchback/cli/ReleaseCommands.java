@@ -5,6 +5,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import com.fasterxml.jackson.databind.JsonNode;
 import io.switchback.cli.admin.AdminClient;
 import io.switchback.cli.admin.ReleaseView;
+import io.switchback.environment.Deadline;
 import io.switchback.environment.Environment;
 import io.switchback.release.ReleaseFile;
 import java.io.IOException;
@@ -27,13 +28,17 @@ import picocli.CommandLine.Parameters;
         mixinStandardHelpOptions = true,
         footer = {
             "",
-            "NAME may be left out where only one release is open. Every command takes --node FILE (default: node.yaml) and --json.",
+            "NAME may be left out: then it is the release that is open, or else the latest.",
+            "Every command takes --node FILE (default: node.yaml) and --json.",
             "",
-            "The steps: check, backup, migrate, sync, verify, cutover, observe, finish. Until finish, rollback goes back",
-            "without copying anything; resume goes forward again."
+            "The steps: check, backup, migrate, sync, verify, cutover, observe, finish.",
+            "Until finish, rollback goes back without copying anything; resume goes forward again."
         })
 final class ReleaseCommands {
     private static final Duration FOLLOW_TURN = Duration.ofMillis(250);
+    /** Observing takes hours, and each second of it looks like the last. */
+    private static final Duration FOLLOW_OBSERVED = Duration.ofSeconds(10);
+
     private static final Set<String> ENDED = Set.of("FINISHED", "ABORTED", "FAILED");
     private static final Set<String> STANDING = Set.of("PAUSED", "ROLLED_BACK");
 
@@ -196,12 +201,22 @@ final class ReleaseCommands {
 
     private int follow(AdminClient client, String name, boolean json) throws InterruptedException {
         String last = "";
+        String lastStep = "";
+        int switchesSeen = client.read(path(name, "")).path("switches").size();
+        Deadline quiet = Deadline.in(Environment.system(), Duration.ZERO);
         while (true) {
             JsonNode status = client.read(path(name, ""));
             String line = json ? status.toString() : ReleaseView.line(status);
-            if (!line.equals(last)) {
+            String step = status.path("status").asText() + status.path("step").asText();
+            for (; !json && switchesSeen < status.path("switches").size(); switchesSeen++) {
+                out.println(ReleaseView.switched(status, switchesSeen));
+            }
+            if (!step.equals(lastStep) || (!line.equals(last) && quiet.passed())) {
                 out.println(line);
                 last = line;
+                lastStep = step;
+                boolean observes = status.path("step").asText().equals("OBSERVE");
+                quiet = Deadline.in(Environment.system(), observes ? FOLLOW_OBSERVED : FOLLOW_TURN);
             }
             String state = status.path("status").asText();
             boolean waitsForFinish = status.path("step").asText().equals("FINISH") && state.equals("RUNNING");
@@ -230,11 +245,11 @@ final class ReleaseCommands {
         if (open.size() == 1) {
             return open.getFirst();
         }
-        if (open.isEmpty() && all.size() == 1) {
-            return all.getFirst();
+        if (open.isEmpty() && !all.isEmpty()) {
+            return all.getLast();
         }
         throw new AdminClient.Refused(
-                404, all.isEmpty() ? "this node has no release yet" : "say which release: " + String.join(", ", all));
+                404, all.isEmpty() ? "this node has no release yet" : "say which release: " + String.join(", ", open));
     }
 
     private static String path(String release, String rest) {

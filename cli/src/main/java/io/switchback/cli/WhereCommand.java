@@ -34,7 +34,7 @@ final class WhereCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws JsonProcessingException {
-        List<LastRoute> routes = LastRoute.read(NodeFile.read(file));
+        List<LastRoute> routes = LastRoute.read(NodeFile.readWithoutSecrets(file));
         if (json) {
             out.println(new ObjectMapper().writeValueAsString(routes));
             return Main.DONE;

@@ -46,15 +46,22 @@ public final class YamlFile {
     private final Path folder;
     private final String text;
     private final Function<String, @Nullable String> variables;
+    private final boolean secretsAreWanted;
     private final List<Problem> problems = new ArrayList<>();
     private final Map<String, YamlMap> asked = new LinkedHashMap<>();
     private final YamlMap root;
 
-    private YamlFile(String name, Path folder, String text, Function<String, @Nullable String> variables) {
+    private YamlFile(
+            String name,
+            Path folder,
+            String text,
+            Function<String, @Nullable String> variables,
+            boolean secretsAreWanted) {
         this.name = name;
         this.folder = folder;
         this.text = text;
         this.variables = variables;
+        this.secretsAreWanted = secretsAreWanted;
         this.root = YamlMap.of(this, "", 1, top());
     }
 
@@ -67,15 +74,28 @@ public final class YamlFile {
         return read(file, System::getenv);
     }
 
+    /**
+     * As {@link #read(Path)}, for what needs no secret and may run where there is none: secrets that stand elsewhere ({@code
+     * env:}, {@code file:}) are not looked for, and are empty.
+     */
+    public static YamlFile readWithoutSecrets(Path file) {
+        return read(file, variable -> null, false);
+    }
+
     static YamlFile read(Path file, Function<String, @Nullable String> variables) {
+        return read(file, variables, true);
+    }
+
+    private static YamlFile read(Path file, Function<String, @Nullable String> variables, boolean secretsAreWanted) {
         String name = file.toString();
         Path parent = file.toAbsolutePath().getParent();
-        return new YamlFile(name, parent == null ? Path.of("/") : parent, textOf(file, name), variables);
+        return new YamlFile(
+                name, parent == null ? Path.of("/") : parent, textOf(file, name), variables, secretsAreWanted);
     }
 
     /** Reads {@code text} as if it were the file {@code name} in the current folder. */
     public static YamlFile parse(String name, String text) {
-        return new YamlFile(name, Path.of("").toAbsolutePath(), text, System::getenv);
+        return new YamlFile(name, Path.of("").toAbsolutePath(), text, System::getenv, true);
     }
 
     /** The map that the file is. */
@@ -123,6 +143,10 @@ public final class YamlFile {
     /** Called by every map that is handed out, so that {@link #finish()} finds what nobody asked it for. */
     void handedOut(String path, YamlMap map) {
         asked.put(path, map);
+    }
+
+    boolean secretsAreWanted() {
+        return secretsAreWanted;
     }
 
     @Nullable

@@ -255,6 +255,10 @@ public final class YamlMap {
             problem(key, "expected " + SECRET_FORM + ", found " + (written == null ? found(value) : "nothing"));
             return Optional.empty();
         }
+        boolean elsewhere = written.startsWith("env:") || written.startsWith("file:");
+        if (elsewhere && !file.secretsAreWanted()) {
+            return Optional.of(Secret.from(written, ""));
+        }
         if (written.startsWith("env:")) {
             return secretFromVariable(key, written);
         }

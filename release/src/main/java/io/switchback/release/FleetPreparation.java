@@ -91,7 +91,7 @@ final class FleetPreparation {
                 ServerSettings.restore(server, settings).forEach(standing::warn);
             } catch (FleetException e) {
                 standing.warn(cache.fleet(side).name() + " could not be put back: " + e.getMessage()
-                        + "; what was set on it: " + settings);
+                        + (settings.isEmpty() ? "" : "; what was set on it: " + settings));
             }
         }
     }

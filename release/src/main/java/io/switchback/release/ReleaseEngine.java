@@ -66,6 +66,7 @@ public final class ReleaseEngine implements AutoCloseable {
         List<CacheRecord> records = new ArrayList<>();
         for (CacheMove move : file.moves()) {
             ManagedCache cache = cache(move.cache());
+            store.demandFree(cache.name(), file.name());
             String from =
                     new Routes(ledger).current(cache.name()).map(Route::fleet).orElseThrow();
             cache.fleet(move.to());

@@ -407,11 +407,9 @@ final class ReleaseRun {
     private void measureOldFleet() throws InterruptedException {
         Deadline window = Deadline.in(environment, TrafficWatch.SAMPLE.multipliedBy(TrafficWatch.WINDOW_SAMPLES));
         Deadline silence = Deadline.in(environment, TrafficWatch.SAMPLE.multipliedBy(2));
-        while (!window.passed()) {
-            boolean enough = traffic.lately().values().stream()
-                    .allMatch(one -> one.samples() >= file.gates().samplesMin());
+        while (!window.passed() && !traffic.isFull()) {
             boolean silent = traffic.lately().values().stream().allMatch(one -> one.samples() == 0);
-            if (enough || (silent && silence.passed())) {
+            if (silent && silence.passed()) {
                 return;
             }
             standing.say("measures how the old fleet answers, for the gates");

@@ -90,6 +90,11 @@ public record ReleaseState(
         return pendingSwitch != null || (side == Side.NEW && !status.ended());
     }
 
+    /** Whether it has ended before anything was changed. */
+    boolean endedInItsCheck() {
+        return status == Status.FAILED && step == Step.CHECK;
+    }
+
     ReleaseState at(Status newStatus, Step newStep, String newReason) {
         return new ReleaseState(release, newStatus, newStep, side, switches, pendingSwitch, baselines, newReason);
     }

@@ -13,7 +13,9 @@ import io.switchback.ledger.Operation;
 import io.switchback.ledger.Outcome;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.time.Instant;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -39,26 +41,28 @@ final class ReleaseStore {
         this.environment = environment;
     }
 
-    /** Registers a release, all or nothing; refuses a name that is taken and a cache that another release has. */
+    /**
+     * Registers a release, all or nothing; refuses a name that is taken and a cache that another release has. A name whose
+     * release ended in its check is free again, since that release has changed nothing.
+     */
     void create(ReleaseFile file, List<CacheRecord> caches, String who) {
         List<Operation> operations = new ArrayList<>();
-        operations.add(new Operation.Create(path(file.name(), "file"), bytes(file.sourceText())));
-        operations.add(new Operation.Create(path(file.name(), "state"), bytes(ReleaseState.first(file.name()))));
+        String state = path(file.name(), "state");
+        byte[] first = bytes(ReleaseState.first(file.name()));
+        operations.add(ledger.read(state)
+                .filter(entry -> value(entry.value(), ReleaseState.class).endedInItsCheck())
+                .<Operation>map(entry -> new Operation.Replace(state, first, entry.version()))
+                .orElseGet(() -> new Operation.Create(state, first)));
+        operations.add(new Operation.Put(path(file.name(), "file"), bytes(file.sourceText())));
+        if (order(file.name()).isPresent()) {
+            operations.add(new Operation.Delete(path(file.name(), "order")));
+        }
         for (CacheRecord cache : caches) {
-            operations.add(new Operation.Create(path(file.name(), "caches/" + cache.cache()), bytes(cache)));
+            operations.add(new Operation.Put(path(file.name(), "caches/" + cache.cache()), bytes(cache)));
             operations.add(new Operation.Create("owners/" + cache.cache(), bytes(file.name())));
         }
         if (ledger.transact(operations) instanceof Outcome.Conflict) {
-            for (CacheRecord cache : caches) {
-                owner(cache.cache()).ifPresent(other -> {
-                    if (!other.equals(file.name())) {
-                        throw new ReleaseException(
-                                ReleaseException.Code.BUSY,
-                                "cache \"" + cache.cache() + "\" is in release \"" + other
-                                        + "\" already; finish or abort that one first");
-                    }
-                });
-            }
+            caches.forEach(cache -> demandFree(cache.cache(), file.name()));
             throw new ReleaseException(
                     ReleaseException.Code.BUSY,
                     "there is a release \"" + file.name() + "\" already; give this one another name");
@@ -66,13 +70,28 @@ final class ReleaseStore {
         journal(file.name(), who, "start", "release started", Map.of());
     }
 
-    /** The names of all releases that the ledger knows. */
+    /** Refuses a cache that another release has. */
+    void demandFree(String cache, String release) {
+        owner(cache).filter(other -> !other.equals(release)).ifPresent(other -> {
+            throw new ReleaseException(
+                    ReleaseException.Code.BUSY,
+                    "cache \"" + cache + "\" is in release \"" + other + "\" already; finish or abort that one first");
+        });
+    }
+
+    /** The names of all releases that the ledger knows, the latest last. */
     List<String> names() {
         return ledger.list("releases").stream()
                 .map(Entry::path)
                 .filter(path -> path.endsWith("/state"))
                 .map(path -> path.split("/", -1)[1])
+                .sorted(Comparator.comparing(this::startedAt))
                 .toList();
+    }
+
+    private Instant startedAt(String release) {
+        List<JournalEntry> entries = journal.read(release);
+        return entries.isEmpty() ? Instant.EPOCH : entries.getFirst().at();
     }
 
     ReleaseFile file(String release) {

@@ -63,7 +63,15 @@ final class TrafficWatch {
         return measured;
     }
 
-    /** What every gate says of the last window. */
+    /** Whether every window covers all the time that it can. */
+    synchronized boolean isFull() {
+        return windows.values().stream().allMatch(TrafficWindow::isFull);
+    }
+
+    /**
+     * What every gate says of the last window. Ratios are judged once the window is full: a fleet's first seconds, with cold
+     * caches everywhere, say little. Errors are judged at once.
+     */
     List<Judgement> judge(Gates gates, Map<String, Baseline> baselines) {
         List<Judgement> found = new ArrayList<>();
         for (MovingCache cache : caches) {
@@ -71,7 +79,8 @@ final class TrafficWatch {
                     .filter(link -> link.phase() == LinkStatus.Phase.STREAMING)
                     .map(link -> OptionalLong.of(link.lagMillis()))
                     .orElse(OptionalLong.empty());
-            found.addAll(GateJudge.judge(gates, baselines.get(cache.name()), lately(cache), lag));
+            Baseline before = isFull() ? baselines.get(cache.name()) : null;
+            found.addAll(GateJudge.judge(gates, before, lately(cache), lag));
         }
         return found;
     }

@@ -30,6 +30,11 @@ final class TrafficWindow {
         snapshots.clear();
     }
 
+    /** Whether it covers all the time that it can. */
+    boolean isFull() {
+        return snapshots.size() == snapshotsMax;
+    }
+
     Baseline measured() {
         if (snapshots.size() < 2) {
             return new Baseline(0, 0, 0, 0);

@@ -51,7 +51,15 @@ public record NodeFile(
      * @throws ConfigException with everything that is wrong with it at once
      */
     public static NodeFile read(Path path) {
-        YamlFile file = YamlFile.read(path);
+        return read(path, YamlFile.read(path));
+    }
+
+    /** As {@link #read(Path)}, where the secrets that it names need not be there; they are empty. */
+    public static NodeFile readWithoutSecrets(Path path) {
+        return read(path, YamlFile.readWithoutSecrets(path));
+    }
+
+    private static NodeFile read(Path path, YamlFile file) {
         YamlMap root = file.root();
         Addresses addresses = new Addresses();
         root.unsupported("services");

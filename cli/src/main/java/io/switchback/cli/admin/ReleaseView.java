@@ -2,6 +2,8 @@ package io.switchback.cli.admin;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import java.io.PrintStream;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Locale;
 
 /** A release's status as a person reads it. */
@@ -49,17 +51,29 @@ public final class ReleaseView {
             out.println("  gate " + gate.path("gate").asText() + ": " + word(gate.path("outcome")) + ", "
                     + gate.path("text").asText());
         }
-        for (JsonNode done : status.path("switches")) {
-            out.println(String.format(
-                    Locale.ROOT,
-                    "  switch %s to the %s fleet: %s, clients held %.1f ms %s",
-                    done.path("id").asText(),
-                    word(done.path("to")),
-                    done.path("verdict").asText(),
-                    done.path("heldMillis").asDouble(),
-                    done.path("reason").asText()));
+        for (int i = 0; i < status.path("switches").size(); i++) {
+            out.println("  " + switched(status, i));
         }
         status.path("warnings").forEach(warning -> out.println("  warning: " + warning.asText()));
+    }
+
+    /** One switch: which way, with what outcome, and for how long clients were held. */
+    public static String switched(JsonNode status, int index) {
+        JsonNode one = status.path("switches").path(index);
+        boolean forward = one.path("to").asText().equals("NEW");
+        List<String> fleets = new ArrayList<>();
+        status.path("caches")
+                .forEach(cache -> fleets.add(cache.path(forward ? "to" : "from").asText()));
+        boolean committed = one.path("verdict").asText().equals("commit");
+        String reason = one.path("reason").asText();
+        return String.format(
+                Locale.ROOT,
+                "switch %s: %s %s, clients held %.1f ms%s",
+                one.path("id").asText(),
+                committed ? "all traffic is on" : "given up, traffic stays where it was, not on",
+                String.join(", ", fleets),
+                one.path("heldMillis").asDouble(),
+                reason.isEmpty() ? "" : ": " + reason);
     }
 
     private static String lag(JsonNode cache) {

@@ -35,7 +35,9 @@ import org.jspecify.annotations.Nullable;
  * {@link #SMALL_BYTES} bytes at a time, {@link #SUSPECTS_MAX} suspects, and one chunk of a big value ({@link KeyComparison}).
  */
 public final class Verification {
-    static final int BATCH_KEYS = 256;
+    /** Few enough that no client waits for long behind a batch. */
+    static final int BATCH_KEYS = 64;
+
     static final int SMALL_ELEMENTS = 128;
     static final int SMALL_BYTES = 16 * 1024;
     static final int SUSPECTS_MAX = 10_000;
@@ -144,6 +146,7 @@ public final class Verification {
     private boolean walk(Side side, int database, BatchStep step) {
         String cursor = "0";
         do {
+            long began = environment.nanoTime();
             select(database);
             List<Reply> page = KeyComparison.elements(side.ask(
                     "SCAN".getBytes(UTF_8),
@@ -161,7 +164,7 @@ public final class Verification {
             }
             keysSeen += keys.size();
             report();
-            throttle();
+            leaveRoom(environment.nanoTime() - began);
             if (stop.getAsBoolean() || (suspects.size() >= SUSPECTS_MAX && !settle())) {
                 return false;
             }
@@ -391,13 +394,9 @@ public final class Verification {
         progress.accept(new VerificationProgress(keysSeen, Math.max(keysTotal, keysSeen), left, differenceCount));
     }
 
-    private void throttle() {
-        if (settings.keysPerSecondMax() > 0) {
-            long dueNanos = (long) (keysSeen * 1e9 / settings.keysPerSecondMax());
-            long aheadNanos = dueNanos - (environment.nanoTime() - startNanos);
-            if (aheadNanos > 0) {
-                sleep(Duration.ofNanos(aheadNanos));
-            }
+    private void leaveRoom(long busyNanos) {
+        if (settings.busyShareMax() < 1) {
+            sleep(Duration.ofNanos((long) (busyNanos * (1 / settings.busyShareMax() - 1))));
         }
     }
 

@@ -5,7 +5,8 @@ import java.time.Duration;
 /**
  * How to verify.
  *
- * @param keysPerSecondMax throttle; 0: as fast as it goes
+ * @param busyShareMax the share of the time in which the servers are asked, above 0; 1: as fast as it goes. They have clients to
+ *     serve, one command at a time
  * @param lagBound a difference counts only if it stays for longer than this while the source's value does not change
  * @param timeToLiveTolerance by how much a time to live may differ where one side cannot say it exactly (below 7.0), beside
  *     what the reading itself took
@@ -15,7 +16,7 @@ import java.time.Duration;
  * @param timeout for each reply
  */
 public record VerificationSettings(
-        int keysPerSecondMax,
+        double busyShareMax,
         Duration lagBound,
         Duration timeToLiveTolerance,
         Duration movingLimit,
@@ -23,10 +24,10 @@ public record VerificationSettings(
         int movingNamesMax,
         Duration timeout) {
 
-    /** No throttle, a lag of up to a second. */
+    /** Half of the time is left to clients; a lag of up to a second. */
     public static VerificationSettings defaults() {
         return new VerificationSettings(
-                0,
+                0.5,
                 Duration.ofSeconds(1),
                 Duration.ofMillis(500),
                 Duration.ofSeconds(15),
@@ -35,27 +36,27 @@ public record VerificationSettings(
                 Duration.ofSeconds(30));
     }
 
-    /** The same with another throttle. */
-    public VerificationSettings withKeysPerSecondMax(int limit) {
+    /** The same with another share of the time. */
+    public VerificationSettings withBusyShareMax(double share) {
         return new VerificationSettings(
-                limit, lagBound, timeToLiveTolerance, movingLimit, differencesMax, movingNamesMax, timeout);
+                share, lagBound, timeToLiveTolerance, movingLimit, differencesMax, movingNamesMax, timeout);
     }
 
     /** The same with another tolerance of times to live that one side cannot say exactly. */
     public VerificationSettings withTimeToLiveTolerance(Duration tolerance) {
         return new VerificationSettings(
-                keysPerSecondMax, lagBound, tolerance, movingLimit, differencesMax, movingNamesMax, timeout);
+                busyShareMax, lagBound, tolerance, movingLimit, differencesMax, movingNamesMax, timeout);
     }
 
     /** The same with another bound of the lag. */
     public VerificationSettings withLagBound(Duration bound) {
         return new VerificationSettings(
-                keysPerSecondMax, bound, timeToLiveTolerance, movingLimit, differencesMax, movingNamesMax, timeout);
+                busyShareMax, bound, timeToLiveTolerance, movingLimit, differencesMax, movingNamesMax, timeout);
     }
 
     /** The same with another limit for keys that keep changing. */
     public VerificationSettings withMovingLimit(Duration limit) {
         return new VerificationSettings(
-                keysPerSecondMax, lagBound, timeToLiveTolerance, limit, differencesMax, movingNamesMax, timeout);
+                busyShareMax, lagBound, timeToLiveTolerance, limit, differencesMax, movingNamesMax, timeout);
     }
 }
