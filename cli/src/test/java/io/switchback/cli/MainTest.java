@@ -71,6 +71,25 @@ final class MainTest {
     }
 
     @Test
+    void whereNeedsNoSecrets() throws IOException {
+        Path file = Files.writeString(folder.resolve("node.yaml"), """
+                node: edge-1
+                admin: { listen: "127.0.0.1:1", token: "file:not-there" }
+                ledger: embedded:./data
+                caches:
+                  sessions:
+                    listen: 127.0.0.1:6379
+                    active: blue
+                    fleets:
+                      blue:  { standalone: 127.0.0.1:7001, password: "env:SWITCHBACK_TEST_NOT_SET" }
+                """);
+        run("where", file.toString());
+        assertThat(out.toString(UTF_8)).contains("fleet blue at 127.0.0.1:7001");
+        assertThat(run("serve", file.toString())).isEqualTo(Main.MISTAKE);
+        assertThat(err.toString(UTF_8)).contains("not-there").contains("SWITCHBACK_TEST_NOT_SET");
+    }
+
+    @Test
     void aReleaseFileThatIsNotThereIsAMistakeAndNamed() throws IOException {
         Path file = nodeFile();
         assertThat(run("release", "start", "--node", file.toString(), "nope.yaml"))

@@ -1,6 +1,7 @@
 package io.switchback.server;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.switchback.release.Order;
 import io.switchback.release.ReleaseState.Side;
@@ -59,6 +60,26 @@ final class OrdersTest {
                         .isEqualTo(2);
             }
             nothingIsLeft(fleets, blueBefore, greenBefore);
+        }
+    }
+
+    @Test
+    void aNameWhoseCheckFailedMayBeUsedAgainAndASecondReleaseIsToldOfTheFirst() {
+        try (TwoFleets fleets = TwoFleets.start(ServerBinary.any(), ServerBinary.any(), folder)) {
+            fleets.startNode();
+            fleets.green.call("SET", "somebody's", "key");
+            fleets.begin(TwoFleets.release(RELEASE, ""));
+            assertThat(fleets.awaitStatus(RELEASE, Status.FAILED).step()).isEqualTo(Step.CHECK);
+            fleets.green.call("DEL", "somebody's");
+            fleets.begin(TwoFleets.release(RELEASE, ""));
+            fleets.awaitObserving(RELEASE);
+
+            assertThatThrownBy(() -> fleets.begin(TwoFleets.release("second", "")))
+                    .hasMessageContaining("in release \"" + RELEASE + "\" already");
+            fleets.order(RELEASE, Order.Kind.FINISH);
+            fleets.awaitStatus(RELEASE, Status.FINISHED);
+            assertThatThrownBy(() -> fleets.begin(TwoFleets.release(RELEASE, "")))
+                    .hasMessageContaining("already");
         }
     }
 
