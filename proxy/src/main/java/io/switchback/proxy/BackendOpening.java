@@ -66,7 +66,17 @@ final class BackendOpening {
                 + " ms: attempt " + attempts + " " + stage;
     }
 
+    /** Nobody waits for it any more: its fleet is being left. */
+    void giveUp() {
+        if (!ended) {
+            failed("ERR switchback: fleet " + route.fleet().name() + " does not answer and is being left");
+        }
+    }
+
     private void attempt() {
+        if (ended) {
+            return;
+        }
         attempts++;
         stage = "connects";
         Endpoint endpoint = route.fleet().endpoint();
@@ -177,6 +187,9 @@ final class BackendOpening {
                 return;
             }
             connection().close();
+            if (ended) {
+                return;
+            }
             String error = said.lines()
                     .filter(line -> line.startsWith("-"))
                     .findFirst()
@@ -217,17 +230,24 @@ final class BackendOpening {
     }
 
     private void unreachable(String why) {
+        if (ended) {
+            return;
+        }
         if (attempts < loop.limits().connectAttemptsMax()) {
             stage = "failed: " + why;
             loop.executor().schedule(this::attempt, PAUSE_MS, TimeUnit.MILLISECONDS);
             return;
         }
+        loop.reachability().failed(route, why);
         failed("ERR switchback: fleet " + route.fleet().name() + " at "
                 + route.fleet().endpoint() + " cannot be reached: " + why);
     }
 
     private void succeeded(BackendConnection connection) {
-        if (connection.isOpen()) {
+        if (ended) {
+            connection.close();
+        } else if (connection.isOpen()) {
+            loop.reachability().reached(route);
             finish(() -> result.opened(connection));
         } else {
             unreachable("it closed the connection");

@@ -284,6 +284,11 @@ final class Backends {
         }
     }
 
+    /** Closes every connection to the fleet in use; what it has not answered is lost, as when its server dies. */
+    void giveUpUnanswered() {
+        List.copyOf(all).forEach(BackendConnection::close);
+    }
+
     /** The hold ended where it began: nothing that was opened ahead is needed. */
     void routeKept() {
         closeAhead();

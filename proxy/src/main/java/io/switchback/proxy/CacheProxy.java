@@ -53,6 +53,7 @@ public final class CacheProxy implements AutoCloseable {
     private final ProxySettings settings;
     private final Environment environment;
     private final Transport transport;
+    private final Reachability reachability;
     private final EventLoopGroup group;
     private final List<ProxyLoop> loops = new ArrayList<>();
     private final IdentityHashMap<EventLoop, ProxyLoop> loopOf = new IdentityHashMap<>();
@@ -72,6 +73,7 @@ public final class CacheProxy implements AutoCloseable {
         this.settings = settings;
         this.environment = environment;
         this.transport = Transport.choose();
+        this.reachability = new Reachability(settings.cache());
         this.route = route;
         this.held = startHeld;
         int count =
@@ -79,7 +81,7 @@ public final class CacheProxy implements AutoCloseable {
         this.group = new MultiThreadIoEventLoopGroup(count, transport.handlers());
         group.forEach(executor -> {
             EventLoop loop = (EventLoop) executor;
-            ProxyLoop made = new ProxyLoop(loop, settings, transport, environment, route, startHeld);
+            ProxyLoop made = new ProxyLoop(loop, settings, transport, environment, reachability, route, startHeld);
             loops.add(made);
             loopOf.put(loop, made);
         });
@@ -212,6 +214,14 @@ public final class CacheProxy implements AutoCloseable {
         }
     }
 
+    /**
+     * Makes a {@link #hold} that has begun come true although the fleet in use answers nothing, neither yes nor no: clients that
+     * wait for it are told that their connection to it was lost. Only for a fleet that is left because it is gone.
+     */
+    public void giveUpUnanswered() {
+        loops.forEach(loop -> loop.execute(loop::giveUpUnanswered));
+    }
+
     private void nowHeld() {
         HoldRound round;
         synchronized (control) {
@@ -341,6 +351,11 @@ public final class CacheProxy implements AutoCloseable {
         int[] sum = {0};
         onEachLoop(loop -> sum[0] += loop.commandsUnanswered());
         return sum[0];
+    }
+
+    /** The fleets that could not be reached when clients last needed a connection there. */
+    public Set<String> unreachableFleets() {
+        return reachability.unreachable();
     }
 
     /** Connections of clients that are open. */

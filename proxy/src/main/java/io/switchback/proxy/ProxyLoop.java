@@ -32,6 +32,7 @@ final class ProxyLoop {
     private final ProxySettings settings;
     private final Transport transport;
     private final Environment environment;
+    private final Reachability reachability;
     private final TrafficRecorder traffic = new TrafficRecorder();
     private final Backends backends;
     private final Set<ClientSession> sessions = Collections.newSetFromMap(new IdentityHashMap<>());
@@ -54,12 +55,14 @@ final class ProxyLoop {
             ProxySettings settings,
             Transport transport,
             Environment environment,
+            Reachability reachability,
             BackendRoute route,
             boolean holding) {
         this.executor = executor;
         this.settings = settings;
         this.transport = transport;
         this.environment = environment;
+        this.reachability = reachability;
         this.route = route;
         this.holding = holding;
         this.backends = new Backends(this);
@@ -76,6 +79,10 @@ final class ProxyLoop {
 
     ProxyLimits limits() {
         return settings.limits();
+    }
+
+    Reachability reachability() {
+        return reachability;
     }
 
     long nanoTime() {
@@ -205,6 +212,12 @@ final class ProxyLoop {
         holding = true;
         round = begun;
         reportQuiet();
+    }
+
+    /** Waits no longer for a fleet that does not answer: what was sent to it is lost. */
+    void giveUpUnanswered() {
+        backends.giveUpUnanswered();
+        List.copyOf(openings).forEach(BackendOpening::giveUp);
     }
 
     private void reportQuiet() {

@@ -126,9 +126,11 @@ class BackendLostTest {
                         .matches("ERR switchback: (fleet old at 127.0.0.1:" + server.port()
                                 + " cannot be reached: .*|the connection to fleet old was lost.*)");
             }
+            assertThat(proxy.unreachableFleets()).containsExactly("old");
             server.restart();
             Await.until(
                     LIMIT, "the fleet is found again", () -> client.text("PING").equals("PONG"));
+            assertThat(proxy.unreachableFleets()).isEmpty();
         } finally {
             server.close();
         }

@@ -11,6 +11,7 @@ import io.switchback.fleet.RoleCommands;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.ServerSettings;
 import io.switchback.fleet.TokenWatch;
+import io.switchback.proxy.HoldOutcome;
 import io.switchback.release.ReleaseState.Side;
 import io.switchback.sync.LinkBase;
 import io.switchback.sync.LinkStatus;
@@ -19,6 +20,7 @@ import io.switchback.sync.RelayLink;
 import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
@@ -51,6 +53,7 @@ final class CacheSwitch implements AutoCloseable {
     private @Nullable TokenWatch watchA;
     private @Nullable TokenWatch watchB;
     private @Nullable RelayLink ahead;
+    private boolean fromDoesNotAnswer;
     private volatile long letGoAtNanos;
 
     /**
@@ -157,6 +160,7 @@ final class CacheSwitch implements AutoCloseable {
             takeToken(a);
             ahead = cache.openAhead(from.other(), a);
         } catch (FleetException e) {
+            fromDoesNotAnswer = true;
             cache.linkNote(
                     "goes on without " + cache.fleet(from).endpoint() + ", which cannot be fenced: " + e.getMessage());
         }
@@ -176,6 +180,15 @@ final class CacheSwitch implements AutoCloseable {
                     + " does not continue its stream for a link that asks for " + state.id() + " from offset "
                     + state.offset() + ": " + why);
         }
+    }
+
+    /** Holds the clients of this cache; where A is gone, without waiting for what it will not answer. */
+    CompletableFuture<HoldOutcome> hold(Duration limit) {
+        CompletableFuture<HoldOutcome> holding = cache.proxy().hold(limit);
+        if (fromDoesNotAnswer) {
+            cache.proxy().giveUpUnanswered();
+        }
+        return holding;
     }
 
     /** Makes A refuse writes, and B equal to it. When this returns, A's and B's offsets are final and no link flows. */

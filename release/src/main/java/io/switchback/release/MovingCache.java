@@ -106,6 +106,17 @@ final class MovingCache implements AutoCloseable {
         return ServerConnection.open(fleet(side), SERVER_TIMEOUT);
     }
 
+    /** Whether the fleet's server answers at all, within {@link #SERVER_TIMEOUT}. */
+    boolean answers(Side side) {
+        try (ServerConnection server = connect(side)) {
+            server.call("PING");
+            return true;
+        } catch (FleetException e) {
+            LOG.warn("release {}, cache {}: {}", release, name(), e.getMessage());
+            return false;
+        }
+    }
+
     /** The link that flows, or is trying to; empty before the copy began and within a switch. */
     synchronized Optional<RelayLink> link() {
         return Optional.ofNullable(link);

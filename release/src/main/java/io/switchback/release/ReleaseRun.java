@@ -514,7 +514,8 @@ final class ReleaseRun {
         while (standing.state().side() == Side.NEW) {
             reopenLinksThatCan();
             List<MovingCache> notOpen = caches.stream()
-                    .filter(cache -> wayBack(cache, standing.state()) != WayBack.OPEN)
+                    .filter(cache -> wayBack(cache, standing.state()) != WayBack.OPEN
+                            || (acceptLoss && !cache.answers(Side.NEW)))
                     .toList();
             boolean closed = notOpen.stream().allMatch(cache -> wayBack(cache, standing.state()) == WayBack.CLOSED);
             if (notOpen.isEmpty() || (acceptLoss && (closed || opening.passed()))) {

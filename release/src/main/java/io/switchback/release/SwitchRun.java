@@ -268,7 +268,7 @@ final class SwitchRun {
         private void act(ParticipantAction action) {
             switch (action) {
                 case ParticipantAction.Hold(SwitchId of) -> {
-                    HoldOutcome outcome = cache.cache().proxy().hold(holdLimit).join();
+                    HoldOutcome outcome = cache.hold(holdLimit).join();
                     tell(
                             switch (outcome) {
                                 case HoldOutcome.Held held -> new ParticipantEvent.Held(of);

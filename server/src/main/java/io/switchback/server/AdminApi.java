@@ -37,7 +37,7 @@ import org.slf4j.LoggerFactory;
  * The node's admin API: JSON over HTTP, on the address that the file names, for whoever has the token.
  *
  * <pre>
- * GET  /v1/node                              what the node serves, and where each cache is routed
+ * GET  /v1/node                              what the node serves, where each cache is routed, and whether that can be reached
  * GET  /v1/releases                          every release that the ledger knows
  * POST /v1/releases                          starts one; the body is the release's file
  * GET  /v1/releases/NAME                     where one stands
@@ -63,7 +63,8 @@ final class AdminApi implements AutoCloseable {
 
     private record Answer(int status, Object body) {}
 
-    private record CacheView(String cache, List<String> listen, String fleet, String server, long epoch) {}
+    private record CacheView(
+            String cache, List<String> listen, String fleet, String server, boolean reachable, long epoch) {}
 
     private record NodeView(String node, List<CacheView> caches) {}
 
@@ -186,6 +187,7 @@ final class AdminApi implements AutoCloseable {
                                             .toList(),
                                     route.fleet(),
                                     cache.fleet(route.fleet()).endpoint().toString(),
+                                    !cache.proxy().unreachableFleets().contains(route.fleet()),
                                     route.epoch());
                         })
                         .toList());

@@ -1,6 +1,7 @@
 package io.switchback.server;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.switchback.release.Order;
 import io.switchback.release.ReleaseState.Side;
@@ -13,6 +14,9 @@ import io.switchback.testkit.ServerBinary;
 import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.nio.file.Path;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import redis.clients.jedis.Jedis;
@@ -152,6 +156,32 @@ final class WayBackClosesTest {
             fleets.order(RELEASE, Order.Kind.ABORT);
             fleets.awaitStatus(RELEASE, Status.ABORTED);
             assertThat(fleets.blue.info("replication", "role")).isEqualTo("master");
+        }
+    }
+
+    @Test
+    void aNewFleetThatAnswersNothingIsLeftLikewiseAndWhoWaitsForItIsTold() throws Exception {
+        try (TwoFleets fleets = TwoFleets.start(ServerBinary.any(), ServerBinary.any(), folder)) {
+            fleets.startNode();
+            try (Jedis client = fleets.client();
+                    Jedis waiting = fleets.client();
+                    ExecutorService other = Executors.newVirtualThreadPerTaskExecutor()) {
+                client.set("before", "1");
+                waiting.set("before", "1");
+                observe(fleets);
+                fleets.green.stop();
+                try {
+                    Future<String> lost = other.submit(() -> waiting.set("never", "answered"));
+                    fleets.rollbackAcceptingLoss(RELEASE);
+                    assertThat(fleets.awaitStatus(RELEASE, Status.ROLLED_BACK).side())
+                            .isEqualTo(Side.OLD);
+                    assertThatThrownBy(lost::get).hasMessageContaining("was lost");
+                    assertThat(client.get("before")).isEqualTo("1");
+                    assertThat(waiting.incr("served")).isEqualTo(1);
+                } finally {
+                    fleets.green.resume();
+                }
+            }
         }
     }
 

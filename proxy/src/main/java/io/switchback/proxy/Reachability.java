@@ -1,0 +1,46 @@
+package io.switchback.proxy;
+
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Says in the log when a fleet cannot be reached any more, and when it can again: once each, however many clients ask. Thread-safe:
+ * one for all loops of a proxy.
+ */
+final class Reachability {
+    private static final Logger LOG = LoggerFactory.getLogger(Reachability.class);
+
+    private final String cache;
+    private final Set<String> unreachable = ConcurrentHashMap.newKeySet();
+
+    Reachability(String cache) {
+        this.cache = cache;
+    }
+
+    void failed(BackendRoute route, String why) {
+        if (unreachable.add(route.fleet().name())) {
+            LOG.warn(
+                    "cache {}: fleet {} at {} cannot be reached, and clients get errors: {}",
+                    cache,
+                    route.fleet().name(),
+                    route.fleet().endpoint(),
+                    why);
+        }
+    }
+
+    void reached(BackendRoute route) {
+        if (unreachable.remove(route.fleet().name())) {
+            LOG.info(
+                    "cache {}: fleet {} can be reached again",
+                    cache,
+                    route.fleet().name());
+        }
+    }
+
+    /** The fleets that could not be reached when they were last tried. */
+    Set<String> unreachable() {
+        return Set.copyOf(unreachable);
+    }
+}
