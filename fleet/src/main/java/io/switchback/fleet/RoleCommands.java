@@ -25,6 +25,17 @@ public final class RoleCommands {
         primary.demand("SET", ReservedKeys.TOKEN, token);
     }
 
+    /** As {@link #writeToken}; false, and nothing is written, where the server is a replica and says so. */
+    public static boolean offerToken(ServerConnection server, String token) {
+        server.demand("SELECT", "0");
+        Reply reply = server.call("SET", ReservedKeys.TOKEN, token);
+        if (reply instanceof Reply.Failure(String message) && !message.startsWith("READONLY")) {
+            throw new FleetException(
+                    FleetException.Code.REFUSED, server.endpoint() + " refused the token of a switch: " + message);
+        }
+        return !reply.isError();
+    }
+
     /** The token as this server has it now. */
     public static Optional<String> token(ServerConnection server) {
         server.demand("SELECT", "0");

@@ -44,12 +44,16 @@ final class BackendOpening {
     private int attempts;
     private long startedAtNanos;
     private String stage = "waits";
+    /** It goes to a fleet that is not in use yet, and no client waits for it. */
+    private final boolean ahead;
+
     private boolean ended;
 
     BackendOpening(ProxyLoop loop, ConnectionKey key, BackendRoute route, Result result) {
         this.loop = loop;
         this.key = key;
         this.route = route;
+        this.ahead = route.epoch() != loop.route().epoch();
         this.result = result;
     }
 
@@ -156,6 +160,11 @@ final class BackendOpening {
                 add(handshake, Wire.command("SELECT", Integer.toString(key.database())));
                 commands++;
             }
+            if (commands == 0 && ahead) {
+                // A server that has too many clients says so only once it is asked something.
+                add(handshake, Wire.command("PING"));
+                commands++;
+            }
             if (commands == 0) {
                 handshake.release();
                 over = true;
@@ -182,7 +191,8 @@ final class BackendOpening {
         @Override
         public void answered(Run run) {
             String said = end();
-            if (run.errors == 0) {
+            boolean mustAuthenticateFirst = key.identity() == null && said.startsWith("-NOAUTH");
+            if (run.errors == 0 || (ahead && mustAuthenticateFirst)) {
                 succeeded(connection());
                 return;
             }
@@ -238,7 +248,9 @@ final class BackendOpening {
             loop.executor().schedule(this::attempt, PAUSE_MS, TimeUnit.MILLISECONDS);
             return;
         }
-        loop.reachability().failed(route, why);
+        if (!ahead) {
+            loop.reachability().failed(route, why);
+        }
         failed("ERR switchback: fleet " + route.fleet().name() + " at "
                 + route.fleet().endpoint() + " cannot be reached: " + why);
     }

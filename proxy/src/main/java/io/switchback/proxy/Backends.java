@@ -35,6 +35,8 @@ final class Backends {
     /** Those of {@link #all} that go to a route which is not in use yet. */
     private final List<BackendConnection> ahead = new ArrayList<>();
 
+    private final List<BackendOpening> openingAhead = new ArrayList<>();
+
     private int opening;
     private int idleCount;
 
@@ -190,27 +192,30 @@ final class Backends {
     // --- ahead of a switch
 
     /**
-     * Opens to {@code next} as many connections as are open now, of the same keys, so that a switch finds them there; those of
-     * an earlier call are closed. {@code done} completes once all are there, or with what the first that failed was told.
-     *
-     * <p>At most one for each shared connection, and as many more as may be kept idle.
+     * Opens to {@code next} what the clients that are here use now, so that a switch finds it there: one for each shared
+     * connection of theirs, and one for each that a client has had to itself, as far as that many may be kept idle. Those of an
+     * earlier call are closed. {@code done} completes once all are there, or with what the first that failed was told.
      */
     void openAhead(BackendRoute next, CompletableFuture<Void> done) {
         closeAhead();
-        List<ConnectionKey> wanted = new ArrayList<>();
-        int unshared = 0;
-        for (BackendConnection connection : all) {
-            if (connection.key.proving()) {
-                continue;
-            }
-            if (isShared(connection) || unshared++ < loop.limits().idleConnectionsPerLoopMax()) {
-                wanted.add(connection.key);
-            }
-        }
+        Set<ConnectionKey> used = new LinkedHashSet<>();
+        loop.sessions().forEach(session -> used.add(session.key()));
+        used.removeIf(key -> !isOpen(shared.get(key)));
+        List<ConnectionKey> wanted = new ArrayList<>(used);
+        all.stream()
+                .filter(connection -> used.contains(connection.key) && !isShared(connection))
+                .limit(loop.limits().idleConnectionsPerLoopMax())
+                .forEach(connection -> wanted.add(connection.key));
         Countdown countdown = new Countdown(wanted.size(), done);
         for (ConnectionKey key : wanted) {
-            new BackendOpening(loop, key, next, countdown).start();
+            BackendOpening opening = new BackendOpening(loop, key, next, countdown);
+            openingAhead.add(opening);
+            opening.start();
         }
+    }
+
+    private static boolean isOpen(@Nullable Slot slot) {
+        return slot != null && slot.connection != null;
     }
 
     private boolean isShared(BackendConnection connection) {
@@ -249,7 +254,11 @@ final class Backends {
         }
     }
 
-    private void closeAhead() {
+    /** Gives up what was opened, or is being opened, ahead. */
+    void closeAhead() {
+        List<BackendOpening> unfinished = List.copyOf(openingAhead);
+        openingAhead.clear();
+        unfinished.forEach(BackendOpening::giveUp);
         List.copyOf(ahead).forEach(BackendConnection::close);
     }
 
@@ -301,6 +310,7 @@ final class Backends {
     void routeChanged() {
         List<BackendConnection> opened =
                 ahead.stream().filter(one -> one.route.equals(loop.route())).toList();
+        openingAhead.clear();
         ahead.removeAll(opened);
         List<BackendConnection> former = new ArrayList<>(all);
         former.removeAll(opened);

@@ -282,8 +282,8 @@ public final class CacheProxy implements AutoCloseable {
 
     /**
      * Opens connections to where a switch is about to lead, as many as are in use now, while clients are still served: {@link
-     * #letGo} there finds them. Fails with what the fleet answered where one cannot be opened; the rest is closed again after
-     * a minute, or by the next call. To be complete before {@link #hold}, which waits for openings.
+     * #letGo} there finds them. Fails with what the fleet answered where one cannot be opened; then, and where it takes too
+     * long, the rest is to be given up by {@link #closeAhead}. To be complete before {@link #hold}, which waits for openings.
      */
     public CompletableFuture<Void> openAhead(BackendRoute next) {
         List<CompletableFuture<Void>> each = new ArrayList<>();
@@ -293,6 +293,11 @@ public final class CacheProxy implements AutoCloseable {
             loop.execute(() -> loop.backends().openAhead(next, done));
         }
         return CompletableFuture.allOf(each.toArray(CompletableFuture<?>[]::new));
+    }
+
+    /** Closes what {@link #openAhead} has opened, and gives up what it has not. */
+    public void closeAhead() {
+        loops.forEach(loop -> loop.execute(() -> loop.backends().closeAhead()));
     }
 
     private CompletableFuture<Void> notHeld(BackendRoute next) {

@@ -602,6 +602,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     /** The route is another one now: what this client had on connections of the old one is made up for on the new one. */
     void routeChanged() {
+        ownConnectionFailure = null;
         BackendConnection own = transaction.connection;
         if (own != null) {
             transaction.connectionGone();

@@ -14,7 +14,9 @@ import org.jspecify.annotations.Nullable;
  * @param secret the password of the face that a target connects to; this link's alone
  * @param forwardPort the port of the face that the new fleet connects to; 0 until it is bound
  * @param reversePort the port of the face that the old fleet connects to; 0 until it is bound
- * @param base where the link that flows now begins, its source being the fleet in use; absent until the copy is complete
+ * @param base where the link that flows now begins, its source being the fleet in use; absent until the copy is complete, and
+ *     where {@code unequalBecause} is there
+ * @param unequalBecause why the fleets are not equal at any offset any more, so that no link can begin; absent otherwise
  * @param oldSettings what was set on the old fleet for the time of the release
  * @param newSettings what was set on the new fleet for the time of the release
  * @param backup the file of the backup; absent until it is complete
@@ -27,24 +29,43 @@ public record CacheRecord(
         int forwardPort,
         int reversePort,
         @Nullable LinkBase base,
+        @Nullable String unequalBecause,
         List<Setting> oldSettings,
         List<Setting> newSettings,
         @Nullable String backup) {
 
     CacheRecord withPorts(int forward, int reverse) {
-        return new CacheRecord(cache, from, to, secret, forward, reverse, base, oldSettings, newSettings, backup);
+        return new CacheRecord(
+                cache, from, to, secret, forward, reverse, base, unequalBecause, oldSettings, newSettings, backup);
     }
 
-    CacheRecord withBase(@Nullable LinkBase newBase) {
+    CacheRecord withBase(LinkBase newBase) {
         return new CacheRecord(
-                cache, from, to, secret, forwardPort, reversePort, newBase, oldSettings, newSettings, backup);
+                cache, from, to, secret, forwardPort, reversePort, newBase, null, oldSettings, newSettings, backup);
+    }
+
+    CacheRecord withoutBase(String why) {
+        return new CacheRecord(
+                cache, from, to, secret, forwardPort, reversePort, null, why, oldSettings, newSettings, backup);
     }
 
     CacheRecord withSettings(List<Setting> ofOld, List<Setting> ofNew) {
-        return new CacheRecord(cache, from, to, secret, forwardPort, reversePort, base, ofOld, ofNew, backup);
+        return new CacheRecord(
+                cache, from, to, secret, forwardPort, reversePort, base, unequalBecause, ofOld, ofNew, backup);
     }
 
     CacheRecord withBackup(String file) {
-        return new CacheRecord(cache, from, to, secret, forwardPort, reversePort, base, oldSettings, newSettings, file);
+        return new CacheRecord(
+                cache,
+                from,
+                to,
+                secret,
+                forwardPort,
+                reversePort,
+                base,
+                unequalBecause,
+                oldSettings,
+                newSettings,
+                file);
     }
 }

@@ -50,10 +50,14 @@ final class CacheSwitch implements AutoCloseable {
     private final Map<String, Duration> took = new LinkedHashMap<>();
     private @Nullable ServerConnection serverA;
     private @Nullable ServerConnection serverB;
+    /** For an abort alone: a fence that overran the hold limit may still be waiting on the other one. */
+    private @Nullable ServerConnection spareA;
+
     private @Nullable TokenWatch watchA;
     private @Nullable TokenWatch watchB;
     private @Nullable RelayLink ahead;
     private boolean fromDoesNotAnswer;
+    private @Nullable String unequalBecause;
     private volatile long letGoAtNanos;
 
     /**
@@ -108,6 +112,9 @@ final class CacheSwitch implements AutoCloseable {
         }
         ServerConnection a = a();
         takeToken(a);
+        // It is a primary, so this changes nothing; it shows that this user may change roles: an abort will need it.
+        MovingCache.demandChanged(RoleCommands.promote(a, id));
+        watchA = RoleCommands.watch(a, id);
         RelayLink link = cache.link().orElseThrow(() -> failed("there is no link to " + b.endpoint()));
         LinkStatus status = link.status();
         if (status.phase() != LinkStatus.Phase.STREAMING) {
@@ -133,10 +140,7 @@ final class CacheSwitch implements AutoCloseable {
             throw failed(a.endpoint() + " is no primary; somebody has changed its role");
         }
         RoleCommands.writeToken(a, id);
-        // It is a primary, so this changes nothing; it shows that this user may change roles, and an abort will need
-        // it.
-        MovingCache.demandChanged(RoleCommands.promote(a, id));
-        watchA = RoleCommands.watch(a, id);
+        spareA = cache.connect(from);
     }
 
     /** What clients will need on B; where B refuses them their connections, it is known before anybody is held. */
@@ -147,6 +151,7 @@ final class CacheSwitch implements AutoCloseable {
                     .orTimeout(deadline.remaining().toMillis(), TimeUnit.MILLISECONDS)
                     .join();
         } catch (CompletionException e) {
+            cache.proxy().closeAhead();
             throw failed("connections for clients cannot be opened to fleet "
                     + cache.fleet(from.other()).name() + ": "
                     + (e.getCause() instanceof TimeoutException ? "it took too long" : String.valueOf(e.getCause())));
@@ -160,7 +165,7 @@ final class CacheSwitch implements AutoCloseable {
             takeToken(a);
             ahead = cache.openAhead(from.other(), a);
         } catch (FleetException e) {
-            fromDoesNotAnswer = true;
+            fromDoesNotAnswer = e.code() == FleetException.Code.UNREACHABLE;
             cache.linkNote(
                     "goes on without " + cache.fleet(from).endpoint() + ", which cannot be fenced: " + e.getMessage());
         }
@@ -246,14 +251,15 @@ final class CacheSwitch implements AutoCloseable {
     /** After the decision: B becomes a primary, the proxy lets go there, and A follows B. Repeatable. */
     void commit(Evidence evidence) {
         long began = environment.nanoTime();
-        ReplicationState promoted = promote(evidence);
+        LinkBase decided = evidence.base();
+        ReplicationState promoted = promote(decided);
         began = lap("promote", began);
         cache.proxy().letGo(cache.route(evidence.to(), evidence.epoch())).join();
         letGoAtNanos = lap("let go", began);
         openWayBack(evidence, promoted);
     }
 
-    private ReplicationState promote(Evidence evidence) {
+    private ReplicationState promote(@Nullable LinkBase decided) {
         TokenWatch standing = watchB;
         watchB = null;
         if (standing != null) {
@@ -262,9 +268,8 @@ final class CacheSwitch implements AutoCloseable {
         }
         ServerConnection b = b();
         ReplicationState found = ReplicationState.read(b);
-        LinkBase decided = evidence.base();
-        if (decided != null) {
-            warnOfAnother(found, decided);
+        if (decided != null && !isAt(found, decided)) {
+            unequalBecause = another(found, decided);
         }
         if (found.role() == Role.PRIMARY) {
             return found;
@@ -277,30 +282,36 @@ final class CacheSwitch implements AutoCloseable {
      * Whoever finds the decision after a crash may find another B: one that was restarted meanwhile, with older data or none. The
      * decision stands, and clients go there; that is said, because A still has everything up to the switch.
      */
-    private void warnOfAnother(ReplicationState found, LinkBase decided) {
-        boolean same = found.role() == Role.REPLICA
+    private String another(ReplicationState found, LinkBase decided) {
+        return cache.fleet(from.other()).endpoint() + " was decided for at offset " + decided.sourceOffset()
+                + " of " + decided.sourceId() + " and is now a " + found.role() + " at offset " + found.offset()
+                + " of " + found.id() + ": it was restarted or changed in the middle of switch " + id
+                + " and may have lost data; fleet " + cache.fleet(from).name()
+                + " has everything up to the switch, and rollback --accept-loss goes back to it";
+    }
+
+    private static boolean isAt(ReplicationState found, LinkBase decided) {
+        return found.role() == Role.REPLICA
                 ? found.id().equals(decided.sourceId()) && found.offset() == decided.sourceOffset()
                 : found.id().equals(decided.sourceId()) || found.secondId().equals(decided.sourceId());
-        if (!same) {
-            cache.linkIsBroken(cache.fleet(from.other()).endpoint() + " was decided for at offset "
-                    + decided.sourceOffset() + " of " + decided.sourceId() + " and is now a " + found.role()
-                    + " at offset " + found.offset() + " of " + found.id()
-                    + ": it was restarted or changed in the middle of switch " + id
-                    + " and may have lost data; fleet " + cache.fleet(from).name()
-                    + " has everything up to the switch, and rollback --accept-loss goes back to it");
-        }
     }
 
     private void openWayBack(Evidence evidence, ReplicationState promoted) {
         LinkBase decided = evidence.base();
-        cache.remember(record -> record.withBase(decided == null ? null : afterPromotion(decided, promoted)));
-        if (decided == null) {
+        String unequal = decided == null
+                ? "this switch accepted a loss: what " + cache.fleet(from).name()
+                        + " had and the other fleet had not is given up, so the fleets are not equal at any offset"
+                : unequalBecause;
+        if (decided == null || unequal != null) {
+            String why = java.util.Objects.requireNonNull(unequal);
             closeAhead();
-            cache.linkIsBroken(
-                    "this switch accepted a loss: what " + cache.fleet(from).name()
-                            + " had and the other fleet had not is given up, so the fleets are not equal at any offset");
+            cache.closeLink();
+            cache.remember(record -> record.withoutBase(why));
+            cache.linkIsBroken(why);
             return;
         }
+        LinkBase base = afterPromotion(decided, promoted);
+        cache.remember(record -> record.withBase(base));
         RelayLink back = ahead;
         ahead = null;
         if (back == null) {
@@ -308,7 +319,7 @@ final class CacheSwitch implements AutoCloseable {
         } else {
             cache.closeLink(); // the frozen one; clients are served already
             cache.adopt(back, evidence.to());
-            back.admit(java.util.Objects.requireNonNull(cache.remembered().base()));
+            back.admit(base);
         }
         try {
             ServerSettings.makeLasting(b());
@@ -323,15 +334,8 @@ final class CacheSwitch implements AutoCloseable {
     /** After the decision, or before it was asked for: A is, or becomes again, a primary, and the proxy lets go there. Repeatable. */
     void abort() {
         closeAhead();
-        // A connection of its own: a fence that overran the hold limit may still be waiting on the other one.
-        try (ServerConnection a = cache.connect(from)) {
-            ReplicationState state = ReplicationState.read(a);
-            if (state.role() == Role.REPLICA) {
-                state = MovingCache.demandChanged(RoleCommands.promote(a, id)).after();
-            }
-            // From here on a fence of this switch that is still on its way is refused by A itself.
-            RoleCommands.writeToken(a, id + ":closed");
-            ReplicationState promoted = state;
+        try {
+            ReplicationState promoted = takeBack();
             cache.remember(record -> {
                 LinkBase base = record.base();
                 return base == null ? record : record.withBase(afterPromotion(base, promoted));
@@ -347,6 +351,24 @@ final class CacheSwitch implements AutoCloseable {
         }
         cache.reopenLinkIfItAnswers(from);
         cache.guardWayBackIfItAnswers(from);
+    }
+
+    /**
+     * Makes A a primary, and a fence of this switch that is still on its way one that A itself refuses. The token comes first: where
+     * A takes it, A is a primary and stays one; where it does not, the fence has come already.
+     */
+    private ReplicationState takeBack() {
+        ServerConnection a = spareA;
+        if (a == null) {
+            a = cache.connect(from);
+            spareA = a;
+        }
+        String closed = id + ":closed";
+        if (!RoleCommands.offerToken(a, closed)) {
+            MovingCache.demandChanged(RoleCommands.promote(a, id));
+            RoleCommands.writeToken(a, closed);
+        }
+        return ReplicationState.read(a);
     }
 
     /** The base under the id that its source has now, if that is the one base knows under a newer name, and not a stranger. */
@@ -396,6 +418,9 @@ final class CacheSwitch implements AutoCloseable {
         }
         if (serverB != null) {
             serverB.close();
+        }
+        if (spareA != null) {
+            spareA.close();
         }
     }
 }

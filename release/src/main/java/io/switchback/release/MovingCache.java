@@ -130,7 +130,8 @@ final class MovingCache implements AutoCloseable {
     /** Why the link cannot go on by partial resync; null as long as it can. */
     @Nullable
     String linkBroken() {
-        return linkBroken;
+        String why = linkBroken;
+        return why == null ? remembered().unequalBecause() : why;
     }
 
     // ---- the copy ----

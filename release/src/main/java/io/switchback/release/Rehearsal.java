@@ -9,12 +9,12 @@ import io.switchback.commit.ParticipantAction;
 import io.switchback.commit.ParticipantEvent;
 import io.switchback.commit.ParticipantState;
 import io.switchback.commit.SwitchId;
+import io.switchback.environment.Deadline;
 import io.switchback.environment.Environment;
 import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.ledger.Decision;
 import io.switchback.ledger.EmbeddedLedger;
-import io.switchback.ledger.LedgerException;
 import io.switchback.ledger.Route;
 import io.switchback.ledger.Routes;
 import io.switchback.ledger.Verdict;
@@ -42,15 +42,15 @@ import org.slf4j.LoggerFactory;
  * process does for the first time takes it many times as long (classes are loaded, code is interpreted), and the first switch
  * is the one that people watch: without this it held clients for 163 ms, with it for a usual switch's time.
  *
- * <p>It touches no fleet, no client and not the node's ledger, takes about a second, and a release goes on without it
- * where it fails.
+ * <p>It touches no fleet, no client and not the node's ledger, takes a few times {@link #PART_LIMIT} at most, and a release goes
+ * on without it where it fails.
  */
 final class Rehearsal {
     private static final Logger LOG = LoggerFactory.getLogger(Rehearsal.class);
     /** Often enough that the virtual machine compiles what is run. */
     private static final int ROUNDS = 300;
-    /** Each of these waits for the disk. */
-    private static final int ROUNDS_ON_DISK = 200;
+    /** How long each of its three parts may take; a slow disk rehearses less often. */
+    private static final Duration PART_LIMIT = Duration.ofMillis(400);
 
     private static final String NAME = "rehearsal";
 
@@ -59,12 +59,13 @@ final class Rehearsal {
     static void run(Environment environment) {
         long began = environment.nanoTime();
         try {
-            for (int round = 1; round <= ROUNDS; round++) {
+            Deadline enough = Deadline.in(environment, PART_LIMIT);
+            for (int round = 1; round <= ROUNDS && !enough.passed(); round++) {
                 agree(new SwitchId("rehearsal", round));
             }
             decide(environment);
-            hold();
-        } catch (IOException | LedgerException e) {
+            hold(environment);
+        } catch (IOException | RuntimeException e) {
             LOG.warn("a switch could not be rehearsed; clients may wait longer for the first one", e);
         }
         LOG.debug("rehearsed a switch in {} ms", (environment.nanoTime() - began) / 1_000_000);
@@ -115,7 +116,8 @@ final class Rehearsal {
     private static void decide(Environment environment) throws IOException {
         Path folder = Files.createTempDirectory("switchback-rehearsal");
         try (EmbeddedLedger ledger = EmbeddedLedger.open(folder, environment)) {
-            for (int round = 1; round <= ROUNDS_ON_DISK; round++) {
+            Deadline enough = Deadline.in(environment, PART_LIMIT);
+            for (int round = 1; round <= ROUNDS && !enough.passed(); round++) {
                 ledger.transact(new Routes(ledger).next(NAME, new Route(NAME, round)));
                 Evidence evidence = new Evidence(NAME, Side.NEW, round, new LinkBase("0", 0, "0", 0));
                 Decision decision = SwitchRun.decide(
@@ -137,12 +139,13 @@ final class Rehearsal {
     }
 
     /** A proxy of its own, which nobody knows and which serves nobody. */
-    private static void hold() throws IOException {
+    private static void hold(Environment environment) throws IOException {
         Endpoint anywhere = new Endpoint("127.0.0.1", 0);
         FleetSpec nowhere = new FleetSpec(NAME, anywhere, Optional.empty());
         ProxySettings settings = new ProxySettings(NAME, NAME, List.of(anywhere), 1, ProxyLimits.DEFAULT);
         try (CacheProxy proxy = CacheProxy.open(settings, new BackendRoute(nowhere, 0), false)) {
-            for (int round = 1; round <= ROUNDS; round++) {
+            Deadline enough = Deadline.in(environment, PART_LIMIT);
+            for (int round = 1; round <= ROUNDS && !enough.passed(); round++) {
                 proxy.hold(Duration.ofSeconds(1)).join();
                 proxy.letGo(new BackendRoute(nowhere, round)).join();
             }

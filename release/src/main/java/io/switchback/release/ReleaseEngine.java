@@ -76,7 +76,8 @@ public final class ReleaseEngine implements AutoCloseable {
                         "cache \"" + move.cache() + "\" is on fleet \"" + move.to() + "\" already");
             }
             String secret = HexFormat.of().formatHex(environment.randomBytes(SECRET_BYTES));
-            records.add(new CacheRecord(move.cache(), from, move.to(), secret, 0, 0, null, List.of(), List.of(), null));
+            records.add(new CacheRecord(
+                    move.cache(), from, move.to(), secret, 0, 0, null, null, List.of(), List.of(), null));
         }
         store.create(file, records, who);
         run(file);

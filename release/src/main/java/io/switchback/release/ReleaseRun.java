@@ -66,6 +66,7 @@ final class ReleaseRun {
     private final TrafficWatch traffic;
     private final Switching switching;
     private final FleetPreparation preparation;
+    private boolean rehearsed;
     private volatile List<Judgement> judgements = List.of();
 
     ReleaseRun(
@@ -166,9 +167,6 @@ final class ReleaseRun {
     void work() {
         try {
             serveAgain();
-            if (standing.state().pendingSwitch() == null) {
-                Rehearsal.run(environment);
-            }
             while (!orders.stopping() && !standing.state().status().ended()) {
                 try {
                     turn();
@@ -318,6 +316,10 @@ final class ReleaseRun {
     }
 
     private void sync() throws InterruptedException {
+        if (!rehearsed) {
+            rehearsed = true;
+            Rehearsal.run(environment);
+        }
         long lagMillisMax = file.gates().lagMax().toMillis();
         Deadline stays = Deadline.in(environment, LAG_STAYS);
         while (!stays.passed()) {

@@ -4,7 +4,6 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.switchback.environment.Environment;
-import io.switchback.ledger.Entry;
 import io.switchback.ledger.Journal;
 import io.switchback.ledger.JournalEntry;
 import io.switchback.ledger.Ledger;
@@ -24,7 +23,7 @@ import java.util.Optional;
  * The releases as the ledger keeps them. Everything that it writes is durable when the call returns. Thread-safe; the state
  * and the caches of a release are written by that release's thread alone.
  *
- * <p>Paths: {@code releases/NAME/file}, {@code .../state}, {@code .../order}, {@code .../caches/CACHE}; and
+ * <p>Paths: {@code releases/NAME/file}, {@code .../started}, {@code .../state}, {@code .../order}, {@code .../caches/CACHE}; and
  * {@code owners/CACHE} names the release that has a cache, so that a second one is refused.
  */
 final class ReleaseStore {
@@ -54,6 +53,8 @@ final class ReleaseStore {
                 .<Operation>map(entry -> new Operation.Replace(state, first, entry.version()))
                 .orElseGet(() -> new Operation.Create(state, first)));
         operations.add(new Operation.Put(path(file.name(), "file"), bytes(file.sourceText())));
+        operations.add(new Operation.Put(
+                path(file.name(), "started"), bytes(environment.now().toString())));
         if (order(file.name()).isPresent()) {
             operations.add(new Operation.Delete(path(file.name(), "order")));
         }
@@ -82,16 +83,10 @@ final class ReleaseStore {
     /** The names of all releases that the ledger knows, the latest last. */
     List<String> names() {
         return ledger.list("releases").stream()
-                .map(Entry::path)
-                .filter(path -> path.endsWith("/state"))
-                .map(path -> path.split("/", -1)[1])
-                .sorted(Comparator.comparing(this::startedAt))
+                .filter(entry -> entry.path().endsWith("/started"))
+                .sorted(Comparator.comparing(entry -> Instant.parse(value(entry.value(), String.class))))
+                .map(entry -> entry.path().split("/", -1)[1])
                 .toList();
-    }
-
-    private Instant startedAt(String release) {
-        List<JournalEntry> entries = journal.read(release);
-        return entries.isEmpty() ? Instant.EPOCH : entries.getFirst().at();
     }
 
     ReleaseFile file(String release) {

@@ -1,7 +1,6 @@
 package io.switchback.release;
 
 import io.switchback.environment.Environment;
-import io.switchback.proxy.FleetTraffic;
 import io.switchback.release.GateJudge.Judgement;
 import io.switchback.release.ReleaseState.Baseline;
 import io.switchback.release.ReleaseState.Side;
@@ -40,11 +39,7 @@ final class TrafficWatch {
         }
         sampledNanos = now;
         for (MovingCache cache : caches) {
-            FleetTraffic traffic =
-                    cache.proxy().traffic().fleets().get(cache.fleet(inUse).name());
-            if (traffic != null) {
-                window(cache).add(traffic);
-            }
+            window(cache).add(cache.proxy().traffic().of(cache.fleet(inUse).name()));
         }
     }
 
@@ -68,6 +63,10 @@ final class TrafficWatch {
         return windows.values().stream().allMatch(TrafficWindow::isFull);
     }
 
+    private synchronized boolean isFull(MovingCache cache) {
+        return window(cache).isFull();
+    }
+
     /**
      * What every gate says of the last window. Ratios are judged once the window is full: a fleet's first seconds, with cold
      * caches everywhere, say little. Errors are judged at once.
@@ -79,7 +78,7 @@ final class TrafficWatch {
                     .filter(link -> link.phase() == LinkStatus.Phase.STREAMING)
                     .map(link -> OptionalLong.of(link.lagMillis()))
                     .orElse(OptionalLong.empty());
-            Baseline before = isFull() ? baselines.get(cache.name()) : null;
+            Baseline before = isFull(cache) ? baselines.get(cache.name()) : null;
             found.addAll(GateJudge.judge(gates, before, lately(cache), lag));
         }
         return found;

@@ -3,6 +3,9 @@ package io.switchback.server;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.switchback.ledger.Ledger;
+import io.switchback.ledger.Operation;
+import io.switchback.ledger.Outcome;
 import io.switchback.release.Order;
 import io.switchback.release.ReleaseState.Side;
 import io.switchback.release.ReleaseState.Status;
@@ -14,9 +17,11 @@ import io.switchback.testkit.ServerBinary;
 import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import redis.clients.jedis.Jedis;
@@ -182,6 +187,46 @@ final class WayBackClosesTest {
                     fleets.green.resume();
                 }
             }
+        }
+    }
+
+    @Test
+    void aNewFleetThatLosesItsDataBetweenDecisionAndPromotionIsSaidToHaveAndTheOldOneStillHasIt() {
+        try (TwoFleets fleets = TwoFleets.start(ServerBinary.any(), ServerBinary.any(), folder)) {
+            AtomicBoolean restarted = new AtomicBoolean();
+            fleets.startNode(ledger -> new AfterTheDecision(ledger, () -> {
+                if (restarted.compareAndSet(false, true)) {
+                    fleets.green.restart();
+                }
+            }));
+            try (Jedis client = fleets.client()) {
+                client.set("before", "1");
+                fleets.begin(TwoFleets.release(RELEASE, "hold: { limit: 10s }"));
+                assertThat(awaitClosed(fleets)).contains("may have lost data").contains("rollback --accept-loss");
+                assertThat(restarted).isTrue();
+                client.set("served by", "the new fleet");
+                assertThat(fleets.green.text("GET", "served by")).isEqualTo("the new fleet");
+
+                fleets.stopNode();
+                fleets.startNode();
+            }
+            try (Jedis client = fleets.client()) {
+                assertThat(awaitClosed(fleets)).contains("may have lost data");
+                theLossIsAccepted(fleets, client);
+                assertThat(client.get("before")).isEqualTo("1");
+            }
+        }
+    }
+
+    /** Does something once a decision is on the disk, before anybody acts on it. */
+    private record AfterTheDecision(Ledger ledger, Runnable then) implements ForwardingLedger {
+        @Override
+        public Outcome transact(List<Operation> operations) {
+            Outcome outcome = ledger.transact(operations);
+            if (operations.stream().anyMatch(operation -> operation.path().startsWith("decisions/"))) {
+                then.run();
+            }
+            return outcome;
         }
     }
 
