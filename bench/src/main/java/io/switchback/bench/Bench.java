@@ -149,6 +149,7 @@ public final class Bench {
                 RUNS,
                 quick ? SECONDS_PER_QUICK_RUN : SECONDS_PER_RUN);
         List<Row> rows = bench.measure(ThroughputBench.allCases(), this::print);
+        server.call("FLUSHALL"); // the switches bring keys of their own, and say how many
         long mostKib = Machine.memoryKib(node.processId(), "VmHWM");
         out.printf(
                 "%nresident memory of the proxy: %d MB when it had started, %d MB at most%n",
