@@ -116,7 +116,7 @@ public final class Bench {
             if (!switchesOnly) {
                 throughput(blue, node);
             }
-            switches(node);
+            switches(node, blue);
         } finally {
             delete(folder);
         }
@@ -149,7 +149,6 @@ public final class Bench {
                 RUNS,
                 quick ? SECONDS_PER_QUICK_RUN : SECONDS_PER_RUN);
         List<Row> rows = bench.measure(ThroughputBench.allCases(), this::print);
-        server.call("FLUSHALL"); // the switches bring keys of their own, and say how many
         long mostKib = Machine.memoryKib(node.processId(), "VmHWM");
         out.printf(
                 "%nresident memory of the proxy: %d MB when it had started, %d MB at most%n",
@@ -159,8 +158,8 @@ public final class Bench {
         results.put("memoryKibAtMost", mostKib);
     }
 
-    private void switches(NodeProcess node) {
-        SwitchBench bench = new SwitchBench(node, quick ? QUICK_ROUNDS : ROUNDS, rates, out);
+    private void switches(NodeProcess node, RealServer blue) {
+        SwitchBench bench = new SwitchBench(node, blue, quick ? QUICK_ROUNDS : ROUNDS, rates, out);
         results.put("switches", bench.measure());
     }
 

@@ -2,6 +2,7 @@ package io.switchback.bench;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import io.switchback.cli.admin.AdminClient;
+import io.switchback.testkit.RealServer;
 import io.switchback.testkit.load.Load;
 import io.switchback.testkit.load.LoadHistory;
 import io.switchback.testkit.load.LoadSettings;
@@ -53,6 +54,7 @@ final class SwitchBench {
             """;
 
     private final NodeProcess node;
+    private final RealServer server;
     private final int rounds;
     private final List<Integer> rates;
     private final PrintStream out;
@@ -62,8 +64,9 @@ final class SwitchBench {
     /** One switch: for how long the node held, what the clients saw around it, and in as long a time shortly before it. */
     record Seen(String to, double heldMs, double longestPauseMs, double pauseBeforeMs, long errors, JsonNode took) {}
 
-    SwitchBench(NodeProcess node, int rounds, List<Integer> rates, PrintStream out) {
+    SwitchBench(NodeProcess node, RealServer server, int rounds, List<Integer> rates, PrintStream out) {
         this.node = node;
+        this.server = server;
         this.rounds = rounds;
         this.rates = rates;
         this.out = out;
@@ -99,6 +102,7 @@ final class SwitchBench {
 
     private Load startAtARateThatLeavesRoom(Map<String, Object> result) {
         for (int rate : rates) {
+            server.call("FLUSHALL"); // whoever was here before had keys of its own
             Load load = Load.start(LoadSettings.on("127.0.0.1", node.port())
                     .withClients(CLIENTS)
                     .withKeys(KEYS)

@@ -36,7 +36,7 @@ import org.jspecify.annotations.Nullable;
  */
 public final class Verification {
     /** Few enough that no client waits for long behind a batch. */
-    static final int BATCH_KEYS = 64;
+    static final int BATCH_KEYS = 128;
 
     static final int SMALL_ELEMENTS = 128;
     static final int SMALL_BYTES = 16 * 1024;

@@ -24,10 +24,10 @@ public record VerificationSettings(
         int movingNamesMax,
         Duration timeout) {
 
-    /** Half of the time is left to clients; a lag of up to a second. */
+    /** A quarter of the time is left to clients alone; a lag of up to a second. */
     public static VerificationSettings defaults() {
         return new VerificationSettings(
-                0.5,
+                0.75,
                 Duration.ofSeconds(1),
                 Duration.ofMillis(500),
                 Duration.ofSeconds(15),
