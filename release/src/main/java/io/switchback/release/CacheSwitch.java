@@ -354,8 +354,8 @@ final class CacheSwitch implements AutoCloseable {
     }
 
     /**
-     * Makes A a primary, and a fence of this switch that is still on its way one that A itself refuses. The token comes first: where
-     * A takes it, A is a primary and stays one; where it does not, the fence has come already.
+     * Makes A a primary, and a fence of this switch that is still on its way one that A itself refuses. The token comes first: once
+     * A has taken it no fence can come any more; where A does not take it, being a replica, the fence has come already.
      */
     private ReplicationState takeBack() {
         ServerConnection a = spareA;
@@ -368,7 +368,11 @@ final class CacheSwitch implements AutoCloseable {
             MovingCache.demandChanged(RoleCommands.promote(a, id));
             RoleCommands.writeToken(a, closed);
         }
-        return ReplicationState.read(a);
+        ReplicationState state = ReplicationState.read(a);
+        // A replica that takes writes (replica-read-only no) took the token as well.
+        return state.role() == Role.PRIMARY
+                ? state
+                : MovingCache.demandChanged(RoleCommands.promote(a, closed)).after();
     }
 
     /** The base under the id that its source has now, if that is the one base knows under a newer name, and not a stranger. */
