@@ -73,7 +73,7 @@ public final class ReleaseView {
                 committed ? "all traffic is on" : "given up, traffic stays where it was, not on",
                 String.join(", ", fleets),
                 one.path("heldMillis").asDouble(),
-                reason.isEmpty() ? "" : ": " + reason);
+                committed || reason.isEmpty() ? "" : ": " + reason);
     }
 
     private static String lag(JsonNode cache) {
