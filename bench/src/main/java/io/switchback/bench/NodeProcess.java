@@ -20,9 +20,6 @@ import redis.clients.jedis.exceptions.JedisException;
 
 /** A node in a process of its own, as a user starts it: {@code switchback serve node.yaml}. For one thread. */
 final class NodeProcess implements AutoCloseable {
-    static final String OLD_FLEET = "blue";
-    static final String NEW_FLEET = "green";
-
     private static final Duration READY_LIMIT = Duration.ofMinutes(3); // it may have to be built first
     private static final Duration END_LIMIT = Duration.ofSeconds(20);
     private static final Duration POLL = Duration.ofMillis(50);
@@ -47,11 +44,11 @@ final class NodeProcess implements AutoCloseable {
                 caches:
                   bench:
                     listen: 127.0.0.1:%d
-                    active: %s
+                    active: blue
                     fleets:
-                      %s: { standalone: 127.0.0.1:%d }
-                      %s: { standalone: 127.0.0.1:%d }
-                """.formatted(adminPort, port, OLD_FLEET, OLD_FLEET, blue.port(), NEW_FLEET, green.port());
+                      blue: { standalone: 127.0.0.1:%d }
+                      green: { standalone: 127.0.0.1:%d }
+                """.formatted(adminPort, port, blue.port(), green.port());
         try {
             Files.createDirectories(folder);
             Files.writeString(nodeFile, text);

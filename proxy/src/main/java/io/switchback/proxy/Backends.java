@@ -298,11 +298,6 @@ final class Backends {
         List.copyOf(all).forEach(BackendConnection::close);
     }
 
-    /** The hold ended where it began: nothing that was opened ahead is needed. */
-    void routeKept() {
-        closeAhead();
-    }
-
     /**
      * The route is another one. What was opened ahead of it is in use from now on; the other connections, which have nothing
      * unanswered, are closed once the sessions have been resumed.

@@ -281,7 +281,7 @@ public final class CacheProxy implements AutoCloseable {
     }
 
     /**
-     * Opens connections to where a switch is about to lead, as many as are in use now, while clients are still served: {@link
+     * Opens connections to where a switch is about to lead, for the clients that are here, while they are still served: {@link
      * #letGo} there finds them. Fails with what the fleet answered where one cannot be opened; then, and where it takes too
      * long, the rest is to be given up by {@link #closeAhead}. To be complete before {@link #hold}, which waits for openings.
      */

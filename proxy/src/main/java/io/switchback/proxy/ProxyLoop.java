@@ -253,7 +253,7 @@ final class ProxyLoop {
         if (changed) {
             backends.routeChanged();
         } else {
-            backends.routeKept();
+            backends.closeAhead();
         }
     }
 

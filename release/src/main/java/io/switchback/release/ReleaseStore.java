@@ -4,6 +4,7 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.switchback.environment.Environment;
+import io.switchback.ledger.Entry;
 import io.switchback.ledger.Journal;
 import io.switchback.ledger.JournalEntry;
 import io.switchback.ledger.Ledger;
@@ -83,10 +84,16 @@ final class ReleaseStore {
     /** The names of all releases that the ledger knows, the latest last. */
     List<String> names() {
         return ledger.list("releases").stream()
-                .filter(entry -> entry.path().endsWith("/started"))
-                .sorted(Comparator.comparing(entry -> Instant.parse(value(entry.value(), String.class))))
-                .map(entry -> entry.path().split("/", -1)[1])
+                .map(Entry::path)
+                .filter(path -> path.endsWith("/state"))
+                .map(path -> path.split("/", -1)[1])
+                .sorted(Comparator.comparing(this::startedAt))
                 .toList();
+    }
+
+    /** The epoch for a release of an earlier Switchback, which did not write it down. */
+    private Instant startedAt(String release) {
+        return read(path(release, "started"), String.class).map(Instant::parse).orElse(Instant.EPOCH);
     }
 
     ReleaseFile file(String release) {
