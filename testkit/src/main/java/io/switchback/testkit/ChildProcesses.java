@@ -49,7 +49,7 @@ final class ChildProcesses {
         FOLDERS.forEach(ChildProcesses::delete);
     }
 
-    private static void delete(Path folder) {
+    static void delete(Path folder) {
         try (Stream<Path> files = Files.walk(folder)) {
             for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
                 Files.deleteIfExists(file);

@@ -2,9 +2,6 @@ package io.switchback.testkit;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.net.InetAddress;
-import java.net.InetSocketAddress;
-import java.net.ServerSocket;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -14,7 +11,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import redis.clients.jedis.DefaultJedisClientConfig;
@@ -38,10 +34,6 @@ public final class RealServer implements AutoCloseable {
     private static final String HOST = "127.0.0.1";
     private static final String LOG_FILE = "server.log";
 
-    // Below the range from which Linux takes the ports of outgoing connections, so that none is in the way of a
-    // restart.
-    private static final int PORT_MIN = 10_240;
-    private static final int PORT_MAX = 32_700;
     private static final int START_ATTEMPTS_MAX = 20;
     private static final Duration READY_LIMIT = Duration.ofSeconds(30);
     private static final Duration PORT_LIMIT = Duration.ofSeconds(3);
@@ -253,7 +245,7 @@ public final class RealServer implements AutoCloseable {
     private Process launchOnAFreePort() {
         String last = "";
         for (int attempt = 0; attempt < START_ATTEMPTS_MAX; attempt++) {
-            port = freePort();
+            port = Ports.free();
             if (withConfigFile) {
                 writeConfigFile(); // by the first start only: later ones find what the server itself has rewritten
             }
@@ -409,19 +401,5 @@ public final class RealServer implements AutoCloseable {
             Thread.currentThread().interrupt();
             throw new IllegalStateException("Interrupted while waiting for a server", e);
         }
-    }
-
-    private static int freePort() {
-        for (int attempt = 0; attempt < START_ATTEMPTS_MAX * 10; attempt++) {
-            int candidate = ThreadLocalRandom.current().nextInt(PORT_MIN, PORT_MAX);
-            try (ServerSocket socket = new ServerSocket()) {
-                socket.setReuseAddress(true);
-                socket.bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), candidate));
-                return candidate;
-            } catch (IOException e) {
-                // Taken; the next one may not be.
-            }
-        }
-        throw new IllegalStateException("No free port between " + PORT_MIN + " and " + PORT_MAX + " was found");
     }
 }

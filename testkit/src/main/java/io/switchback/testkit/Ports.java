@@ -1,0 +1,32 @@
+package io.switchback.testkit;
+
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.ServerSocket;
+import java.util.concurrent.ThreadLocalRandom;
+
+/** Ports of the loopback address that nobody listens on at the moment of asking. Any thread. */
+final class Ports {
+    // Below the range from which Linux takes the ports of outgoing connections, so that none is in the way of a
+    // restart.
+    private static final int PORT_MIN = 10_240;
+    private static final int PORT_MAX = 32_700;
+    private static final int ATTEMPTS_MAX = 200;
+
+    private Ports() {}
+
+    static int free() {
+        for (int attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+            int candidate = ThreadLocalRandom.current().nextInt(PORT_MIN, PORT_MAX);
+            try (ServerSocket socket = new ServerSocket()) {
+                socket.setReuseAddress(true);
+                socket.bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), candidate));
+                return candidate;
+            } catch (IOException e) {
+                // Taken; the next one may not be.
+            }
+        }
+        throw new IllegalStateException("No free port between " + PORT_MIN + " and " + PORT_MAX + " was found");
+    }
+}
