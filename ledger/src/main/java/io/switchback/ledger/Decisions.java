@@ -31,7 +31,8 @@ public final class Decisions {
      * @param together what must hold or change with the decision, and only with it: the next route, the membership
      * @return what is recorded: this decision, or the earlier one, with which {@code together} has not taken effect now
      * @throws LedgerException CONFLICT if nothing is decided and {@code together} found something else than it needs: nothing is decided
-     *     then either. BROKEN: it may be decided so or not at all; read, once the ledger is open again
+     *     then either. BROKEN, UNREACHABLE: it may be decided so or not at all; read, once the ledger is open or
+     *     answers again
      */
     public Decision decide(
             String switchId, Verdict verdict, String reason, byte[] evidenceJson, List<Operation> together) {

@@ -5,14 +5,16 @@ import io.switchback.ledger.LogFormat.Change;
 import io.switchback.ledger.LogFormat.Found;
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HexFormat;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.locks.ReentrantLock;
-import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -75,7 +77,10 @@ public final class EmbeddedLedger implements Ledger {
 
     private static final String LOG_NAME = "ledger.log";
     private static final String NEW_LOG_NAME = "ledger.log.new";
-    private static final Pattern PATH = Pattern.compile("[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*");
+    /** Where the id lies; no path that a caller could name. */
+    private static final String ID_PATH = ".id";
+
+    private static final int ID_BYTES = 16;
 
     private final Path folder;
     private final Environment environment;
@@ -83,6 +88,8 @@ public final class EmbeddedLedger implements Ledger {
     private final long compactionLogBytesMin;
     private final State state = new State();
     private final ReentrantLock writing = new ReentrantLock();
+    private final Watches watches = new Watches();
+    private final EmbeddedPresence presence;
 
     /** Null where this is a view for reading. */
     private final @Nullable FolderLock folderLock;
@@ -107,6 +114,7 @@ public final class EmbeddedLedger implements Ledger {
         this.compactionLogBytesMin = compactionLogBytesMin;
         this.compactionLogBytes = compactionLogBytesMin;
         this.folderLock = folderLock;
+        this.presence = new EmbeddedPresence(environment, watches);
     }
 
     /**
@@ -169,20 +177,24 @@ public final class EmbeddedLedger implements Ledger {
     @Override
     public Optional<Entry> read(String path) {
         checkOpen();
-        return state.read(checkedPath(path)).map(EmbeddedLedger::copy);
+        return state.read(Limits.checkedPath(path)).map(EmbeddedLedger::copy);
     }
 
     @Override
     public List<Entry> list(String prefix) {
         checkOpen();
-        return state.list(checkedPath(prefix)).stream()
+        return state.list(Limits.checkedPath(prefix)).stream()
                 .map(EmbeddedLedger::copy)
                 .toList();
     }
 
     @Override
     public Outcome transact(List<Operation> operations) {
-        checkLimits(operations);
+        Limits.check(operations);
+        return make(operations);
+    }
+
+    private Outcome make(List<Operation> operations) {
         writing.lock();
         try {
             checkOpen();
@@ -193,6 +205,7 @@ public final class EmbeddedLedger implements Ledger {
                     if (!changes.isEmpty()) {
                         checkSpace(bytesAfter);
                         write(changes);
+                        changes.forEach(change -> watches.changed(change.path()));
                     }
                     yield new Outcome.Done();
                 }
@@ -202,11 +215,65 @@ public final class EmbeddedLedger implements Ledger {
         }
     }
 
+    /**
+     * {@inheritDoc}
+     *
+     * <p>It is an entry that no caller can name, made when it is first asked for: older versions, which know nothing of it, keep it, and a
+     * ledger of theirs gets one.
+     *
+     * @throws LedgerException as a transaction, where there is none yet
+     */
+    @Override
+    public String id() {
+        checkOpen();
+        Optional<Entry> known = state.read(ID_PATH);
+        if (known.isEmpty()) {
+            byte[] drawn =
+                    HexFormat.of().formatHex(environment.randomBytes(ID_BYTES)).getBytes(StandardCharsets.US_ASCII);
+            // Of several who ask first, one draws it.
+            var _ = make(List.of(new Operation.Create(ID_PATH, drawn)));
+            known = state.read(ID_PATH);
+        }
+        return known.orElseThrow(() -> new AssertionError("the id was written and is not there"))
+                .text();
+    }
+
+    /** {@inheritDoc} Nobody else writes, and what is answered is in memory: there is nothing to do. */
+    @Override
+    public void catchUp() {
+        checkOpen();
+    }
+
+    @Override
+    public Watch watch(String path, Runnable changed) {
+        checkOpen();
+        return watches.add(Limits.checkedWatch(path), changed);
+    }
+
+    /** {@inheritDoc} The only process that can ask is this one, so it lasts until it is closed or announced again. */
+    @Override
+    public Lease announce(String name, byte[] value) {
+        Limits.checkAnnouncement(name, value);
+        checkOpen();
+        if (folderLock == null) {
+            throw readOnly();
+        }
+        return presence.announce(name, value);
+    }
+
+    @Override
+    public Map<String, byte[]> announced() {
+        checkOpen();
+        return presence.announced();
+    }
+
     @Override
     public void close() {
         writing.lock();
         try {
             closed = true;
+            presence.close();
+            watches.close();
             if (log != null) {
                 // All that was acknowledged is forced: closing has nothing to lose.
                 closeQuietly(log);
@@ -449,8 +516,7 @@ public final class EmbeddedLedger implements Ledger {
 
     private void checkWritable() {
         if (folderLock == null) {
-            throw new LedgerException(
-                    LedgerException.Code.READ_ONLY, "The ledger in " + folder + " was opened for reading only");
+            throw readOnly();
         }
         if (broken != null) {
             throw new LedgerException(
@@ -461,57 +527,20 @@ public final class EmbeddedLedger implements Ledger {
         }
     }
 
+    private LedgerException readOnly() {
+        return new LedgerException(
+                LedgerException.Code.READ_ONLY, "The ledger in " + folder + " was opened for reading only");
+    }
+
     private void checkSpace(long bytesAfter) {
         if (bytesAfter > LIVE_BYTES_MAX && bytesAfter > state.bytes()) {
-            throw limit("The ledger in " + folder + " would hold " + bytesAfter + " bytes, more than " + LIVE_BYTES_MAX
-                    + ": forget old releases");
+            throw Limits.limit("The ledger in " + folder + " would hold " + bytesAfter + " bytes, more than "
+                    + LIVE_BYTES_MAX + ": forget old releases");
         }
         if (end > LOG_BYTES_MAX) {
-            throw limit("The log of the ledger in " + folder + " is " + end + " bytes long, more than " + LOG_BYTES_MAX
-                    + ", since it could not be compacted: make room on its disk");
+            throw Limits.limit("The log of the ledger in " + folder + " is " + end + " bytes long, more than "
+                    + LOG_BYTES_MAX + ", since it could not be compacted: make room on its disk");
         }
-    }
-
-    private static void checkLimits(List<Operation> operations) {
-        if (operations.size() > TRANSACTION_OPERATIONS_MAX) {
-            throw limit(
-                    "A transaction has " + operations.size() + " operations, more than " + TRANSACTION_OPERATIONS_MAX);
-        }
-        long bytes = 0;
-        for (Operation operation : operations) {
-            int value = valueBytes(operation);
-            if (value > VALUE_BYTES_MAX) {
-                throw limit("The value for " + operation.path() + " is " + value + " bytes long, more than "
-                        + VALUE_BYTES_MAX);
-            }
-            bytes += checkedPath(operation.path()).length() + value;
-        }
-        if (bytes > TRANSACTION_BYTES_MAX) {
-            throw limit("A transaction is " + bytes + " bytes long, more than " + TRANSACTION_BYTES_MAX);
-        }
-    }
-
-    private static int valueBytes(Operation operation) {
-        return switch (operation) {
-            case Operation.Create create -> create.value().length;
-            case Operation.Put put -> put.value().length;
-            case Operation.Replace replace -> replace.value().length;
-            case Operation.Delete _, Operation.Expect _, Operation.ExpectAbsent _ -> 0;
-        };
-    }
-
-    private static String checkedPath(String path) {
-        if (path.length() > PATH_CHARACTERS_MAX) {
-            throw limit("A path is " + path.length() + " characters long, more than " + PATH_CHARACTERS_MAX);
-        }
-        if (!PATH.matcher(path).matches()) {
-            throw new IllegalArgumentException("\"" + path + "\" is no path of a ledger");
-        }
-        return path;
-    }
-
-    private static LedgerException limit(String message) {
-        return new LedgerException(LedgerException.Code.LIMIT, message + ". Nothing was changed.");
     }
 
     private static Entry copy(Entry entry) {

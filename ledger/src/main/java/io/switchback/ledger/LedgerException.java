@@ -23,6 +23,12 @@ public final class LedgerException extends RuntimeException {
         NEWER_VERSION,
         /** What belongs together in one transaction did not find what it needs, so nothing was changed. */
         CONFLICT,
+        /**
+         * No quorum answered within the limit. Of a read nothing is known. A transaction <em>may or may not</em> be there: read once the
+         * ledger answers again. It cannot take effect later than that: what was not in the ledger when the next call of the same object
+         * succeeded never will be ({@link ZooKeeperLedger} says why).
+         */
+        UNREACHABLE,
         /** The ledger was opened for reading only. */
         READ_ONLY,
         /** The ledger was closed before. */

@@ -42,6 +42,37 @@ class EmbeddedLedgerTest {
     }
 
     @Test
+    void theIdIsDrawnOnceAndKeptAndNobodyCanNameItsEntry() throws IOException {
+        write(3); // as an older version leaves it, without an id
+        String id;
+        try (Ledger ledger = open()) {
+            id = ledger.id();
+            assertThat(catchThrowableOfType(IllegalArgumentException.class, () -> ledger.read(".id")))
+                    .isNotNull();
+        }
+        try (Ledger ledger = open()) {
+            assertThat(ledger.id()).isEqualTo(id);
+            for (int i = 0; i < 100; i++) {
+                put(ledger, "a", "x".repeat(1_000)); // until it is compacted
+            }
+        }
+        try (Ledger ledger = EmbeddedLedger.readOnly(folder)) {
+            assertThat(ledger.id()).isEqualTo(id);
+        }
+    }
+
+    @Test
+    void aLedgerThatIsOnlyReadIsGivenNoIdAndAnnouncesNobody() throws IOException {
+        write(1);
+        try (Ledger ledger = EmbeddedLedger.readOnly(folder)) {
+            assertThat(refusal(ledger::id).code()).isEqualTo(LedgerException.Code.READ_ONLY);
+            assertThat(refusal(() -> ledger.announce("node-1", bytes("x"))).code())
+                    .isEqualTo(LedgerException.Code.READ_ONLY);
+            assertThat(ledger.announced()).isEmpty();
+        }
+    }
+
+    @Test
     void aLastWriteThatIsTornAtAnyByteIsCutOffAndTheLedgerGoesOn() throws IOException {
         Written written = write(3);
         for (int length = written.lastOffset(); length < written.log().length; length++) {

@@ -12,16 +12,24 @@ import io.switchback.ledger.Operation.Put;
 import io.switchback.ledger.Operation.Replace;
 import io.switchback.ledger.Outcome.Conflict;
 import io.switchback.ledger.Outcome.Done;
+import io.switchback.testkit.Await;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.concurrent.Callable;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.BooleanSupplier;
+import java.util.function.Supplier;
 import java.util.stream.IntStream;
+import java.util.stream.LongStream;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -95,8 +103,11 @@ abstract class LedgerContract {
                 new Create("there", bytes("z")),
                 new ExpectAbsent("there"),
                 new Replace("there", bytes("z"), 0),
+                new Replace("there", bytes("z"), -1),
+                new Replace("there", bytes("z"), 1L << 32 | 1),
                 new Replace("absent", bytes("z"), 0),
                 new Expect("there", 0),
+                new Expect("there", -1),
                 new Expect("absent", 0),
                 new Delete("absent"));
 
@@ -213,6 +224,17 @@ abstract class LedgerContract {
     }
 
     @Test
+    void ofManyWhoPutTheSameEntryAtOnceNobodyIsRefused() throws Exception {
+        for (int round = 0; round < 5; round++) {
+            String path = "put/in/" + round;
+            List<Outcome> outcomes = inThreads(i -> transact(new Put(path, bytes("by " + i))));
+
+            assertThat(outcomes).allMatch(Done.class::isInstance);
+            assertThat(ledger.read(path).map(Entry::version)).contains(THREADS - 1L);
+        }
+    }
+
+    @Test
     void ofManyWhoCountTogetherByReplacingNoStepIsLostAndNoneIsTakenTwice() throws Exception {
         long steps = 20;
         transact(new Create("counter", bytes("0")));
@@ -282,6 +304,185 @@ abstract class LedgerContract {
         assertThatThrownBy(() -> transact(new Put("a", bytes("x"))))
                 .isInstanceOfSatisfying(
                         LedgerException.class, e -> assertThat(e.code()).isEqualTo(LedgerException.Code.CLOSED));
+    }
+
+    @Test
+    void whatIsDoneIsReadAfterCatchingUp() {
+        transact(new Put("a", bytes("1")));
+        ledger.catchUp();
+
+        assertThat(ledger.read("a").map(Entry::text)).contains("1");
+    }
+
+    @Test
+    void aLedgerHasOneIdForEver() {
+        String id = ledger.id();
+        transact(new Put("a", bytes("1")));
+
+        assertThat(id).matches("[0-9a-f]{32}");
+        assertThat(ledger.id()).isEqualTo(id);
+    }
+
+    @Test
+    void aListenerHearsOfEveryChangeAtAndBelowItsPath() {
+        ReadingListener below = new ReadingListener(() -> texts("a"));
+        ReadingListener at = new ReadingListener(
+                () -> ledger.read("b").map(Entry::text).stream().toList());
+        try (Watch _ = ledger.watch("a", below);
+                Watch _ = ledger.watch("b", at)) {
+            for (int i = 0; i < 20; i++) {
+                String value = Integer.toString(i);
+                transact(new Put("a/deep/down", bytes(value)), new Put("b", bytes(value)));
+                below.awaits(List.of(value));
+                at.awaits(List.of(value));
+            }
+            transact(new Delete("a/deep/down"));
+            below.awaits(List.of());
+        }
+    }
+
+    @Test
+    void aListenerIsNeverCalledTwiceAtOnceAndHearsOfTheLastChange() throws Exception {
+        AtomicInteger inside = new AtomicInteger();
+        AtomicInteger overlaps = new AtomicInteger();
+        ReadingListener listener = new ReadingListener(() -> {
+            if (inside.incrementAndGet() > 1) {
+                overlaps.incrementAndGet();
+            }
+            List<String> texts = texts("a");
+            inside.decrementAndGet();
+            return texts;
+        });
+        try (Watch _ = ledger.watch("a", listener)) {
+            inThreads(i -> transact(new Put("a/x", bytes("first " + i)), new Put("a/x", bytes("then " + i))));
+            transact(new Put("a/x", bytes("last")));
+            listener.awaits(List.of("last"));
+        }
+        assertThat(overlaps).hasValue(0);
+    }
+
+    @Test
+    void aListenerThatFailsOrHangsDisturbsNobody() throws Exception {
+        CountDownLatch release = new CountDownLatch(1);
+        AtomicInteger failures = new AtomicInteger();
+        ReadingListener listener = new ReadingListener(() -> texts("a"));
+        try (Watch _ = ledger.watch("a", () -> {
+                    failures.incrementAndGet();
+                    throw new IllegalStateException("broken on purpose");
+                });
+                Watch _ = ledger.watch("a", () -> {
+                    try {
+                        release.await();
+                    } catch (InterruptedException e) {
+                        throw new IllegalStateException(e);
+                    }
+                });
+                Watch _ = ledger.watch("a", listener)) {
+            transact(new Put("a/x", bytes("1")));
+            listener.awaits(List.of("1"));
+            until("a listener that failed is called again", () -> {
+                transact(new Put("a/x", bytes("2")));
+                return failures.get() >= 2;
+            });
+            listener.awaits(List.of("2"));
+        } finally {
+            release.countDown();
+        }
+    }
+
+    @Test
+    void whatIsAnnouncedIsThereUntilItIsWithdrawn() {
+        assertThat(ledger.announced()).isEmpty();
+        ReadingListener listener =
+                new ReadingListener(() -> List.copyOf(ledger.announced().keySet()));
+        try (Watch _ = ledger.watch(Ledger.PRESENCE, listener)) {
+            Lease lease = ledger.announce("node-1", bytes("here"));
+            until("the lease is held", lease::held);
+            assertThat(lease.superseded()).isFalse();
+            assertThat(ledger.announced()).containsOnlyKeys("node-1");
+            assertThat(ledger.announced().get("node-1")).isEqualTo(bytes("here"));
+            listener.awaits(List.of("node-1"));
+
+            lease.close();
+            lease.close();
+            assertThat(lease.held()).isFalse();
+            assertThat(lease.superseded()).isFalse();
+            listener.awaits(List.of());
+        }
+    }
+
+    @Test
+    void theNewestAnnouncementOfANameWins() {
+        Lease older = ledger.announce("node-1", bytes("older"));
+        Lease newer = ledger.announce("node-1", bytes("newer"));
+
+        until("the older one is superseded", older::superseded);
+        assertThat(older.held()).isFalse();
+        until("the newer one is held", newer::held);
+        assertThat(newer.superseded()).isFalse();
+        older.close();
+        ledger.catchUp();
+        assertThat(ledger.announced().get("node-1")).isEqualTo(bytes("newer"));
+        assertThat(newer.held()).isTrue();
+    }
+
+    @Test
+    void whatCannotBeAnnouncedIsRefused() {
+        for (String name : List.of("", "a/b", "..", ".a", "a b")) {
+            assertThatThrownBy(() -> ledger.announce(name, bytes("x")))
+                    .as(name)
+                    .isInstanceOf(IllegalArgumentException.class);
+        }
+        refused(() -> ledger.announce("a", new byte[Ledger.VALUE_BYTES_MAX + 1]));
+        refused(() -> ledger.announce("p".repeat(Ledger.PATH_CHARACTERS_MAX + 1), bytes("x")));
+    }
+
+    @Test
+    void aLeaseIsLostWhenItsLedgerIsClosed() {
+        Lease lease = ledger.announce("node-1", bytes("here"));
+        ledger.close();
+
+        assertThat(lease.held()).isFalse();
+    }
+
+    @Test
+    void numbersAreDrawnByManyWithoutGapsOrRepeats() throws Exception {
+        long each = 10;
+        List<List<Long>> drawn = inThreads(i -> {
+            Numbers numbers = new Numbers(ledger, "switches");
+            return LongStream.range(0, each).map(n -> numbers.next()).boxed().toList();
+        });
+
+        assertThat(drawn.stream().flatMap(List::stream).sorted())
+                .containsExactlyElementsOf(
+                        LongStream.rangeClosed(1, THREADS * each).boxed().toList());
+    }
+
+    private List<String> texts(String prefix) {
+        return ledger.list(prefix).stream().map(Entry::text).toList();
+    }
+
+    /** Reads whenever it is told to, as listeners are meant to do. */
+    private static final class ReadingListener implements Runnable {
+        private final Supplier<List<String>> reading;
+        private final AtomicReference<@Nullable List<String>> last = new AtomicReference<>();
+
+        ReadingListener(Supplier<List<String>> reading) {
+            this.reading = reading;
+        }
+
+        @Override
+        public void run() {
+            last.set(reading.get());
+        }
+
+        void awaits(List<String> expected) {
+            until("a listener reads " + expected, () -> expected.equals(last.get()));
+        }
+    }
+
+    protected static void until(String what, BooleanSupplier condition) {
+        Await.until(Duration.ofSeconds(30), what, condition);
     }
 
     protected final Outcome transact(Operation... operations) {
