@@ -17,6 +17,9 @@ public sealed interface CoordinatorEvent {
 
     record FenceFailed(String reason) implements CoordinatorEvent {}
 
+    /** Three-phase: the participant has the pre-commit in its log. */
+    record PreCommitAcknowledged(String participant) implements CoordinatorEvent {}
+
     /** The time for the present state has run out. */
     record TimedOut(String reason) implements CoordinatorEvent {}
 
@@ -25,6 +28,11 @@ public sealed interface CoordinatorEvent {
 
     record Acknowledged(String participant) implements CoordinatorEvent {}
 
-    /** A process takes the switch up, knowing only its id, its participants, and what the register says. */
+    /**
+     * A process takes the switch up, after a crash or from another. The state that this meets is the one that the ledger gave back: the
+     * last that was logged for the switch, by whomever, or Initial where only its terms are there.
+     *
+     * @param registered what the register holds, read after the log
+     */
     record Restarted(Optional<Verdict> registered) implements CoordinatorEvent {}
 }

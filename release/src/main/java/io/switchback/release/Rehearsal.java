@@ -8,7 +8,9 @@ import io.switchback.commit.Participant;
 import io.switchback.commit.ParticipantAction;
 import io.switchback.commit.ParticipantEvent;
 import io.switchback.commit.ParticipantState;
+import io.switchback.commit.Protocol;
 import io.switchback.commit.SwitchId;
+import io.switchback.commit.Terms;
 import io.switchback.environment.Deadline;
 import io.switchback.environment.Environment;
 import io.switchback.fleet.Endpoint;
@@ -73,7 +75,8 @@ final class Rehearsal {
 
     /** The coordinator and one participant, from the first word to the last. */
     private static void agree(SwitchId id) {
-        CoordinatorState coordinator = new CoordinatorState.Initial(id, Set.of(NAME));
+        Terms terms = new Terms(id, Protocol.TWO_PHASE, Set.of(NAME));
+        CoordinatorState coordinator = new CoordinatorState.Initial(terms);
         ParticipantState participant = new ParticipantState.Initial(id.number() - 1);
         ArrayDeque<CoordinatorEvent> toCoordinator = new ArrayDeque<>(List.of(new CoordinatorEvent.Begin()));
         ArrayDeque<ParticipantEvent> toParticipant = new ArrayDeque<>();
@@ -84,8 +87,10 @@ final class Rehearsal {
                 for (CoordinatorAction action : step.actions()) {
                     switch (action) {
                         case CoordinatorAction.AskToPrepare ask ->
-                            toParticipant.add(new ParticipantEvent.PrepareAsked(id));
+                            toParticipant.add(new ParticipantEvent.PrepareAsked(terms.seat(NAME)));
                         case CoordinatorAction.Fence fence -> toCoordinator.add(new CoordinatorEvent.Fenced());
+                        case CoordinatorAction.PreCommit preCommit ->
+                            toParticipant.add(new ParticipantEvent.PreCommitAsked(id));
                         case CoordinatorAction.WriteDecision write ->
                             toCoordinator.add(new CoordinatorEvent.Decided(write.wanted()));
                         case CoordinatorAction.Tell tell ->
@@ -102,7 +107,11 @@ final class Rehearsal {
                         case ParticipantAction.VoteYes yes -> toCoordinator.add(new CoordinatorEvent.VotedYes(NAME));
                         case ParticipantAction.VoteNo no ->
                             toCoordinator.add(new CoordinatorEvent.VotedNo(NAME, no.reason()));
-                        case ParticipantAction.SettleWithAbort settle -> {}
+                        case ParticipantAction.AcknowledgePreCommit acknowledge ->
+                            toCoordinator.add(new CoordinatorEvent.PreCommitAcknowledged(NAME));
+                        case ParticipantAction.AskPeers ask -> {}
+                        case ParticipantAction.TellPeer tell -> {}
+                        case ParticipantAction.Settle settle -> {}
                         case ParticipantAction.Apply apply -> {}
                         case ParticipantAction.Acknowledge acknowledge ->
                             toCoordinator.add(new CoordinatorEvent.Acknowledged(NAME));

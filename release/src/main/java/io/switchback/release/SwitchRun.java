@@ -8,7 +8,10 @@ import io.switchback.commit.Participant;
 import io.switchback.commit.ParticipantAction;
 import io.switchback.commit.ParticipantEvent;
 import io.switchback.commit.ParticipantState;
+import io.switchback.commit.Protocol;
+import io.switchback.commit.Standing;
 import io.switchback.commit.SwitchId;
+import io.switchback.commit.Terms;
 import io.switchback.environment.Deadline;
 import io.switchback.environment.Environment;
 import io.switchback.ledger.Decision;
@@ -100,7 +103,8 @@ final class SwitchRun {
         Deadline deadline = Deadline.in(
                 environment,
                 holdLimit.multipliedBy((long) (SHARE_BEFORE_DECISION * 100)).dividedBy(100));
-        CoordinatorState state = new CoordinatorState.Initial(id, participants.keySet());
+        Terms terms = new Terms(id, Protocol.TWO_PHASE, participants.keySet());
+        CoordinatorState state = new CoordinatorState.Initial(terms);
         String reason = "";
         CoordinatorEvent event = new CoordinatorEvent.Begin();
         Map<String, Duration> took = new LinkedHashMap<>();
@@ -111,11 +115,13 @@ final class SwitchRun {
                 for (CoordinatorAction action : step.actions()) {
                     switch (action) {
                         case CoordinatorAction.AskToPrepare(String participant) ->
-                            participant(participant).tell(new ParticipantEvent.PrepareAsked(id));
+                            participant(participant).tell(new ParticipantEvent.PrepareAsked(terms.seat(participant)));
                         case CoordinatorAction.Fence() -> {
                             took.put("hold", Duration.ofNanos(environment.nanoTime() - began));
                             inbox.add(fence(deadline));
                         }
+                        case CoordinatorAction.PreCommit(String participant) ->
+                            participant(participant).tell(new ParticipantEvent.PreCommitAsked(id));
                         case CoordinatorAction.WriteDecision(Verdict wanted, String why) -> {
                             long asked = environment.nanoTime();
                             Decision decision = decide(wanted, why);
@@ -243,7 +249,7 @@ final class SwitchRun {
             ParticipantState state = new ParticipantState.Initial(id.number() - 1);
             try {
                 while (!ended) {
-                    ParticipantEvent event = state instanceof ParticipantState.Prepared
+                    ParticipantEvent event = state instanceof ParticipantState.Voted
                             ? inbox.poll(holdLimit.toNanos(), TimeUnit.NANOSECONDS)
                             : inbox.take();
                     io.switchback.commit.Step<ParticipantState, ParticipantAction> step =
@@ -278,10 +284,18 @@ final class SwitchRun {
                 case ParticipantAction.VoteYes yes -> SwitchRun.this.inbox.add(new CoordinatorEvent.VotedYes(name));
                 case ParticipantAction.VoteNo(SwitchId of, String why) ->
                     SwitchRun.this.inbox.add(new CoordinatorEvent.VotedNo(name, why));
-                case ParticipantAction.SettleWithAbort(SwitchId of) ->
+                case ParticipantAction.AcknowledgePreCommit _ ->
+                    SwitchRun.this.inbox.add(new CoordinatorEvent.PreCommitAcknowledged(name));
+                case ParticipantAction.AskPeers ask ->
+                    ask.peers()
+                            .forEach(
+                                    peer -> participant(peer).tell(new ParticipantEvent.PeerAsks(id, name, ask.own())));
+                case ParticipantAction.TellPeer(SwitchId of, String peer, Standing own) ->
+                    participant(peer).tell(new ParticipantEvent.PeerSays(of, name, own));
+                case ParticipantAction.Settle(SwitchId of, Verdict wish) ->
                     tell(new ParticipantEvent.RegisterSays(
                             of,
-                            decide(Verdict.ABORT, name + " held for " + holdLimit + " and heard nothing")
+                            decide(wish, name + " held for " + holdLimit + " and heard nothing")
                                     .verdict()));
                 case ParticipantAction.Apply(SwitchId of, Verdict verdict) -> apply(verdict);
                 case ParticipantAction.Acknowledge acknowledge ->
