@@ -18,10 +18,12 @@ final class House {
             Map.entry("config", 1),
             Map.entry("resp", 1),
             Map.entry("ledger", 1),
+            Map.entry("peers", 1),
             Map.entry("commit", 2),
             Map.entry("fleet", 2),
             Map.entry("proxy", 3),
             Map.entry("sync", 3),
+            Map.entry("simulation", 3),
             Map.entry("release", 4),
             Map.entry("server", 5),
             Map.entry("cli", 6));

@@ -99,6 +99,8 @@ final class Rules {
         return accesses(classes, JavaClass::getCodeUnitAccessesFromSelf)
                 .filter(access -> !room(access.getOriginOwner()).equals("environment")
                         && !room(access.getOriginOwner()).equals(TESTKIT)
+                        // Its randomness is the seed's, and its time is counted.
+                        && !room(access.getOriginOwner()).equals("simulation")
                         && !isIn(access.getOriginOwner(), DEMO_PACKAGE))
                 .filter(access -> {
                     AccessTarget target = access.getTarget();

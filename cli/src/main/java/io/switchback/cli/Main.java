@@ -23,8 +23,10 @@ import picocli.CommandLine.HelpCommand;
         subcommands = {
             ServeCommand.class,
             ReleaseCommands.class,
+            NodeCommands.class,
             WhereCommand.class,
             DemoCommand.class,
+            SimulateCommand.class,
             HelpCommand.class
         },
         mixinStandardHelpOptions = true,
@@ -94,6 +96,9 @@ public final class Main {
             }
             if (type == ReleaseCommands.class) {
                 return type.cast(new ReleaseCommands(out));
+            }
+            if (type == NodeCommands.class) {
+                return type.cast(new NodeCommands(out));
             }
             if (type == WhereCommand.class) {
                 return type.cast(new WhereCommand(out));

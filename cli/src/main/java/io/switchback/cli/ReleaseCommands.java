@@ -59,6 +59,10 @@ final class ReleaseCommands {
         AdminClient client() {
             return AdminClient.of(nodeFile);
         }
+
+        boolean isJson() {
+            return json;
+        }
     }
 
     @Command(

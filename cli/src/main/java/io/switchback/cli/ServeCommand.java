@@ -6,7 +6,6 @@ import io.switchback.server.NodeFile;
 import java.io.PrintStream;
 import java.nio.file.Path;
 import java.util.concurrent.Callable;
-import java.util.concurrent.CountDownLatch;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Parameters;
 
@@ -40,20 +39,20 @@ final class ServeCommand implements Callable<Integer> {
     }
 
     @Override
-    public Integer call() throws InterruptedException {
+    public Integer call() {
         NodeFile nodeFile = NodeFile.read(file);
-        CountDownLatch stopped = new CountDownLatch(1);
         Node node = Node.start(nodeFile, Environment.system());
-        Runtime.getRuntime().addShutdownHook(Thread.ofPlatform().unstarted(() -> {
-            node.close();
-            stopped.countDown();
-        }));
+        Runtime.getRuntime().addShutdownHook(Thread.ofPlatform().unstarted(node::close));
         nodeFile.caches()
                 .forEach(cache -> out.println("cache " + cache.name() + " on " + node.addresses(cache.name())));
         node.adminAddress().ifPresent(address -> out.println("admin API on " + address));
         out.println("node " + nodeFile.node() + " serves");
         out.flush();
-        stopped.await();
+        String why = node.ended().join();
+        if (!why.isEmpty()) {
+            out.println("switchback: " + why);
+            return Main.ENDED_OTHERWISE;
+        }
         return Main.DONE;
     }
 }

@@ -9,7 +9,7 @@ import java.util.Optional;
  * Commands that make a server a primary or a replica, guarded so that one which arrives late does nothing.
  *
  * <p>A coordinator that stalls between its decision and its command would, waking up after a rollback, make a second primary.
- * So each switch first writes a token (its epoch and attempt) to the primary, from where it reaches the replica with the
+ * So each controller and each switch first writes its {@link Token} to the primary, from where it reaches the replica with the
  * stream; the command is then one transaction that watches the token. A takeover writes its own token first, and from then on
  * whatever the one before it still sends is refused by the server itself.
  *
@@ -17,79 +17,135 @@ import java.util.Optional;
  * Redis 6.0 would then write SELECT, MULTI and EXEC into its own stream.
  */
 public final class RoleCommands {
+    private static final int ATTEMPTS_MAX = 10;
+
     private RoleCommands() {}
 
-    /** Writes the token of a switch to the primary. */
-    public static void writeToken(ServerConnection primary, String token) {
-        primary.demand("SELECT", "0");
-        primary.demand("SET", ReservedKeys.TOKEN, token);
+    /** What became of a token that was offered to a server. */
+    public enum Offer {
+        /** The server has it now. */
+        TAKEN,
+        /** The server is a replica, and takes writes from its primary alone. */
+        READ_ONLY
     }
 
-    /** As {@link #writeToken}; false, and nothing is written, where the server is a replica and says so. */
-    public static boolean offerToken(ServerConnection server, String token) {
-        server.demand("SELECT", "0");
-        Reply reply = server.call("SET", ReservedKeys.TOKEN, token);
-        if (reply instanceof Reply.Failure(String message) && !message.startsWith("READONLY")) {
-            throw new FleetException(
-                    FleetException.Code.REFUSED, server.endpoint() + " refused the token of a switch: " + message);
+    /**
+     * Offers a token to a server, which takes it unless it has a newer one.
+     *
+     * @throws FleetException REFUSED where it has: somebody else has taken over
+     */
+    public static Offer offerToken(ServerConnection server, Token token) {
+        for (int attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
+            server.demand("SELECT", "0");
+            server.demand("WATCH", ReservedKeys.TOKEN);
+            Optional<Token> present =
+                    Token.parse(server.demand("GET", ReservedKeys.TOKEN).text());
+            if (present.filter(one -> one.equals(token)).isPresent()) {
+                server.demand("UNWATCH");
+                return Offer.TAKEN;
+            }
+            if (present.filter(token::isOlderThan).isPresent()) {
+                server.demand("UNWATCH");
+                throw new FleetException(
+                        FleetException.Code.REFUSED,
+                        newer(server, present.orElseThrow().toString(), token));
+            }
+            List<Reply> replies = server.pipeline(List.of(
+                    CommandEncoder.bytes("MULTI"),
+                    CommandEncoder.bytes("SET", ReservedKeys.TOKEN, token.text()),
+                    CommandEncoder.bytes("EXEC")));
+            Reply ended = replies.getLast();
+            if (ended instanceof Reply.Array) {
+                return Offer.TAKEN;
+            }
+            if (ended instanceof Reply.Failure failure) {
+                if (replies.get(1) instanceof Reply.Failure(String message) && message.startsWith("READONLY")) {
+                    return Offer.READ_ONLY;
+                }
+                throw new FleetException(
+                        FleetException.Code.REFUSED,
+                        server.endpoint() + " refused a token: "
+                                + replies.get(1).text() + "; " + failure.text());
+            }
         }
-        return !reply.isError();
+        throw new FleetException(
+                FleetException.Code.REFUSED,
+                server.endpoint() + " has a token that moved " + ATTEMPTS_MAX + " times while one was offered to it");
+    }
+
+    /** Writes the token of a switch, or of a controller's term, to a server that must be a primary. */
+    public static void writeToken(ServerConnection primary, Token token) {
+        if (offerToken(primary, token) == Offer.READ_ONLY) {
+            throw new FleetException(
+                    FleetException.Code.REFUSED,
+                    primary.endpoint() + " is a replica and takes no token; somebody has changed its role");
+        }
     }
 
     /** The token as this server has it now. */
-    public static Optional<String> token(ServerConnection server) {
+    public static Optional<Token> token(ServerConnection server) {
         server.demand("SELECT", "0");
-        return server.demand("GET", ReservedKeys.TOKEN) instanceof Reply.Bulk value
-                ? Optional.of(value.text())
-                : Optional.empty();
+        return Token.parse(server.demand("GET", ReservedKeys.TOKEN).text());
     }
 
-    /** Makes the server a replica of {@code newPrimary}: from then on it refuses writes, and its offset is final. */
-    public static RoleChange follow(ServerConnection server, Endpoint newPrimary, String token) {
+    /**
+     * Makes the server a replica of {@code newPrimary}: from then on it refuses writes, and its offset is final. Refused where the
+     * server has a newer token than this one; an older one is what a replica may have that was cut off for a while.
+     */
+    public static RoleChange follow(ServerConnection server, Endpoint newPrimary, Token token) {
         return change(server, token, newPrimary.host(), Integer.toString(newPrimary.port()));
     }
 
-    /** Makes the server a primary: it takes writes, under a new replication id, with its offset kept. */
-    public static RoleChange promote(ServerConnection server, String token) {
+    /** Makes the server a primary: it takes writes, under a new replication id, with its offset kept. Refused as {@link #follow}. */
+    public static RoleChange promote(ServerConnection server, Token token) {
         return change(server, token, "NO", "ONE");
     }
 
     /**
      * Watches the token ahead of a change of role that must then be quick.
      *
-     * @throws FleetException REFUSED where the server does not show this token
+     * @throws FleetException REFUSED where the server does not show exactly this token
      */
-    public static TokenWatch watch(ServerConnection server, String token) {
+    public static TokenWatch watch(ServerConnection server, Token token) {
         Optional<String> refusal = guard(server, token);
+        if (refusal.isEmpty() && !token(server).equals(Optional.of(token))) {
+            server.call("UNWATCH");
+            refusal = Optional.of("the token " + token + " has not reached " + server.endpoint());
+        }
         if (refusal.isPresent()) {
             throw new FleetException(FleetException.Code.REFUSED, refusal.get());
         }
         return new TokenWatch(server);
     }
 
-    private static RoleChange change(ServerConnection server, String token, String host, String port) {
+    private static RoleChange change(ServerConnection server, Token token, String host, String port) {
         Optional<String> refusal = guard(server, token);
         return refusal.isPresent() ? new RoleChange.Refused(refusal.get()) : transaction(server, host, port);
     }
 
-    /** Watches the token; why this is not the switch that may act, or empty and the watch stands. */
-    private static Optional<String> guard(ServerConnection server, String token) {
+    /** Watches the token; why this is not the one that may act, or empty and the watch stands. */
+    private static Optional<String> guard(ServerConnection server, Token token) {
         List<Reply> replies = server.pipeline(List.of(
                 CommandEncoder.bytes("SELECT", "0"),
                 CommandEncoder.bytes("WATCH", ReservedKeys.TOKEN),
                 CommandEncoder.bytes("GET", ReservedKeys.TOKEN)));
         Optional<Reply> refused = replies.stream().filter(Reply::isError).findFirst();
-        if (refused.isEmpty() && replies.get(2).text().equals(token)) {
+        if (refused.isPresent()) {
+            server.call("UNWATCH");
+            return Optional.of(server.endpoint() + " did not show its token: "
+                    + refused.get().text());
+        }
+        Optional<Token> present = Token.parse(replies.get(2).text());
+        if (present.filter(token::isOlderThan).isEmpty()) {
             return Optional.empty();
         }
         server.call("UNWATCH");
-        return Optional.of(
-                refused.isPresent()
-                        ? server.endpoint() + " did not show its token: "
-                                + refused.get().text()
-                        : server.endpoint() + " has the token \""
-                                + replies.get(2).text() + "\", this switch has \"" + token
-                                + "\": somebody else has taken over, or the token has not reached this server");
+        return Optional.of(newer(server, present.orElseThrow().toString(), token));
+    }
+
+    private static String newer(ServerConnection server, String present, Token token) {
+        return server.endpoint() + " has the token " + present + ", newer than " + token
+                + ": somebody else has taken over";
     }
 
     /** The change itself, after the watch; in one write, so that the server reads and runs all of it in one turn. */

@@ -18,6 +18,9 @@ import org.junit.jupiter.params.provider.MethodSource;
 class RoleCommandsTest {
     private static final Endpoint NOWHERE = new Endpoint("127.0.0.1", 1);
 
+    private static final Token FIRST = Token.open(7, "release.7");
+    private static final Token SECOND = Token.open(8, "release.8");
+
     @TempDir
     Path folder;
 
@@ -30,10 +33,10 @@ class RoleCommandsTest {
     void aPrimaryWithTheTokenFollowsAndRefusesWritesFromThenOn(String version) throws Exception {
         try (TestServer server = TestServer.start(version, folder);
                 ServerConnection connection = server.connect()) {
-            RoleCommands.writeToken(connection, "7/1");
+            RoleCommands.writeToken(connection, FIRST);
             connection.demand("SET", "key", "value");
 
-            RoleChange change = RoleCommands.follow(connection, NOWHERE, "7/1");
+            RoleChange change = RoleCommands.follow(connection, NOWHERE, FIRST);
 
             ReplicationState after = ReplicationState.read(connection);
             assertThat(after.role()).isEqualTo(Role.REPLICA);
@@ -56,7 +59,7 @@ class RoleCommandsTest {
                 TestServer second = TestServer.start(version, Files.createDirectory(folder.resolve("second")));
                 ServerConnection primary = first.connect();
                 ServerConnection replica = second.connect()) {
-            RoleCommands.writeToken(primary, "7/1");
+            RoleCommands.writeToken(primary, FIRST);
             replica.demand("REPLICAOF", "127.0.0.1", "" + first.fleet.endpoint().port());
             Await.until(
                     Duration.ofSeconds(20),
@@ -70,7 +73,7 @@ class RoleCommandsTest {
                     () -> ReplicationState.read(replica).offset() >= written);
             ReplicationState followed = ReplicationState.read(replica);
 
-            RoleChange change = RoleCommands.promote(replica, "7/1");
+            RoleChange change = RoleCommands.promote(replica, FIRST);
 
             assertThat(change).isInstanceOfSatisfying(RoleChange.Changed.class, changed -> {
                 assertThat(changed.before()).isEqualTo(Role.REPLICA);
@@ -92,19 +95,21 @@ class RoleCommandsTest {
         try (TestServer server = TestServer.start(version, folder);
                 ServerConnection late = server.connect();
                 ServerConnection successor = server.connect()) {
-            RoleCommands.writeToken(late, "7/1");
-            RoleCommands.writeToken(successor, "7/2");
+            RoleCommands.writeToken(late, FIRST);
+            RoleCommands.writeToken(successor, SECOND);
 
-            assertThat(RoleCommands.follow(late, NOWHERE, "7/1"))
+            assertThat(RoleCommands.follow(late, NOWHERE, FIRST))
                     .isInstanceOfSatisfying(
                             RoleChange.Refused.class,
-                            refused -> assertThat(refused.why()).contains("7/2").contains("7/1"));
+                            refused -> assertThat(refused.why())
+                                    .contains(SECOND.text())
+                                    .contains(FIRST.text()));
             assertThat(ReplicationState.read(late).role()).isEqualTo(Role.PRIMARY);
             // The refused command leaves no WATCH behind on the connection.
-            assertThat(RoleCommands.follow(successor, NOWHERE, "7/2")).isInstanceOf(RoleChange.Changed.class);
-            assertThat(RoleCommands.promote(late, "7/1")).isInstanceOf(RoleChange.Refused.class);
+            assertThat(RoleCommands.follow(successor, NOWHERE, SECOND)).isInstanceOf(RoleChange.Changed.class);
+            assertThat(RoleCommands.promote(late, FIRST)).isInstanceOf(RoleChange.Refused.class);
             assertThat(ReplicationState.read(late).role()).isEqualTo(Role.REPLICA);
-            assertThat(RoleCommands.promote(late, "7/2")).isInstanceOf(RoleChange.Changed.class);
+            assertThat(RoleCommands.promote(late, SECOND)).isInstanceOf(RoleChange.Changed.class);
         }
     }
 
@@ -114,28 +119,62 @@ class RoleCommandsTest {
         try (TestServer server = TestServer.start(version, folder);
                 ServerConnection late = server.connect();
                 ServerConnection successor = server.connect()) {
-            RoleCommands.writeToken(late, "7/1");
-            TokenWatch watch = RoleCommands.watch(late, "7/1");
+            RoleCommands.writeToken(late, FIRST);
+            TokenWatch watch = RoleCommands.watch(late, FIRST);
 
-            RoleCommands.writeToken(successor, "7/2");
+            RoleCommands.writeToken(successor, SECOND);
 
             assertThat(watch.follow(NOWHERE)).isInstanceOf(RoleChange.Refused.class);
             assertThatThrownBy(watch::promote).hasMessageContaining("spent");
-            assertThatThrownBy(() -> RoleCommands.watch(late, "7/1")).isInstanceOf(FleetException.class);
+            assertThatThrownBy(() -> RoleCommands.watch(late, FIRST)).isInstanceOf(FleetException.class);
             assertThat(ReplicationState.read(late).role()).isEqualTo(Role.PRIMARY);
         }
     }
 
     @ParameterizedTest
     @MethodSource("versions")
-    void aServerWithAPasswordAndNoTokenYetRefuses(String version) throws Exception {
+    void noTokenIsOlderThanEveryToken(String version) throws Exception {
         try (TestServer server = TestServer.start(version, folder, "--requirepass", "secret");
                 ServerConnection connection = server.connect()) {
             assertThat(RoleCommands.token(connection)).isEmpty();
-            assertThat(RoleCommands.promote(connection, "7/1")).isInstanceOf(RoleChange.Refused.class);
-            RoleCommands.writeToken(connection, "7/1");
-            assertThat(RoleCommands.token(connection)).contains("7/1");
-            assertThat(RoleCommands.follow(connection, NOWHERE, "7/1")).isInstanceOf(RoleChange.Changed.class);
+            assertThatThrownBy(() -> RoleCommands.watch(connection, FIRST))
+                    .isInstanceOf(FleetException.class)
+                    .hasMessageContaining("has not reached");
+            RoleCommands.writeToken(connection, FIRST);
+            assertThat(RoleCommands.token(connection)).contains(FIRST);
+            assertThat(RoleCommands.follow(connection, NOWHERE, FIRST)).isInstanceOf(RoleChange.Changed.class);
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("versions")
+    void anOlderTokenIsNotTakenAndANewerOneIs(String version) throws Exception {
+        try (TestServer server = TestServer.start(version, folder);
+                ServerConnection connection = server.connect()) {
+            RoleCommands.writeToken(connection, FIRST.close());
+            assertThatThrownBy(() -> RoleCommands.writeToken(connection, FIRST))
+                    .isInstanceOf(FleetException.class)
+                    .hasMessageContaining("taken over");
+            RoleCommands.writeToken(connection, SECOND);
+            assertThatThrownBy(() -> RoleCommands.offerToken(connection, FIRST.close()))
+                    .isInstanceOf(FleetException.class);
+            assertThat(RoleCommands.offerToken(connection, SECOND)).isEqualTo(RoleCommands.Offer.TAKEN);
+            assertThat(RoleCommands.token(connection)).contains(SECOND);
+            RoleCommands.follow(connection, NOWHERE, SECOND);
+            assertThat(RoleCommands.offerToken(connection, SECOND.close())).isEqualTo(RoleCommands.Offer.READ_ONLY);
+            assertThat(RoleCommands.promote(connection, FIRST)).isInstanceOf(RoleChange.Refused.class);
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("versions")
+    void aReplicaThatMissedTheTokenOfALaterTermFollowsItAllTheSame(String version) throws Exception {
+        try (TestServer server = TestServer.start(version, folder);
+                ServerConnection connection = server.connect()) {
+            RoleCommands.writeToken(connection, FIRST);
+            RoleCommands.follow(connection, NOWHERE, FIRST);
+            assertThat(RoleCommands.follow(connection, new Endpoint("127.0.0.1", 2), SECOND))
+                    .isInstanceOf(RoleChange.Changed.class);
         }
     }
 
@@ -144,15 +183,15 @@ class RoleCommandsTest {
     void aRepeatedCommandWithTheSameTokenChangesNothingMore(String version) throws Exception {
         try (TestServer server = TestServer.start(version, folder);
                 ServerConnection connection = server.connect()) {
-            RoleCommands.writeToken(connection, "7/1");
+            RoleCommands.writeToken(connection, FIRST);
             ReplicationState before = ReplicationState.read(connection);
-            assertThat(RoleCommands.promote(connection, "7/1"))
+            assertThat(RoleCommands.promote(connection, FIRST))
                     .isInstanceOfSatisfying(
                             RoleChange.Changed.class,
                             changed -> assertThat(changed.before()).isEqualTo(Role.PRIMARY));
             assertThat(ReplicationState.read(connection)).isEqualTo(before);
-            RoleCommands.follow(connection, NOWHERE, "7/1");
-            assertThat(RoleCommands.follow(connection, NOWHERE, "7/1"))
+            RoleCommands.follow(connection, NOWHERE, FIRST);
+            assertThat(RoleCommands.follow(connection, NOWHERE, FIRST))
                     .isInstanceOfSatisfying(
                             RoleChange.Changed.class,
                             changed -> assertThat(changed.before()).isEqualTo(Role.REPLICA));
@@ -165,10 +204,10 @@ class RoleCommandsTest {
         try (TestServer server = TestServer.start(version, folder);
                 ServerConnection admin = server.connect()) {
             admin.demand("ACL", "SETUSER", "weak", "on", ">w", "~*", "+@all", "-replicaof");
-            RoleCommands.writeToken(admin, "7/1");
+            RoleCommands.writeToken(admin, FIRST);
             try (ServerConnection weak = ServerConnection.open(
                     server.fleet.endpoint(), Optional.of(new Credential("weak", "w")), Duration.ofSeconds(5))) {
-                assertThatThrownBy(() -> RoleCommands.follow(weak, NOWHERE, "7/1"))
+                assertThatThrownBy(() -> RoleCommands.follow(weak, NOWHERE, FIRST))
                         .isInstanceOf(FleetException.class)
                         .hasMessageContaining("NOPERM")
                         .hasMessageContaining("nothing was changed");
@@ -185,12 +224,12 @@ class RoleCommandsTest {
             // A first replica makes the server count.
             try (ServerConnection replica = server.connect()) {
                 replica.call("PSYNC", "?", "-1");
-                RoleCommands.writeToken(connection, "7/1");
+                RoleCommands.writeToken(connection, FIRST);
             }
             long written = ReplicationState.read(connection).offset();
             assertThat(written).isPositive();
-            RoleCommands.follow(connection, NOWHERE, "7/1");
-            assertThat(RoleCommands.promote(connection, "7/1"))
+            RoleCommands.follow(connection, NOWHERE, FIRST);
+            assertThat(RoleCommands.promote(connection, FIRST))
                     .isInstanceOfSatisfying(
                             RoleChange.Changed.class,
                             changed -> assertThat(changed.offsetAtChange()).isEqualTo(written));

@@ -31,6 +31,8 @@ public final class LedgerException extends RuntimeException {
         UNREACHABLE,
         /** The ledger was opened for reading only. */
         READ_ONLY,
+        /** What was written rests on a claim that somebody else has taken over. Nothing was changed. */
+        SUPERSEDED,
         /** The ledger was closed before. */
         CLOSED
     }

@@ -32,21 +32,40 @@ public final class Routes {
     /**
      * What to put into a transaction to route a cache anew. It conflicts if the route has changed by then.
      *
-     * @throws IllegalStateException unless the epoch is one more than the present one (1 where there is none): whoever asks
-     *     has not seen the route that he would replace
+     * @throws LedgerException CONFLICT unless the epoch is one more than the present one (1 where there is none): whoever asks
+     *     has not seen the route that he would replace, since somebody has been faster
      */
     public List<Operation> next(String cache, Route route) {
         Optional<Entry> entry = ledger.read(path(cache));
         long before = entry.map(Routes::route).map(Route::epoch).orElse(0L);
         if (route.epoch() != before + 1) {
-            throw new IllegalStateException(
+            throw new LedgerException(
+                    LedgerException.Code.CONFLICT,
                     "the route of " + cache + " is at epoch " + before + ", so the next one cannot be " + route);
         }
-        byte[] value = Json.bytes(Json.object().put("fleet", route.fleet()).put("epoch", route.epoch()));
+        byte[] value = value(route);
         return List.of(
                 entry.isPresent()
                         ? new Operation.Replace(path(cache), value, entry.get().version())
                         : new Operation.Create(path(cache), value));
+    }
+
+    /** Sets the first route of a cache; whoever is first has set it. What it is then. */
+    public Route begin(String cache, String fleet) {
+        ledger.transact(List.of(new Operation.Create(path(cache), value(new Route(fleet, 1)))));
+        ledger.catchUp();
+        return current(cache).orElseThrow();
+    }
+
+    /** Keeps a copy of a route that another ledger has, for when that one cannot be asked. */
+    public void copy(String cache, Route route) {
+        if (!current(cache).equals(Optional.of(route))) {
+            ledger.transact(List.of(new Operation.Put(path(cache), value(route))));
+        }
+    }
+
+    private static byte[] value(Route route) {
+        return Json.bytes(Json.object().put("fleet", route.fleet()).put("epoch", route.epoch()));
     }
 
     private static String path(String cache) {

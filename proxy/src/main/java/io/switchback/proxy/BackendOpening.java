@@ -47,9 +47,17 @@ final class BackendOpening {
     /** It goes to a fleet that is not in use yet, and no client waits for it. */
     private final boolean ahead;
 
+    private final boolean holdWaits;
     private boolean ended;
 
+    /** For clients, so that a hold waits for it. */
     BackendOpening(ProxyLoop loop, ConnectionKey key, BackendRoute route, Result result) {
+        this(loop, key, route, result, true);
+    }
+
+    /** {@code holdWaits}: whether the loop is not quiet as long as this is under way. */
+    BackendOpening(ProxyLoop loop, ConnectionKey key, BackendRoute route, Result result, boolean holdWaits) {
+        this.holdWaits = holdWaits;
         this.loop = loop;
         this.key = key;
         this.route = route;
@@ -59,7 +67,9 @@ final class BackendOpening {
 
     void start() {
         startedAtNanos = loop.nanoTime();
-        loop.openingStarted(this);
+        if (holdWaits) {
+            loop.openingStarted(this);
+        }
         attempt();
     }
 
@@ -275,7 +285,9 @@ final class BackendOpening {
             throw new IllegalStateException("an opening ended twice");
         }
         ended = true;
-        loop.openingEnded(this);
+        if (holdWaits) {
+            loop.openingEnded(this);
+        }
         tell.run();
     }
 }

@@ -293,6 +293,11 @@ final class Backends {
         }
     }
 
+    /** Closes every connection to that route that there is; what it has not answered is lost. */
+    void closeAllTo(BackendRoute route) {
+        List.copyOf(all).stream().filter(one -> one.route.equals(route)).forEach(BackendConnection::close);
+    }
+
     /** Closes every connection to the fleet in use; what it has not answered is lost, as when its server dies. */
     void giveUpUnanswered() {
         List.copyOf(all).forEach(BackendConnection::close);

@@ -192,6 +192,13 @@ public final class CacheProxy implements AutoCloseable {
         return List.copyOf(addresses);
     }
 
+    /** Where commands go, or will go once they are let go. */
+    public BackendRoute route() {
+        synchronized (control) {
+            return route;
+        }
+    }
+
     // --- hold and let go
 
     /**
@@ -317,6 +324,51 @@ public final class CacheProxy implements AutoCloseable {
     /** Sets or, by null, removes the guard. When it returns, every command that is taken from now on is looked at by it. */
     public void guard(@Nullable CommandGuard guard) {
         onAllLoops(loop -> loop.guard(guard)).join();
+    }
+
+    /**
+     * From when {@code route} is in use on, replies to writes are given out once the other fleet has the writes too. Completes once
+     * every loop can ask for that, so that nobody waits for it when the route has come; fails where the route's fleet does not answer, and is set all the
+     * same: no write is sent there before it does. Another protection for another route replaces it.
+     */
+    public CompletableFuture<Void> protect(BackendRoute route, Protection protection) {
+        List<CompletableFuture<Void>> each = new ArrayList<>();
+        for (ProxyLoop loop : loops) {
+            CompletableFuture<Void> done = new CompletableFuture<>();
+            each.add(done);
+            loop.execute(() -> loop.confirmations().set(route, protection, done));
+        }
+        return CompletableFuture.allOf(each.toArray(CompletableFuture<?>[]::new));
+    }
+
+    /** Undoes {@link #protect} for that route, where it is set for it: what is kept is given out. */
+    public void unprotect(BackendRoute route) {
+        onAllLoops(loop -> loop.confirmations().lift(route)).join();
+    }
+
+    /** Undoes {@link #protect}: what is kept is given out. */
+    public void unprotect() {
+        onAllLoops(loop -> loop.confirmations().lift()).join();
+    }
+
+    /**
+     * What is kept when clients are let go elsewhere counts as confirmed, since a switch waits until the other fleet has
+     * everything. Where that is not so, this comes first: those clients hear that nobody knows.
+     */
+    public void giveUpKept() {
+        onAllLoops(loop -> loop.confirmations().lose("it was left before the other fleet had everything"));
+    }
+
+    /** Whether acknowledged writes are on both fleets: what the worst loop says. */
+    public ProtectionState protection() {
+        ProtectionState[] worst = {ProtectionState.OFF};
+        onEachLoop(loop -> {
+            ProtectionState state = loop.confirmations().state();
+            if (state.compareTo(worst[0]) > 0) {
+                worst[0] = state;
+            }
+        });
+        return worst[0];
     }
 
     /** Names the links that may keep a marker on the fleets, so that DBSIZE does not count those. */

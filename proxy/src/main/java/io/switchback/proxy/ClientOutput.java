@@ -26,19 +26,26 @@ final class ClientOutput implements Flushable {
     private final ProxyLoop loop;
     private final Channel channel;
     private final String address;
+    private final KeptReplies kept = new KeptReplies();
+    private final Runnable resume;
+    private boolean endsAfterKept;
     private boolean flushAsked;
     private boolean behind;
     private boolean ended;
 
-    ClientOutput(ProxyLoop loop, Channel channel, String address) {
+    /** {@code resume} is run when less is kept. */
+    ClientOutput(ProxyLoop loop, Channel channel, String address, Runnable resume) {
+        this.resume = resume;
         this.loop = loop;
         this.channel = channel;
         this.address = address;
     }
 
-    /** Whether the client reads what it is sent, within {@link ProxyLimits#outputBytesPerClientPause}. */
+    /** Whether the client reads what it is sent, and no more is kept from it, within {@link ProxyLimits#outputBytesPerClientPause}. */
     boolean isReading() {
-        return channel.isWritable();
+        return channel.isWritable()
+                && !kept.isFull()
+                && kept.bytes() < loop.limits().outputBytesPerClientPause();
     }
 
     /** Nothing is taken any more: the connection is closed, or will be once everything written is sent. */
@@ -46,8 +53,69 @@ final class ClientOutput implements Flushable {
         return ended;
     }
 
+    // --- replies that must be confirmed
+
+    /**
+     * Keeps part of replies to writes until the loop's next look is confirmed, and with it all that comes behind. The buffer is the
+     * caller's.
+     *
+     * @param replies how many replies end in these bytes
+     * @param endsInside whether the last reply in them has not come in whole
+     */
+    void keep(ByteBuf in, int index, int length, int replies, boolean endsInside) {
+        if (kept.isEmpty()) {
+            loop.confirmations().keeping(this);
+        }
+        kept.keep(loop.confirmations().nextLook(), in, index, length, replies, endsInside);
+        loop.endTurnSoon();
+        closeWherePastLimit();
+    }
+
+    /** Gives out what {@code look} confirms. */
+    void release(long look) {
+        kept.release(look, this::writeNow);
+        emptied();
+    }
+
+    /** Gives out errors in place of what was to be confirmed. */
+    void lose(String error) {
+        ByteBuf bytes = Wire.error(error);
+        KeptReplies.Lost lost = kept.lose(bytes, this::writeNow);
+        bytes.release();
+        loop.routeTraffic().notAnswered(lost.replies());
+        if (lost.cutShort()) {
+            LOG.info("client {} is closed: part of a reply to a write is lost", address);
+            close();
+        }
+        emptied();
+    }
+
+    /** Nobody reads it any more. */
+    void discardKept() {
+        kept.discard();
+        loop.confirmations().keepsNothing(this);
+    }
+
+    private void emptied() {
+        if (kept.isEmpty()) {
+            loop.confirmations().keepsNothing(this);
+            if (endsAfterKept) {
+                endsAfterKept = false;
+                endNow();
+            }
+        }
+        resume.run();
+    }
+
+    // --- what is sent
+
     /** Passes part of a server's reply on. The buffer is the caller's. */
     void pass(ByteBuf in, int index, int length) {
+        if (!kept.isEmpty()) {
+            kept.queue(in, index, length);
+            closeWherePastLimit();
+            return;
+        }
         if (behind && length < COPY_BYTES_MAX) {
             write(in.alloc().buffer(length).writeBytes(in, index, length));
         } else {
@@ -57,14 +125,28 @@ final class ClientOutput implements Flushable {
 
     /** Takes the bytes over. */
     void write(ByteBuf bytes) {
+        if (kept.isEmpty()) {
+            writeNow(bytes);
+            return;
+        }
+        kept.queue(bytes, bytes.readerIndex(), bytes.readableBytes());
+        bytes.release();
+        closeWherePastLimit();
+    }
+
+    private void writeNow(ByteBuf bytes) {
         channel.write(bytes, channel.voidPromise());
         if (!flushAsked) {
             flushAsked = true;
             loop.flushLater(this);
         }
-        long waiting = bytesWaiting();
+        closeWherePastLimit();
+    }
+
+    private void closeWherePastLimit() {
+        long waiting = bytesWaiting() + kept.bytes();
         if (!ended && waiting > loop.limits().outputBytesPerClientMax()) {
-            LOG.warn("client {} is closed: {} bytes of replies wait for it to read them", address, waiting);
+            LOG.warn("client {} is closed: {} bytes of replies wait for it", address, waiting);
             close();
         }
     }
@@ -84,6 +166,14 @@ final class ClientOutput implements Flushable {
     /** Sends what is written, then closes. */
     void endAfterReplies() {
         ended = true;
+        if (kept.isEmpty()) {
+            endNow();
+        } else {
+            endsAfterKept = true;
+        }
+    }
+
+    private void endNow() {
         channel.writeAndFlush(Unpooled.EMPTY_BUFFER).addListener(ChannelFutureListener.CLOSE);
     }
 

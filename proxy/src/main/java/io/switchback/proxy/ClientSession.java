@@ -64,7 +64,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         this.channel = channel;
         InetSocketAddress remote = (InetSocketAddress) channel.remoteAddress();
         this.address = remote == null ? "?" : remote.getAddress().getHostAddress() + ":" + remote.getPort();
-        this.output = new ClientOutput(loop, channel, address);
+        this.output = new ClientOutput(loop, channel, address, this::resumeWhereStuck);
         this.scanner = new RequestScanner(loop.limits().bulkBytesMax(), ReservedKeys.PREFIX);
         this.identity = new SessionIdentity(id, loop.nanoTime());
     }
@@ -109,6 +109,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             return;
         }
         closed = true;
+        output.discardKept();
+        loop.confirmations().forget(this);
         received.release();
         loop.receivingBytesChanged(-receivingBytes);
         receivingBytes = 0;
@@ -195,6 +197,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         int commands = 0;
         int commandsMax = loop.limits().commandsInFlightPerClientMax() - commandsInFlight;
         boolean guarded = loop.guard() != null;
+        boolean writes = false;
         while (true) {
             RequestScanner.Outcome outcome = scanner.next(in, from);
             if (outcome == RequestScanner.Outcome.COMMAND) {
@@ -205,11 +208,12 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                         && !scanner.marked();
                 if (plain && commands < commandsMax) {
                     commands++;
+                    writes |= rule == null || !rule.repeatable();
                     from = scanner.end();
                     continue;
                 }
                 if (commands > 0) {
-                    return sendRun(in, start, from, commands);
+                    return sendRun(in, start, from, commands, writes);
                 }
                 return takeOne(in, from, scanner.end(), rule, scanner.marked());
             }
@@ -217,7 +221,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                 if (outcome != RequestScanner.Outcome.INCOMPLETE) {
                     scanner.reset();
                 }
-                return sendRun(in, start, from, commands);
+                return sendRun(in, start, from, commands, writes);
             }
             switch (outcome) {
                 case NOTHING -> {
@@ -240,7 +244,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         }
     }
 
-    private boolean sendRun(ByteBuf in, int start, int end, int commands) {
+    private boolean sendRun(ByteBuf in, int start, int end, int commands, boolean writes) {
         if (transaction.open && pastQueueLimit(end - start, commands)) {
             if (!isQuiet()) {
                 scanner.reset();
@@ -255,9 +259,13 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             in.readerIndex(end);
             return true;
         }
-        BackendConnection connection = upstream();
+        boolean writesNow = writes && !transaction.open; // in a transaction it is EXEC that writes
+        boolean mayWrite = !writesNow || loop.confirmations().mayWrite(this);
+        BackendConnection connection = mayWrite ? upstream() : null;
         if (connection == null) {
-            String failure = loop.backends().failure(key());
+            String failure = mayWrite
+                    ? loop.backends().failure(key())
+                    : loop.confirmations().failure();
             if (failure == null) {
                 scanner.reset();
                 return false;
@@ -274,7 +282,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (transaction.open) {
             transaction.keep(in, start, end - start, commands);
         }
-        send(connection, new Run(this, in.retainedSlice(start, end - start), commands, this, loop.nanoTime(), 1));
+        send(
+                connection,
+                new Run(this, in.retainedSlice(start, end - start), commands, this, loop.nanoTime(), 1, writesNow));
         in.readerIndex(end);
         return true;
     }
@@ -302,7 +312,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         SessionCommands.Verdict verdict = SessionCommands.judge(this, command, rule, marked, loop.guard());
         switch (verdict) {
             case SessionCommands.Send() -> {
-                return sendRun(in, from, end, 1);
+                return sendRun(in, from, end, 1, rule == null || !rule.repeatable());
             }
             case SessionCommands.Refuse(String why) -> {
                 // Within MULTI nothing but the server's replies stands in the connection's queue: it may have to be
@@ -406,10 +416,15 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     /** As {@link #ask(BackendConnection, Operation, ByteBuf, int)}, for a reply that need not be kept as a whole. */
     void ask(BackendConnection connection, ByteBuf commands, int count, ReplySink sink) {
+        ask(connection, commands, count, sink, false);
+    }
+
+    /** As {@link #ask(BackendConnection, ByteBuf, int, ReplySink)}; {@code writes} where it may change something. */
+    void ask(BackendConnection connection, ByteBuf commands, int count, ReplySink sink, boolean writes) {
         upstream = connection;
         runsUnanswered++;
         commandsInFlight += count;
-        connection.send(new Run(this, commands, count, sink, loop.nanoTime(), 1));
+        connection.send(new Run(this, commands, count, sink, loop.nanoTime(), 1, writes));
     }
 
     /** What an operation asked for has been answered or is lost. */
@@ -474,7 +489,18 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (closed) {
             return;
         }
-        output.pass(in, index, length);
+        if (!run.begun) {
+            run.begun = true;
+            run.kept = run.writes;
+        }
+        // What has once been passed on is not kept later: a client must not have half a reply and then an error.
+        run.kept &= loop.confirmations().keeps();
+        if (run.kept) {
+            output.keep(in, index, length, run.answered - run.repliesKept, run.partial);
+            run.repliesKept = run.answered;
+        } else {
+            output.pass(in, index, length);
+        }
     }
 
     @Override
@@ -533,7 +559,11 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     /** What a client is told whose command may or may not have run. */
     String lostMessage(String why) {
-        return "ERR switchback: the connection to fleet " + loop.route().fleet().name() + " was lost (" + why
+        return lostMessage(loop.route(), why);
+    }
+
+    static String lostMessage(BackendRoute route, String why) {
+        return "ERR switchback: the connection to fleet " + route.fleet().name() + " was lost (" + why
                 + "); the command may or may not have run";
     }
 
@@ -664,6 +694,13 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             own.close();
         }
         transaction.databaseChanged = false;
+    }
+
+    /** Less is kept from this client. */
+    private void resumeWhereStuck() {
+        if (stuck && !closed) {
+            loop.resumeLater(this);
+        }
     }
 
     boolean markResumable() {

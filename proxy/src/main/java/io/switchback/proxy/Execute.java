@@ -30,7 +30,7 @@ final class Execute extends AskingOperation implements ReplySink {
                             : Wire.nilArray());
             return null;
         }
-        return transaction.connection;
+        return session.loop().confirmations().mayWrite(session) ? transaction.connection : null;
     }
 
     private boolean queueIsGuarded() {
@@ -54,12 +54,15 @@ final class Execute extends AskingOperation implements ReplySink {
     @Override
     @Nullable
     String failure() {
-        return null; // without its connection the session replays the transaction first
+        // Without its connection the session replays the transaction first.
+        return session.transaction.connection == null
+                ? null
+                : session.loop().confirmations().failure();
     }
 
     @Override
     void send(BackendConnection connection) {
-        session.ask(connection, Wire.command("EXEC"), 1, this);
+        session.ask(connection, Wire.command("EXEC"), 1, this, true);
     }
 
     @Override

@@ -35,6 +35,7 @@ final class ProxyLoop {
     private final Reachability reachability;
     private final TrafficRecorder traffic = new TrafficRecorder();
     private final Backends backends;
+    private final Confirmations confirmations;
     private final Set<ClientSession> sessions = Collections.newSetFromMap(new IdentityHashMap<>());
     private final ArrayDeque<ClientSession> resumable = new ArrayDeque<>();
     private final List<Flushable> flushable = new ArrayList<>();
@@ -66,6 +67,7 @@ final class ProxyLoop {
         this.route = route;
         this.holding = holding;
         this.backends = new Backends(this);
+        this.confirmations = new Confirmations(this);
         links(List.of());
     }
 
@@ -91,6 +93,10 @@ final class ProxyLoop {
 
     Backends backends() {
         return backends;
+    }
+
+    Confirmations confirmations() {
+        return confirmations;
     }
 
     BackendRoute route() {
@@ -126,7 +132,7 @@ final class ProxyLoop {
         endTurnSoon();
     }
 
-    private void endTurnSoon() {
+    void endTurnSoon() {
         if (!turnEnds) {
             turnEnds = true;
             executor.execute(endOfTurn);
@@ -138,6 +144,7 @@ final class ProxyLoop {
         for (ClientSession session = resumable.poll(); session != null; session = resumable.poll()) {
             session.resume();
         }
+        confirmations.endOfTurn();
         for (int i = 0; i < flushable.size(); i++) {
             flushable.get(i).flushNow();
         }
@@ -216,6 +223,7 @@ final class ProxyLoop {
 
     /** Waits no longer for a fleet that does not answer: what was sent to it is lost. */
     void giveUpUnanswered() {
+        confirmations.lose("it does not answer and is being left");
         backends.giveUpUnanswered();
         List.copyOf(openings).forEach(BackendOpening::giveUp);
     }
@@ -246,6 +254,7 @@ final class ProxyLoop {
         boolean changed = next.epoch() != route.epoch();
         if (changed) {
             route = next;
+            confirmations.routeChanged(next);
             sessions.forEach(ClientSession::routeChanged);
         }
         holding = false;
@@ -292,6 +301,7 @@ final class ProxyLoop {
     /** Closes what this loop owns. */
     void close() {
         List.copyOf(sessions).forEach(ClientSession::close);
+        confirmations.close();
         backends.close();
     }
 }

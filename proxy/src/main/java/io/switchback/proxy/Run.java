@@ -30,14 +30,36 @@ final class Run {
     final long sentAtNanos;
     /** How often these commands have been sent, this time included; the earlier ones went over connections that broke. */
     final int attempt;
+    /** Whether it may have changed something: its replies may have to be kept. */
+    final boolean writes;
     /** Counted among the commands that clients wait for. */
     boolean counted;
+
+    /** Whether bytes of its replies have come, and are kept until its writes are confirmed. */
+    boolean begun;
+
+    boolean kept;
+    /** How many of its replies end in what is kept. */
+    int repliesKept;
 
     int answered;
     int errors;
     boolean partial;
 
+    /** Commands that change nothing. */
     Run(@Nullable ClientSession session, ByteBuf request, int commands, ReplySink sink, long sentAtNanos, int attempt) {
+        this(session, request, commands, sink, sentAtNanos, attempt, false);
+    }
+
+    Run(
+            @Nullable ClientSession session,
+            ByteBuf request,
+            int commands,
+            ReplySink sink,
+            long sentAtNanos,
+            int attempt,
+            boolean writes) {
+        this.writes = writes;
         this.session = session;
         this.request = request;
         this.requestBytes = request.readableBytes();

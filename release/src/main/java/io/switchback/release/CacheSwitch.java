@@ -2,7 +2,6 @@ package io.switchback.release;
 
 import io.switchback.environment.Deadline;
 import io.switchback.environment.Environment;
-import io.switchback.fleet.Credential;
 import io.switchback.fleet.FleetException;
 import io.switchback.fleet.ReplicationState;
 import io.switchback.fleet.ReplicationState.Role;
@@ -11,8 +10,8 @@ import io.switchback.fleet.RoleCommands;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.ServerSettings;
 import io.switchback.fleet.TokenWatch;
-import io.switchback.proxy.HoldOutcome;
 import io.switchback.release.ReleaseState.Side;
+import io.switchback.release.SwitchRegister.CacheEvidence;
 import io.switchback.sync.LinkBase;
 import io.switchback.sync.LinkStatus;
 import io.switchback.sync.ProbeResult;
@@ -20,82 +19,65 @@ import io.switchback.sync.RelayLink;
 import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CompletionException;
-import java.util.concurrent.TimeUnit;
-import java.util.concurrent.TimeoutException;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One cache's part in a switch from fleet {@code A}, in use, to fleet {@code B}: {@link #prepare} before the hold, {@link #fence}
- * within it, and after the decision {@link #commit} or {@link #abort}.
+ * What the leader of a switch does to one cache's fleets, from {@code A}, in use, to {@code B}: {@link #prepare} before the hold,
+ * {@link #fence} within it, and after the decision {@link #commit} or {@link #abort}, and then {@link #openWayBack} or {@link
+ * #goOnWhereItWas}. What happens to clients is the nodes' ({@link CacheParticipant}).
  *
  * <p>The order, and why: the token is on both servers before anything happens, so every later change of role is refused once
  * somebody else has taken over. The link drains to equality <em>before</em> A is demoted, because a 6.0 server cuts its
  * replicas when it is. The link is frozen <em>before</em> B's offset is read and B is promoted: from then on nothing but clients
- * writes to B, and nobody has to wait until its connections are closed. B is promoted <em>before</em> the proxy lets go, or
- * clients would meet a read-only server. A's way back is opened after the proxy has let go, because nobody has to wait for it:
+ * writes to B, and nobody has to wait until its connections are closed. B is promoted <em>before</em> any node lets go, or
+ * clients would meet a read-only server. A's way back is opened after the nodes have let go, because nobody has to wait for it:
  * B's backlog holds what A misses meanwhile.
  *
- * <p>{@code commit} and {@code abort} need nothing but the ledger's evidence, may be repeated, and may be run by whoever finds
+ * <p>What comes after the decision needs nothing but the ledger's evidence, may be repeated, and may be run by whoever finds
  * the switch after a crash. For one thread at a time.
  */
 final class CacheSwitch implements AutoCloseable {
-    private final String id;
+    /** How long clients wait for the last bytes that a link has of a fleet that is gone. */
+    private static final Duration LAST_BYTES_LIMIT = Duration.ofMillis(200);
+
+    private final SwitchPart part;
     private final MovingCache cache;
     private final Side from;
-    private final long epoch;
-    private final boolean acceptLoss;
+    private final boolean nodesAreMissing;
     private final Environment environment;
+    private final SwitchServers servers;
     private final Map<String, Duration> took = new LinkedHashMap<>();
-    private @Nullable ServerConnection serverA;
-    private @Nullable ServerConnection serverB;
-    /** For an abort alone: a fence that overran the hold limit may still be waiting on the other one. */
-    private @Nullable ServerConnection spareA;
-
     private @Nullable TokenWatch watchA;
-    private @Nullable TokenWatch watchB;
     private @Nullable RelayLink ahead;
     private boolean fromDoesNotAnswer;
     private @Nullable String unequalBecause;
-    private volatile long letGoAtNanos;
-
-    /**
-     * What the decision remembers of one cache.
-     *
-     * @param epoch the epoch of the route that a commit sets
-     * @param base where the link from B to A begins; null where the switch accepted a loss and no link can begin
-     */
-    record Evidence(
-            String cache, Side to, long epoch, @Nullable LinkBase base) {}
+    private @Nullable ReplicationState promoted;
+    private String unconfirmed = "";
 
     /**
      * A switch that is about to begin, or one that was found in the ledger.
      *
-     * @param id the switch's id, which is its token as well
-     * @param epoch the epoch of the route until now
+     * @param nodesAreMissing whether there are nodes that do not take part and may still have connections to A
+     * @param fromIsDead whether A is known not to answer, so that nobody waits for it once more
      */
-    CacheSwitch(String id, MovingCache cache, Side from, long epoch, boolean acceptLoss, Environment environment) {
-        this.id = id;
+    CacheSwitch(
+            SwitchPart part, MovingCache cache, boolean nodesAreMissing, boolean fromIsDead, Environment environment) {
+        this.part = part;
         this.cache = cache;
-        this.from = from;
-        this.epoch = epoch;
-        this.acceptLoss = acceptLoss;
+        this.from = part.to().other();
+        this.nodesAreMissing = nodesAreMissing;
+        this.fromDoesNotAnswer = fromIsDead;
         this.environment = environment;
+        this.servers = new SwitchServers(part.token(), cache.fleet(from), cache.fleet(part.to()));
     }
 
     MovingCache cache() {
         return cache;
     }
 
-    /** The route that a commit sets. */
-    io.switchback.ledger.Route routeAfterCommit() {
-        return cache.ledgerRoute(from.other(), epoch + 1);
-    }
-
-    /** When the proxy let go, on the monotonic clock; 0 before that. */
-    long letGoAtNanos() {
-        return letGoAtNanos;
+    SwitchPart part() {
+        return part;
     }
 
     /** How long each part took, in the order in which they happened. */
@@ -103,18 +85,24 @@ final class CacheSwitch implements AutoCloseable {
         return took;
     }
 
-    /** Everything that can be done, or can fail, while clients are still served: nobody is held yet. */
+    /** Whether A answers; known after {@link #prepare}. */
+    boolean fromAnswers() {
+        return !fromDoesNotAnswer;
+    }
+
+    /** Everything that can be done at the fleets, or can fail there, while clients are still served. */
     void prepare(Deadline deadline) {
-        ServerConnection b = b();
-        if (acceptLoss) {
+        cache.token(part.token());
+        if (part.acceptLoss()) {
             prepareWithLoss();
             return;
         }
-        ServerConnection a = a();
+        ServerConnection b = servers.b();
+        ServerConnection a = servers.a();
         takeToken(a);
         // It is a primary, so this changes nothing; it shows that this user may change roles: an abort will need it.
-        MovingCache.demandChanged(RoleCommands.promote(a, id));
-        watchA = RoleCommands.watch(a, id);
+        MovingCache.demandChanged(RoleCommands.promote(a, part.token()));
+        watchA = RoleCommands.watch(a, part.token());
         RelayLink link = cache.link().orElseThrow(() -> failed("there is no link to " + b.endpoint()));
         LinkStatus status = link.status();
         if (status.phase() != LinkStatus.Phase.STREAMING) {
@@ -124,46 +112,28 @@ final class CacheSwitch implements AutoCloseable {
             throw failed("the link to " + b.endpoint() + " is " + link.status().lagBytes()
                     + " bytes behind and did not catch up; nothing was held");
         }
-        watchB = RoleCommands.watch(b, id);
+        servers.watchB();
         proveWayBack(b);
-        for (Credential credential : cache.proxy().credentialsInUse()) {
-            ServerConnection.open(b.endpoint(), java.util.Optional.of(credential), MovingCache.SERVER_TIMEOUT)
-                    .close();
-        }
-        cache.guardWayBack(from.other() == Side.NEW ? Side.NEW : from);
-        openConnectionsAhead(deadline);
-        ahead = cache.openAhead(from.other(), a);
+        ahead = cache.openAhead(part.to(), a);
     }
 
     private void takeToken(ServerConnection a) {
         if (ReplicationState.read(a).role() != Role.PRIMARY) {
             throw failed(a.endpoint() + " is no primary; somebody has changed its role");
         }
-        RoleCommands.writeToken(a, id);
-        spareA = cache.connect(from);
-    }
-
-    /** What clients will need on B; where B refuses them their connections, it is known before anybody is held. */
-    private void openConnectionsAhead(Deadline deadline) {
-        try {
-            cache.proxy()
-                    .openAhead(cache.route(from.other(), epoch + 1))
-                    .orTimeout(deadline.remaining().toMillis(), TimeUnit.MILLISECONDS)
-                    .join();
-        } catch (CompletionException e) {
-            cache.proxy().closeAhead();
-            throw failed("connections for clients cannot be opened to fleet "
-                    + cache.fleet(from.other()).name() + ": "
-                    + (e.getCause() instanceof TimeoutException ? "it took too long" : String.valueOf(e.getCause())));
-        }
+        RoleCommands.writeToken(a, part.token());
+        servers.connectForAbort();
     }
 
     /** A may be what is left behind because it is gone: then nobody is served there, and there is nothing to fence. */
     private void prepareWithLoss() {
+        if (fromDoesNotAnswer) {
+            return;
+        }
         try {
-            ServerConnection a = a();
+            ServerConnection a = servers.a();
             takeToken(a);
-            ahead = cache.openAhead(from.other(), a);
+            ahead = cache.openAhead(part.to(), a);
         } catch (FleetException e) {
             fromDoesNotAnswer = e.code() == FleetException.Code.UNREACHABLE;
             cache.linkNote(
@@ -175,7 +145,7 @@ final class CacheSwitch implements AutoCloseable {
     private void proveWayBack(ServerConnection b) {
         ReplicationState state = ReplicationState.read(b);
         String why = switch (RelayLink.probe(
-                cache.fleet(from.other()), state.id(), state.offset(), MovingCache.SERVER_TIMEOUT)) {
+                cache.fleet(part.to()), state.id(), state.offset(), MovingCache.SERVER_TIMEOUT)) {
             case ProbeResult.Continues continues -> "";
             case ProbeResult.NeedsCopy(String reason) -> reason;
             case ProbeResult.Unknown(String reason) -> reason;
@@ -187,36 +157,29 @@ final class CacheSwitch implements AutoCloseable {
         }
     }
 
-    /** Holds the clients of this cache; where A is gone, without waiting for what it will not answer. */
-    CompletableFuture<HoldOutcome> hold(Duration limit) {
-        CompletableFuture<HoldOutcome> holding = cache.proxy().hold(limit);
-        if (fromDoesNotAnswer) {
-            cache.proxy().giveUpUnanswered();
-        }
-        return holding;
-    }
-
     /** Makes A refuse writes, and B equal to it. When this returns, A's and B's offsets are final and no link flows. */
-    Evidence fence(Deadline deadline) {
-        if (acceptLoss) {
+    CacheEvidence fence(Deadline deadline) {
+        if (part.acceptLoss()) {
             RelayLink unserved = ahead;
             if (unserved != null) {
-                MovingCache.demandChanged(RoleCommands.follow(a(), unserved.face(), id));
+                MovingCache.demandChanged(RoleCommands.follow(servers.a(), unserved.face(), part.token()));
+                cutOffMissingNodes();
             }
-            cache.closeLink();
-            return new Evidence(cache.name(), from.other(), epoch + 1, null);
+            takeWhatTheLinkHas(deadline);
+            stopLink(deadline);
+            return evidence(null);
         }
-        ServerConnection a = a();
-        ServerConnection b = b();
-        RelayLink waiting = java.util.Objects.requireNonNull(ahead, "prepare comes before fence");
+        ServerConnection a = servers.a();
+        ServerConnection b = servers.b();
+        RelayLink waiting = Objects.requireNonNull(ahead, "prepare comes before fence");
         RelayLink link = cache.link().orElseThrow(() -> failed("the link is gone"));
         long began = environment.nanoTime();
         long offset = ReplicationState.read(a).offset();
         demandApplied(link, offset, deadline);
         began = lap("drain", began);
-        RoleChange.Changed fenced =
-                MovingCache.demandChanged(java.util.Objects.requireNonNull(watchA, "prepare comes before fence")
-                        .follow(waiting.face()));
+        RoleChange.Changed fenced = MovingCache.demandChanged(
+                Objects.requireNonNull(watchA, "prepare comes before fence").follow(waiting.face()));
+        cutOffMissingNodes();
         began = lap("fence", began);
         if (fenced.offsetAtChange() != offset) {
             // Writers from outside, an expiry or a PING came in between. A 7.0 server goes on feeding the link; a 6.0
@@ -234,11 +197,53 @@ final class CacheSwitch implements AutoCloseable {
                     + ", expected a replica at " + expected + ": something else than the link has written to it");
         }
         lap("freeze", began);
-        return new Evidence(
-                cache.name(),
-                from.other(),
-                epoch + 1,
-                new LinkBase(equal.id(), equal.offset(), fenced.after().id(), fenced.offsetAtChange()));
+        return evidence(new LinkBase(equal.id(), equal.offset(), fenced.after().id(), fenced.offsetAtChange()));
+    }
+
+    /**
+     * A refuses writes by now, but not all that a node may send which does not know it: reads would be stale, scripts that catch
+     * their errors would answer as if they had written. The reply to CLIENT KILL is a barrier: what a killed connection had sent has run
+     * before it, or never runs. A node opens a new one only once it has read the route.
+     */
+    private void cutOffMissingNodes() {
+        if (nodesAreMissing) {
+            servers.a().demand("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+        }
+    }
+
+    /** What the link has received of a fleet that is gone, B shall have; what it has not received, nobody can confirm. */
+    private void takeWhatTheLinkHas(Deadline deadline) {
+        RelayLink link = cache.link().orElse(null);
+        if (link == null || cache.linkBroken() != null) {
+            return;
+        }
+        link.awaitApplied(link.status().sourceOffset(), deadline.orIn(LAST_BYTES_LIMIT));
+        LinkStatus last = link.status();
+        String range = "fleet " + cache.fleet(part.to()).name() + " has everything that "
+                + cache.fleet(from).name() + " wrote up to offset " + last.appliedSourceOffset()
+                + " of its stream; not confirmed there is what came after, of which "
+                + Math.max(0, last.lagBytes()) + " bytes were seen";
+        unconfirmed = range;
+        cache.linkNote(range);
+    }
+
+    /** Nothing of the link reaches B once clients do. Closing it is more than that, and waits for A as well. */
+    private void stopLink(Deadline deadline) {
+        boolean still = cache.link()
+                .map(link -> link.freeze(deadline.orIn(LAST_BYTES_LIMIT)))
+                .orElse(true);
+        if (!still) {
+            cache.closeLink();
+        }
+    }
+
+    /** What a switch that accepted a loss cannot confirm; empty where that is nothing, or nothing is known of it. */
+    String unconfirmed() {
+        return unconfirmed;
+    }
+
+    private CacheEvidence evidence(@Nullable LinkBase base) {
+        return new CacheEvidence(cache.name(), part.to(), part.toFleet(), part.epoch() + 1, base);
     }
 
     private void demandApplied(RelayLink link, long offset, Deadline deadline) {
@@ -248,34 +253,16 @@ final class CacheSwitch implements AutoCloseable {
         }
     }
 
-    /** After the decision: B becomes a primary, the proxy lets go there, and A follows B. Repeatable. */
-    void commit(Evidence evidence) {
+    /** After the decision: B becomes a primary. Repeatable. */
+    void commit(CacheEvidence evidence) {
+        cache.token(part.token());
         long began = environment.nanoTime();
-        LinkBase decided = evidence.base();
-        ReplicationState promoted = promote(decided);
-        began = lap("promote", began);
-        cache.proxy().letGo(cache.route(evidence.to(), evidence.epoch())).join();
-        letGoAtNanos = lap("let go", began);
-        openWayBack(evidence, promoted);
-    }
-
-    private ReplicationState promote(@Nullable LinkBase decided) {
-        TokenWatch standing = watchB;
-        watchB = null;
-        if (standing != null) {
-            // This connection was open when B's offset was read, so B is what the decision speaks of.
-            return MovingCache.demandChanged(standing.promote()).after();
+        SwitchServers.Promoted made = servers.promote(evidence.base());
+        if (!made.asDecided()) {
+            unequalBecause = another(made.before(), Objects.requireNonNull(evidence.base()));
         }
-        ServerConnection b = b();
-        ReplicationState found = ReplicationState.read(b);
-        if (decided != null && !isAt(found, decided)) {
-            unequalBecause = another(found, decided);
-        }
-        if (found.role() == Role.PRIMARY) {
-            return found;
-        }
-        String token = acceptLoss ? RoleCommands.token(b).orElse("") : id;
-        return MovingCache.demandChanged(RoleCommands.promote(b, token)).after();
+        promoted = made.after();
+        lap("promote", began);
     }
 
     /**
@@ -283,34 +270,29 @@ final class CacheSwitch implements AutoCloseable {
      * decision stands, and clients go there; that is said, because A still has everything up to the switch.
      */
     private String another(ReplicationState found, LinkBase decided) {
-        return cache.fleet(from.other()).endpoint() + " was decided for at offset " + decided.sourceOffset()
-                + " of " + decided.sourceId() + " and is now a " + found.role() + " at offset " + found.offset()
-                + " of " + found.id() + ": it was restarted or changed in the middle of switch " + id
+        return cache.fleet(part.to()).endpoint() + " was decided for at offset " + decided.sourceOffset() + " of "
+                + decided.sourceId() + " and is now a " + found.role() + " at offset " + found.offset() + " of "
+                + found.id() + ": it was restarted or changed in the middle of switch " + part.id()
                 + " and may have lost data; fleet " + cache.fleet(from).name()
                 + " has everything up to the switch, and rollback --accept-loss goes back to it";
     }
 
-    private static boolean isAt(ReplicationState found, LinkBase decided) {
-        return found.role() == Role.REPLICA
-                ? found.id().equals(decided.sourceId()) && found.offset() == decided.sourceOffset()
-                : found.id().equals(decided.sourceId()) || found.secondId().equals(decided.sourceId());
-    }
-
-    private void openWayBack(Evidence evidence, ReplicationState promoted) {
+    /** After {@link #commit}, and after the nodes have let go: A follows B. Repeatable. */
+    void openWayBack(CacheEvidence evidence) {
         LinkBase decided = evidence.base();
         String unequal = decided == null
                 ? "this switch accepted a loss: what " + cache.fleet(from).name()
                         + " had and the other fleet had not is given up, so the fleets are not equal at any offset"
                 : unequalBecause;
         if (decided == null || unequal != null) {
-            String why = java.util.Objects.requireNonNull(unequal);
+            String why = Objects.requireNonNull(unequal);
             closeAhead();
             cache.closeLink();
             cache.remember(record -> record.withoutBase(why));
             cache.linkIsBroken(why);
             return;
         }
-        LinkBase base = afterPromotion(decided, promoted);
+        LinkBase base = afterPromotion(decided, Objects.requireNonNull(promoted, "commit comes before openWayBack"));
         cache.remember(record -> record.withBase(base));
         RelayLink back = ahead;
         ahead = null;
@@ -322,57 +304,38 @@ final class CacheSwitch implements AutoCloseable {
             back.admit(base);
         }
         try {
-            ServerSettings.makeLasting(b());
-            ServerSettings.makeLasting(a());
+            ServerSettings.makeLasting(servers.b());
+            ServerSettings.makeLasting(servers.a());
         } catch (FleetException e) {
             // A may be the reason for this switch; the link shows that it is gone, and the way back says so.
             cache.linkNote(String.valueOf(e.getMessage()));
         }
-        cache.guardWayBackIfItAnswers(evidence.to());
     }
 
-    /** After the decision, or before it was asked for: A is, or becomes again, a primary, and the proxy lets go there. Repeatable. */
+    /** After the decision, or before it was asked for: A is, or becomes again, a primary. Repeatable. */
     void abort() {
         closeAhead();
+        cache.token(part.token().close());
         try {
-            ReplicationState promoted = takeBack();
-            cache.remember(record -> {
-                LinkBase base = record.base();
-                return base == null ? record : record.withBase(afterPromotion(base, promoted));
-            });
+            promoted = servers.takeBack();
         } catch (FleetException e) {
-            if (!acceptLoss) {
+            if (!part.acceptLoss()) {
                 throw e;
             }
             cache.linkNote(cache.fleet(from).endpoint() + " may have been left read-only: " + e.getMessage());
-        } finally {
-            cache.proxy().letGo(cache.route(from, epoch)).join();
-            letGoAtNanos = environment.nanoTime();
         }
-        cache.reopenLinkIfItAnswers(from);
-        cache.guardWayBackIfItAnswers(from);
     }
 
-    /**
-     * Makes A a primary, and a fence of this switch that is still on its way one that A itself refuses. The token comes first: once
-     * A has taken it no fence can come any more; where A does not take it, being a replica, the fence has come already.
-     */
-    private ReplicationState takeBack() {
-        ServerConnection a = spareA;
-        if (a == null) {
-            a = cache.connect(from);
-            spareA = a;
+    /** After {@link #abort}, and after the nodes have let go: B follows A again. Repeatable. */
+    void goOnWhereItWas() {
+        ReplicationState inUse = promoted;
+        if (inUse != null) {
+            cache.remember(record -> {
+                LinkBase base = record.base();
+                return base == null ? record : record.withBase(afterPromotion(base, inUse));
+            });
         }
-        String closed = id + ":closed";
-        if (!RoleCommands.offerToken(a, closed)) {
-            MovingCache.demandChanged(RoleCommands.promote(a, id));
-            RoleCommands.writeToken(a, closed);
-        }
-        ReplicationState state = ReplicationState.read(a);
-        // A replica that takes writes (replica-read-only no) took the token as well.
-        return state.role() == Role.PRIMARY
-                ? state
-                : MovingCache.demandChanged(RoleCommands.promote(a, closed)).after();
+        cache.reopenLinkIfItAnswers(from);
     }
 
     /** The base under the id that its source has now, if that is the one base knows under a newer name, and not a stranger. */
@@ -390,20 +353,6 @@ final class CacheSwitch implements AutoCloseable {
         }
     }
 
-    private ServerConnection a() {
-        if (serverA == null) {
-            serverA = cache.connect(from);
-        }
-        return serverA;
-    }
-
-    private ServerConnection b() {
-        if (serverB == null) {
-            serverB = cache.connect(from.other());
-        }
-        return serverB;
-    }
-
     private long lap(String what, long began) {
         long now = environment.nanoTime();
         took.merge(what, Duration.ofNanos(now - began), Duration::plus);
@@ -417,14 +366,6 @@ final class CacheSwitch implements AutoCloseable {
     @Override
     public void close() {
         closeAhead();
-        if (serverA != null) {
-            serverA.close();
-        }
-        if (serverB != null) {
-            serverB.close();
-        }
-        if (spareA != null) {
-            spareA.close();
-        }
+        servers.close();
     }
 }

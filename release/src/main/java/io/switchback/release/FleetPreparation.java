@@ -101,8 +101,7 @@ final class FleetPreparation {
             deleteReservedKeys(server, cache);
             return;
         }
-        String token = RoleCommands.token(server).orElse("");
-        switch (RoleCommands.promote(server, token)) {
+        switch (RoleCommands.promote(server, cache.token())) {
             case RoleChange.Changed changed -> deleteReservedKeys(server, cache);
             case RoleChange.Refused(String why) -> standing.warn(server.endpoint() + " was left a replica: " + why);
         }

@@ -9,12 +9,12 @@ import io.switchback.fleet.RoleChange;
 import io.switchback.fleet.RoleCommands;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.ServerSettings;
+import io.switchback.fleet.Token;
 import io.switchback.fleet.dialect.Dialects;
 import io.switchback.fleet.dialect.StreamTranslator;
-import io.switchback.fleet.dialect.WayBackGuard;
 import io.switchback.ledger.Route;
-import io.switchback.proxy.BackendRoute;
 import io.switchback.proxy.CacheProxy;
+import io.switchback.proxy.ProtectionState;
 import io.switchback.release.ReleaseState.Side;
 import io.switchback.sync.BackupManifest;
 import io.switchback.sync.LinkBase;
@@ -27,7 +27,6 @@ import java.io.UncheckedIOException;
 import java.net.InetAddress;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.List;
 import java.util.Optional;
 import java.util.function.IntFunction;
 import org.jspecify.annotations.Nullable;
@@ -49,16 +48,21 @@ final class MovingCache implements AutoCloseable {
 
     private final String release;
     private final ReleaseStore store;
-    private final CacheProxy proxy;
     private final FleetSpec oldFleet;
     private final FleetSpec newFleet;
+    private final CacheProxy proxy;
+    private final Protect protect;
     private final Path backupFolder;
     private final Environment environment;
     private final Dialects dialects = new Dialects();
+    private volatile Token token;
     private CacheRecord record;
     private @Nullable RelayLink link;
     private @Nullable Side linkSource;
     private volatile boolean reopened;
+    /** Whether the target was told of the link that is there; else opening it is not complete, and tried again. */
+    private volatile boolean pointed = true;
+
     private volatile @Nullable String linkBroken;
 
     MovingCache(
@@ -66,25 +70,24 @@ final class MovingCache implements AutoCloseable {
             ReleaseStore store,
             CacheRecord record,
             ManagedCache cache,
+            Protect protect,
+            Token term,
             Path backupFolder,
             Environment environment) {
         this.release = release;
         this.store = store;
         this.record = record;
+        this.token = term;
+        this.protect = protect;
         this.proxy = cache.proxy();
         this.oldFleet = cache.fleet(record.from());
         this.newFleet = cache.fleet(record.to());
         this.backupFolder = backupFolder;
         this.environment = environment;
-        proxy.links(List.of(linkName(Side.OLD), linkName(Side.NEW)));
     }
 
     String name() {
         return record.cache();
-    }
-
-    CacheProxy proxy() {
-        return proxy;
     }
 
     FleetSpec fleet(Side side) {
@@ -137,17 +140,15 @@ final class MovingCache implements AutoCloseable {
     // ---- the copy ----
 
     /** Makes the new fleet a replica of the old one, through a link that starts with a full copy. Repeatable. */
-    void startCopy(String token) {
+    void startCopy() {
         closeLink();
         try (ServerConnection target = connect(Side.NEW)) {
             RelayLink copying = open(Side.OLD, new LinkStart.FullCopy(Optional.of(backupFolder)), target);
             adopt(copying, Side.OLD);
             copying.admit();
-            if (ReplicationState.read(target).role() == ReplicationState.Role.PRIMARY) {
-                RoleCommands.writeToken(target, token);
-            }
-            String known = RoleCommands.token(target).orElse("");
-            demandChanged(RoleCommands.follow(target, copying.face(), known));
+            // As a replica it has the token of whoever made it one, or will have it with the copy.
+            RoleCommands.offerToken(target, token);
+            demandChanged(RoleCommands.follow(target, copying.face(), token));
         }
     }
 
@@ -163,19 +164,20 @@ final class MovingCache implements AutoCloseable {
     void reopenLink(Side inUse) {
         LinkBase base = remembered().base();
         if (base == null
-                || (linkSource == inUse && link().filter(one -> !one.isFrozen()).isPresent())) {
+                || (linkSource == inUse
+                        && pointed
+                        && link().filter(one -> !one.isFrozen()).isPresent())) {
             return;
         }
         closeLink();
         try (ServerConnection target = connect(inUse.other())) {
             RelayLink again = open(inUse, new LinkStart.From(base), target);
             adopt(again, inUse);
+            pointed = false;
             again.admit();
             pointTo(target, again);
+            pointed = true;
             reopened = true;
-        }
-        if (inUse == Side.NEW) {
-            guardWayBack(inUse);
         }
     }
 
@@ -202,7 +204,6 @@ final class MovingCache implements AutoCloseable {
             return;
         }
         if (!state.primary().equals(Optional.of(to.face()))) {
-            String token = RoleCommands.token(follower).orElse("");
             demandChanged(RoleCommands.follow(follower, to.face(), token));
         }
     }
@@ -214,7 +215,38 @@ final class MovingCache implements AutoCloseable {
 
     /** The name of the link whose source is that fleet. */
     String linkName(Side source) {
-        return release + "/" + name() + (source == Side.OLD ? "/forward" : "/reverse");
+        return linkName(release, name(), source);
+    }
+
+    static String linkName(String release, String cache, Side source) {
+        return release + "/" + cache + (source == Side.OLD ? "/forward" : "/reverse");
+    }
+
+    // ---- who may change roles ----
+
+    /** The token by which this node changes roles now: that of its term, or of the last switch. */
+    Token token() {
+        return token;
+    }
+
+    /** A switch has begun, or was closed: from now on its token is the one that the servers must hold, or an older one. */
+    void token(Token newer) {
+        if (token.isOlderThan(newer)) {
+            token = newer;
+        }
+    }
+
+    /**
+     * Makes whoever led this release before powerless at the server in use: what it still sends there is refused from now on. Its follower
+     * gets to know by the stream.
+     *
+     * @param fresh drawn since this node leads, so newer than whatever anybody has drawn who led before
+     */
+    void takeOver(Side inUse, Token fresh) {
+        token(fresh);
+        try (ServerConnection server = connect(inUse)) {
+            RoleCommands.offerToken(server, token);
+        }
     }
 
     /** Has a server write its role into its config file, where it has one, so that it outlasts a restart. */
@@ -268,11 +300,21 @@ final class MovingCache implements AutoCloseable {
         }
     }
 
-    /** Takes over a link that was opened ahead. */
+    /** Takes over a link that was opened ahead, to a target that knows of it. */
     synchronized void adopt(RelayLink opened, Side source) {
+        pointed = true;
         link = opened;
         linkSource = source;
         linkBroken = null;
+        opened.confirmPromptly(source == Side.NEW && protect == Protect.SYNC);
+        if (record.brokenBecause() != null) {
+            remember(now -> now.withBroken(null));
+        }
+    }
+
+    /** Whether this node's clients are acknowledged only what both fleets have. */
+    ProtectionState protection() {
+        return proxy.protection();
     }
 
     /** Closes the link; when this returns, nothing of it can reach a server any more. */
@@ -293,6 +335,8 @@ final class MovingCache implements AutoCloseable {
             linkBroken = why;
             LOG.error("release {}, cache {}: the link is broken: {}", release, name(), why);
             store.journal(release, "switchback", "link", "the link is broken: " + why, java.util.Map.of());
+            // Every node reads it here: none may wait for a confirmation that cannot come any more.
+            remember(now -> now.withBroken(why));
         }
     }
 
@@ -301,31 +345,7 @@ final class MovingCache implements AutoCloseable {
         store.journal(release, "switchback", "link", what, java.util.Map.of());
     }
 
-    // ---- the guard ----
-
-    /** Refuses, while a way back to the other fleet is open, what could not be carried there. */
-    void guardWayBack(Side inUse) {
-        try (ServerConnection newer = connect(inUse);
-                ServerConnection older = connect(inUse.other())) {
-            WayBackGuard guard = WayBackGuard.between(dialects.of(newer), dialects.of(older));
-            proxy.guard(guard.refusesNothing() ? null : guard::refusal);
-        }
-    }
-
-    /** As {@link #guardWayBack}, where nobody may wait for a server that is not in use: it is done when the link is opened. */
-    void guardWayBackIfItAnswers(Side inUse) {
-        try {
-            guardWayBack(inUse);
-        } catch (FleetException e) {
-            LOG.warn("release {}, cache {}: the guard stays as it is: {}", release, name(), e.getMessage());
-        }
-    }
-
     // ---- routes ----
-
-    BackendRoute route(Side side, long epoch) {
-        return new BackendRoute(fleet(side), epoch);
-    }
 
     Route ledgerRoute(Side side, long epoch) {
         return new Route(fleet(side).name(), epoch);

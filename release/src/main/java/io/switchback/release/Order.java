@@ -8,6 +8,11 @@ package io.switchback.release;
  * @param who who asked
  */
 public record Order(Kind kind, boolean acceptLoss, String who) {
+    /** Whether it makes no difference which of the two is carried out. */
+    boolean asksTheSameAs(Order other) {
+        return kind == other.kind && acceptLoss == other.acceptLoss;
+    }
+
     /** The things that can be asked. */
     public enum Kind {
         PAUSE,

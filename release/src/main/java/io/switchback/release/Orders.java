@@ -10,8 +10,8 @@ import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What people ask of one release: at most one order at a time, durable before it is taken. The release's thread looks here
- * between its actions; {@link #pause} ends early when somebody has asked for something.
+ * What people ask of one release, as its leader sees it: at most one order at a time, which is in the ledger, whichever node took it. The
+ * release's thread looks here between its actions; {@link #pause} ends early when somebody has asked for something.
  */
 final class Orders {
     private final String release;
@@ -43,21 +43,25 @@ final class Orders {
         return stopping;
     }
 
-    /** Takes an order, durably, or refuses one that does not fit where the release stands. A newer one replaces an older. */
-    void take(Order asked, ReleaseState now) {
+    /** Looks into the ledger, where any node may have left an order. */
+    void look() {
+        Order now = store.order(release).orElse(null);
+        lock.lock();
+        try {
+            order = now;
+            changed.signalAll();
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** As {@link #refusal}, as an exception. */
+    static void demandFits(String release, Order asked, ReleaseState now) {
         String refusal = refusal(asked, now);
         if (refusal != null) {
             throw new ReleaseException(
                     ReleaseException.Code.NOT_NOW,
                     "release \"" + release + "\" cannot " + asked.kind().title() + ": " + refusal);
-        }
-        lock.lock();
-        try {
-            store.order(release, asked);
-            order = asked;
-            changed.signalAll();
-        } finally {
-            lock.unlock();
         }
     }
 
@@ -84,15 +88,8 @@ final class Orders {
 
     /** The order has been carried out. One that came meanwhile stays. */
     void done(Order carriedOut) {
-        lock.lock();
-        try {
-            if (carriedOut.equals(order)) {
-                store.orderDone(release);
-                order = null;
-            }
-        } finally {
-            lock.unlock();
-        }
+        store.orderDone(release, carriedOut);
+        look();
     }
 
     /** Has the release's thread leave everything as it is, and end. */

@@ -17,15 +17,13 @@ import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.ledger.Decision;
 import io.switchback.ledger.EmbeddedLedger;
-import io.switchback.ledger.Route;
-import io.switchback.ledger.Routes;
-import io.switchback.ledger.Verdict;
 import io.switchback.proxy.BackendRoute;
 import io.switchback.proxy.CacheProxy;
 import io.switchback.proxy.ProxyLimits;
 import io.switchback.proxy.ProxySettings;
-import io.switchback.release.CacheSwitch.Evidence;
 import io.switchback.release.ReleaseState.Side;
+import io.switchback.release.SwitchRegister.CacheEvidence;
+import io.switchback.release.SwitchRegister.Evidence;
 import io.switchback.sync.LinkBase;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -109,12 +107,12 @@ final class Rehearsal {
                             toCoordinator.add(new CoordinatorEvent.VotedNo(NAME, no.reason()));
                         case ParticipantAction.AcknowledgePreCommit acknowledge ->
                             toCoordinator.add(new CoordinatorEvent.PreCommitAcknowledged(NAME));
-                        case ParticipantAction.AskPeers ask -> {}
-                        case ParticipantAction.TellPeer tell -> {}
-                        case ParticipantAction.Settle settle -> {}
-                        case ParticipantAction.Apply apply -> {}
                         case ParticipantAction.Acknowledge acknowledge ->
                             toCoordinator.add(new CoordinatorEvent.Acknowledged(NAME));
+                        case ParticipantAction.AskPeers _,
+                                ParticipantAction.TellPeer _,
+                                ParticipantAction.Settle _,
+                                ParticipantAction.Apply _ -> {}
                     }
                 }
             }
@@ -125,13 +123,13 @@ final class Rehearsal {
     private static void decide(Environment environment) throws IOException {
         Path folder = Files.createTempDirectory("switchback-rehearsal");
         try (EmbeddedLedger ledger = EmbeddedLedger.open(folder, environment)) {
+            SwitchRegister register = new SwitchRegister(ledger);
             Deadline enough = Deadline.in(environment, PART_LIMIT);
             for (int round = 1; round <= ROUNDS && !enough.passed(); round++) {
-                ledger.transact(new Routes(ledger).next(NAME, new Route(NAME, round)));
-                Evidence evidence = new Evidence(NAME, Side.NEW, round, new LinkBase("0", 0, "0", 0));
-                Decision decision = SwitchRun.decide(
-                        ledger, "rehearsal." + round, Verdict.COMMIT, NAME, List.of(), List.of(evidence));
-                SwitchRun.evidenceIn(decision, NAME);
+                CacheEvidence found = new CacheEvidence(NAME, Side.NEW, NAME, round, new LinkBase("0", 0, "0", 0));
+                Decision decision =
+                        register.commit("rehearsal." + round, NAME, new Evidence(List.of(NAME), -1, List.of(found)));
+                SwitchRegister.evidence(decision).of(NAME);
             }
         } finally {
             delete(folder);

@@ -1,10 +1,16 @@
 package io.switchback.release;
 
 import io.switchback.environment.Environment;
+import io.switchback.fleet.Token;
+import io.switchback.ledger.Claim;
 import io.switchback.ledger.JournalEntry;
 import io.switchback.ledger.Ledger;
+import io.switchback.ledger.LedgerException;
+import io.switchback.ledger.Member;
+import io.switchback.ledger.Members;
 import io.switchback.ledger.Route;
 import io.switchback.ledger.Routes;
+import io.switchback.ledger.Watch;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -12,38 +18,64 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.CompletionStage;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.Semaphore;
+import java.util.concurrent.TimeUnit;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
- * All releases of a node: starts them, resumes them after a restart, takes orders, tells where they stand.
+ * The releases as one node sees and serves them: takes part in the switches of all, leads those that it has claimed, takes
+ * over those whose leader is gone, takes orders, tells where they stand.
  *
- * <p>Thread-safe. Each release has a thread of its own ({@link ReleaseRun}): one of the platform's, because clients wait for it
- * within a switch, and a virtual one waits for a carrier that somebody else may be computing on.
+ * <p>Thread-safe. Each release that this node leads has a thread of its own ({@link ReleaseRun}): one of the platform's, because clients
+ * wait for it within a switch, and a virtual one waits for a carrier that somebody else may be computing on. One more looks into the
+ * ledger, when that says that something has changed and once a second.
  */
 public final class ReleaseEngine implements AutoCloseable {
+    /** Asked of the node that leads a release: where it stands. */
+    private static final String STATUS = "release/status";
+
+    private static final Logger LOG = LoggerFactory.getLogger(ReleaseEngine.class);
     private static final int SECRET_BYTES = 24;
     private static final Duration STOP_LIMIT = Duration.ofSeconds(30);
+    private static final Duration LOOK = Duration.ofSeconds(1);
+    private static final Duration STATUS_LIMIT = Duration.ofSeconds(2);
 
-    private final String node;
+    private final Nodes nodes;
     private final Ledger ledger;
     private final ReleaseStore store;
     private final Map<String, ManagedCache> caches;
+    private final NodeParticipants participants;
     private final Path backupFolder;
     private final Environment environment;
     private final Map<String, ReleaseRun> runs = new ConcurrentHashMap<>();
     private final List<Thread> threads = new ArrayList<>();
+    private final Semaphore changes = new Semaphore(0);
+    private final List<Watch> watches = new ArrayList<>();
+    private volatile boolean closing;
 
+    /** Does nothing yet; {@code ownLedger} keeps what this node's participants must not forget, and may be the common one. */
     public ReleaseEngine(
-            String node, Ledger ledger, Map<String, ManagedCache> caches, Path backupFolder, Environment environment) {
-        this.node = node;
+            Nodes nodes,
+            Ledger ledger,
+            Ledger ownLedger,
+            Map<String, ManagedCache> caches,
+            Path backupFolder,
+            Environment environment) {
+        this.nodes = nodes;
         this.ledger = ledger;
         this.store = new ReleaseStore(ledger, environment);
         this.caches = caches;
+        this.participants = new NodeParticipants(caches, nodes, ledger, ownLedger, environment);
         this.backupFolder = backupFolder;
         this.environment = environment;
     }
 
-    /** Whether the cache's proxy must not serve before its release has looked at where it stands. */
+    /** Whether the cache's proxy must not serve before this node has looked at where the cache's release stands. */
     public static boolean mustBeginHeld(Ledger ledger, Environment environment, String cache) {
         ReleaseStore store = new ReleaseStore(ledger, environment);
         return store.owner(cache)
@@ -52,17 +84,148 @@ public final class ReleaseEngine implements AutoCloseable {
                 .isPresent();
     }
 
-    /** Goes on with every release that has not ended. */
+    /** Answers another node; does not block. */
+    public CompletionStage<byte[]> answer(String subject, byte[] question) {
+        if (!subject.equals(STATUS)) {
+            return participants.answer(subject, question);
+        }
+        ReleaseRun run = runs.get(ReleaseStore.value(question, String.class));
+        return run == null
+                ? CompletableFuture.failedStage(new IllegalStateException("it does not lead that release"))
+                : CompletableFuture.supplyAsync(() -> ReleaseStore.bytes(run.status()));
+    }
+
+    /** Goes on where this node stood, lets its clients go, and looks into the ledger from now on. */
     public void resume() {
-        for (String name : store.names()) {
-            if (store.state(name).filter(state -> !state.status().ended()).isPresent()) {
-                run(store.file(name));
+        participants.resume();
+        for (String path : List.of("releases", "owners", "routes", "leaders", Ledger.PRESENCE)) {
+            watches.add(ledger.watch(path, changes::release));
+        }
+        look();
+        start("release watch", this::keepLooking);
+    }
+
+    // ---- looking ----
+
+    private void keepLooking() {
+        boolean reported = false;
+        while (!closing) {
+            try {
+                if (changes.tryAcquire(LOOK.toMillis(), TimeUnit.MILLISECONDS)) {
+                    changes.drainPermits();
+                }
+                look();
+                reported = false;
+            } catch (LedgerException e) {
+                if (!reported && !closing) {
+                    LOG.warn(
+                            "the ledger does not answer; this node serves its clients where they are: {}",
+                            e.getMessage());
+                    reported = true;
+                }
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+                return;
             }
         }
     }
 
+    private synchronized void look() {
+        if (closing) {
+            return;
+        }
+        staysRegistered();
+        participants.look();
+        for (String name : store.names()) {
+            if (store.state(name).filter(state -> !state.status().ended()).isPresent()) {
+                look(name);
+            }
+        }
+        runs.values().forEach(ReleaseRun::lookForOrders);
+    }
+
+    /** Registers again where a person has removed this node although it serves; gives way to another process of its name. */
+    private void staysRegistered() {
+        Members members = new Members(ledger);
+        Optional<Member> known = members.roster().member(nodes.self().node());
+        if (known.isEmpty()) {
+            LOG.warn(
+                    "node {} was removed and still serves: it registers again",
+                    nodes.self().node());
+            members.join(nodes.self());
+            ledger.catchUp();
+        } else if (!known.get().incarnation().equals(nodes.self().incarnation())) {
+            nodes.superseded();
+        }
+    }
+
+    /** Leads a release that nobody leads, where this node serves all of its caches; leads one no more that another has taken over. */
+    private void look(String release) {
+        Optional<Claim.Holder> leader = Claim.holder(ledger, release);
+        ReleaseRun run = runs.get(release);
+        if (run != null) {
+            if (!leader.equals(Optional.of(run.leader()))) {
+                runs.remove(release);
+                run.stop();
+            }
+            return;
+        }
+        // A claim of this very process without a run is one whose answer was lost: it is taken over from itself.
+        boolean led = leader.filter(
+                        one -> !one.incarnation().equals(nodes.self().incarnation()))
+                .filter(one -> Presence.isThere(ledger, one.node(), one.incarnation()))
+                .isPresent();
+        ReleaseFile file = store.file(release);
+        if (!led && file.moves().stream().allMatch(move -> caches.containsKey(move.cache()))) {
+            lead(file, leader);
+        }
+    }
+
+    private void lead(ReleaseFile file, Optional<Claim.Holder> former) {
+        long term = ReleaseStore.switchNumbers(ledger).next();
+        Member self = nodes.self();
+        Claim.take(ledger, file.name(), former, new Claim.Holder(self.node(), self.incarnation(), term))
+                .ifPresent(claim -> {
+                    former.ifPresent(before -> LOG.info(
+                            "release {} is led by node {} from now on, before by {}",
+                            file.name(),
+                            self.node(),
+                            before.node()));
+                    run(file, claim);
+                });
+    }
+
+    private void run(ReleaseFile file, Claim claim) {
+        ReleaseStore claimed = new ReleaseStore(claim.ledger(), environment);
+        Token token = Token.open(
+                claim.holder().term(), file.name() + " led by " + nodes.self().node());
+        Path folder = backupFolder.resolve(file.name());
+        List<MovingCache> moving = file.moves().stream()
+                .map(move -> new MovingCache(
+                        file.name(),
+                        claimed,
+                        claimed.cache(file.name(), move.cache()),
+                        cache(move.cache()),
+                        file.protect(),
+                        token,
+                        folder,
+                        environment))
+                .toList();
+        ReleaseRun run = new ReleaseRun(file, nodes, claim, claimed, moving, folder, environment);
+        runs.put(file.name(), run);
+        start("release " + file.name(), run::work);
+    }
+
+    private void start(String name, Runnable work) {
+        synchronized (threads) {
+            threads.add(Thread.ofPlatform().daemon().name(name).start(work));
+        }
+    }
+
+    // ---- what people ask ----
+
     /** Starts a release; returns at once. */
-    public void start(ReleaseFile file, String who) {
+    public synchronized void start(ReleaseFile file, String who) {
         List<CacheRecord> records = new ArrayList<>();
         for (CacheMove move : file.moves()) {
             ManagedCache cache = cache(move.cache());
@@ -77,29 +240,12 @@ public final class ReleaseEngine implements AutoCloseable {
             }
             String secret = HexFormat.of().formatHex(environment.randomBytes(SECRET_BYTES));
             records.add(new CacheRecord(
-                    move.cache(), from, move.to(), secret, 0, 0, null, null, List.of(), List.of(), null));
+                    move.cache(), from, move.to(), secret, 0, 0, null, null, null, List.of(), List.of(), null));
         }
+        runs.remove(file.name());
         store.create(file, records, who);
-        run(file);
-    }
-
-    private void run(ReleaseFile file) {
-        List<MovingCache> moving = file.moves().stream()
-                .map(move -> new MovingCache(
-                        file.name(),
-                        store,
-                        store.cache(file.name(), move.cache()),
-                        cache(move.cache()),
-                        backupFolder.resolve(file.name()),
-                        environment))
-                .toList();
-        ReleaseRun run =
-                new ReleaseRun(file, node, ledger, store, moving, backupFolder.resolve(file.name()), environment);
-        runs.put(file.name(), run);
-        synchronized (threads) {
-            threads.add(
-                    Thread.ofPlatform().daemon().name("release " + file.name()).start(run::work));
-        }
+        participants.look();
+        lead(file, Claim.holder(ledger, file.name()));
     }
 
     private ManagedCache cache(String name) {
@@ -112,19 +258,23 @@ public final class ReleaseEngine implements AutoCloseable {
         return cache;
     }
 
-    /** Gives a release an order; durable when this returns, carried out soon. */
-    public void order(String release, Order order) {
+    /**
+     * Gives a release an order; durable when this returns, carried out soon by whichever node leads it.
+     *
+     * @return the order that stands: this one, or an earlier one that asks for the same and has not been carried out yet
+     */
+    public Order order(String release, Order order) {
+        ReleaseState state = store.state(release)
+                .orElseThrow(() -> new ReleaseException(
+                        ReleaseException.Code.UNKNOWN,
+                        "there is no release \"" + release + "\"; there are: " + String.join(", ", store.names())));
+        Orders.demandFits(release, order, state);
+        Order standing = store.order(release, order);
         ReleaseRun run = runs.get(release);
-        if (run == null) {
-            ReleaseState state = store.state(release)
-                    .orElseThrow(() -> new ReleaseException(
-                            ReleaseException.Code.UNKNOWN,
-                            "there is no release \"" + release + "\"; there are: " + String.join(", ", store.names())));
-            throw new ReleaseException(
-                    ReleaseException.Code.NOT_NOW,
-                    "release \"" + release + "\" has ended: " + state.status().title());
+        if (run != null) {
+            run.lookForOrders();
         }
-        run.order(order);
+        return standing;
     }
 
     /** Where a release stands; empty where there is none of that name. */
@@ -133,22 +283,71 @@ public final class ReleaseEngine implements AutoCloseable {
         if (run != null) {
             return Optional.of(run.status());
         }
-        return store.state(release).map(ReleaseEngine::ended);
+        return store.state(release).map(state -> state.status().ended() ? recorded(state, state.reason()) : led(state));
     }
 
-    private static ReleaseStatus ended(ReleaseState state) {
+    /** As its leader says; where that does not answer, as the ledger has it. */
+    private ReleaseStatus led(ReleaseState state) {
+        String leader =
+                Claim.holder(ledger, state.release()).map(Claim.Holder::node).orElse("");
+        if (leader.isEmpty() || leader.equals(nodes.self().node())) {
+            return recorded(state, "no node leads it at the moment");
+        }
+        try {
+            byte[] answer = nodes.ask(leader, STATUS, ReleaseStore.bytes(state.release()), STATUS_LIMIT)
+                    .join();
+            return ReleaseStore.value(answer, ReleaseStatus.class);
+        } catch (CompletionException e) {
+            return recorded(state, "node " + leader + ", which leads it, does not tell more: " + e.getCause());
+        }
+    }
+
+    private static ReleaseStatus recorded(ReleaseState state, String detail) {
         return new ReleaseStatus(
                 state.release(),
                 state.status(),
                 state.step(),
                 state.side(),
                 -1,
-                state.reason(),
+                detail,
                 List.of(),
                 List.of(),
                 List.of(),
                 List.of());
     }
+
+    /** The nodes that are registered. */
+    public List<NodeStatus> nodes() {
+        return new Members(ledger)
+                .roster().members().stream()
+                        .map(member -> new NodeStatus(
+                                member.node(),
+                                member.address(),
+                                member.caches(),
+                                Presence.isThere(ledger, member.node(), member.incarnation())))
+                        .toList();
+    }
+
+    /** Says of a node that it serves no more and never will again as it was; switches do not wait for it any longer. */
+    public void removeNode(String node) {
+        Members members = new Members(ledger);
+        Member member = members.roster()
+                .member(node)
+                .orElseThrow(() -> new ReleaseException(
+                        ReleaseException.Code.UNKNOWN, "there is no node \"" + node + "\" in the ledger"));
+        if (Presence.isThere(ledger, member.node(), member.incarnation())) {
+            throw new ReleaseException(
+                    ReleaseException.Code.NOT_NOW, "node \"" + node + "\" is there and serves; stop it first");
+        }
+        members.leave(member);
+    }
+
+    /**
+     * A registered node.
+     *
+     * @param isThere whether the ledger hears of it
+     */
+    public record NodeStatus(String node, String address, List<String> caches, boolean isThere) {}
 
     /** All releases that the ledger knows. */
     public List<ReleaseStatus> releases() {
@@ -163,18 +362,24 @@ public final class ReleaseEngine implements AutoCloseable {
     /** Stops the threads where they are; nothing of a release is undone. */
     @Override
     public void close() {
+        closing = true;
+        watches.forEach(Watch::close);
+        changes.release();
         runs.values().forEach(ReleaseRun::stop);
+        List<Thread> ending;
         synchronized (threads) {
-            for (Thread thread : threads) {
-                try {
-                    if (!thread.join(STOP_LIMIT)) {
-                        thread.interrupt();
-                    }
-                } catch (InterruptedException e) {
-                    Thread.currentThread().interrupt();
-                    return;
+            ending = List.copyOf(threads);
+        }
+        for (Thread thread : ending) {
+            try {
+                if (!thread.join(STOP_LIMIT)) {
+                    thread.interrupt();
                 }
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+                break;
             }
         }
+        participants.close();
     }
 }

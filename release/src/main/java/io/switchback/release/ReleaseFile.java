@@ -1,8 +1,10 @@
 package io.switchback.release;
 
+import io.switchback.commit.Protocol;
 import io.switchback.config.ConfigException;
 import io.switchback.config.YamlFile;
 import io.switchback.config.YamlMap;
+import io.switchback.proxy.OnStall;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -11,7 +13,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
-import java.util.Set;
 import java.util.function.BiFunction;
 
 /**
@@ -22,11 +23,14 @@ import java.util.function.BiFunction;
  * @param moves at least one, no cache twice
  * @param commit how the decision is reached
  * @param protect what an acknowledged write has reached while the way back is open
+ * @param onStall with {@code protect: sync}, what becomes of clients while the old fleet confirms nothing
  * @param holdLimit the longest that one attempt of a switch may hold traffic
  * @param holdAttempts how many attempts a switch has
  * @param gates what must hold while the release is observed
  * @param observe how long it is observed after the cutover
  * @param onBreach what a breached gate leads to
+ * @param onFleetLoss what the death of the fleet in use leads to
+ * @param fleetLossAfter how long it must have been silent to be taken for dead
  * @param outage how long a link may be cut and still resume without a full copy; sizes the backlogs
  * @param overwriteTarget whether data that the new fleet already holds may be thrown away
  * @param sourceText the file as it was written, kept with the release
@@ -34,13 +38,16 @@ import java.util.function.BiFunction;
 public record ReleaseFile(
         String name,
         List<CacheMove> moves,
-        CommitProtocol commit,
+        Protocol commit,
         Protect protect,
+        OnStall onStall,
         Duration holdLimit,
         int holdAttempts,
         Gates gates,
         Duration observe,
         OnBreach onBreach,
+        OnFleetLoss onFleetLoss,
+        Duration fleetLossAfter,
         Duration outage,
         boolean overwriteTarget,
         String sourceText) {
@@ -54,6 +61,11 @@ public record ReleaseFile(
     static final int HOLD_ATTEMPTS_MAX = 100;
     static final Duration OBSERVE_DEFAULT = Duration.ofHours(24);
     static final Duration OBSERVE_MAX = Duration.ofDays(90);
+    /** Longer than a server takes that is restarted on purpose and has little to load. */
+    static final Duration FLEET_LOSS_AFTER_DEFAULT = Duration.ofSeconds(5);
+
+    static final Duration FLEET_LOSS_AFTER_MIN = Duration.ofSeconds(1);
+    static final Duration FLEET_LOSS_AFTER_MAX = Duration.ofHours(1);
     static final Duration OUTAGE_DEFAULT = Duration.ofSeconds(60);
     static final Duration OUTAGE_MIN = Duration.ofSeconds(1);
     static final Duration OUTAGE_MAX = Duration.ofHours(24);
@@ -83,13 +95,12 @@ public record ReleaseFile(
     private static ReleaseFile read(YamlFile file) {
         YamlMap root = file.root();
         Optional<YamlMap> hold = root.has("hold") ? Optional.of(root.map("hold")) : Optional.empty();
-        root.unsupported("on-stall");
         ReleaseFile release = new ReleaseFile(
                 root.name("release"),
                 moves(root),
-                root.choice(
-                        "commit", CommitProtocol.class, CommitProtocol.TWO_PHASE, Set.of(CommitProtocol.THREE_PHASE)),
-                root.choice("protect", Protect.class, Protect.ASYNC, Set.of(Protect.SYNC)),
+                root.choice("commit", Protocol.class, Protocol.TWO_PHASE),
+                root.choice("protect", Protect.class, Protect.ASYNC),
+                root.choice("on-stall", OnStall.class, OnStall.HOLD),
                 hold.map(map -> map.duration("limit", HOLD_LIMIT_DEFAULT, HOLD_LIMIT_MIN, HOLD_LIMIT_MAX))
                         .orElse(HOLD_LIMIT_DEFAULT),
                 hold.map(map -> Math.toIntExact(map.integer("attempts", HOLD_ATTEMPTS_DEFAULT, 1, HOLD_ATTEMPTS_MAX)))
@@ -97,6 +108,13 @@ public record ReleaseFile(
                 root.optionalMap("gates").map(ReleaseFile::gates).orElse(Gates.DEFAULT),
                 root.duration("observe", OBSERVE_DEFAULT, Duration.ZERO, OBSERVE_MAX),
                 root.choice("on-breach", OnBreach.class, OnBreach.ROLLBACK),
+                root.has("fleet-loss")
+                        ? root.map("fleet-loss").choice("then", OnFleetLoss.class, OnFleetLoss.SWITCH)
+                        : OnFleetLoss.SWITCH,
+                root.has("fleet-loss")
+                        ? root.map("fleet-loss")
+                                .duration("after", FLEET_LOSS_AFTER_DEFAULT, FLEET_LOSS_AFTER_MIN, FLEET_LOSS_AFTER_MAX)
+                        : FLEET_LOSS_AFTER_DEFAULT,
                 root.duration("outage", OUTAGE_DEFAULT, OUTAGE_MIN, OUTAGE_MAX),
                 root.flag("overwrite-target", false),
                 file.text());

@@ -3,8 +3,10 @@ package io.switchback.release;
 import io.switchback.environment.Deadline;
 import io.switchback.environment.Environment;
 import io.switchback.fleet.FleetException;
-import io.switchback.ledger.Ledger;
+import io.switchback.fleet.Token;
+import io.switchback.ledger.Claim;
 import io.switchback.ledger.LedgerException;
+import io.switchback.ledger.Members;
 import io.switchback.release.GateJudge.Judgement;
 import io.switchback.release.ReleaseState.Side;
 import io.switchback.release.ReleaseState.Status;
@@ -58,21 +60,24 @@ final class ReleaseRun {
     private static final Duration RELATIVE_TIME_TOLERANCE = Duration.ofSeconds(2);
 
     private final ReleaseFile file;
+    private final Claim claim;
     private final List<MovingCache> caches;
     private final Path backupFolder;
     private final Environment environment;
     private final Standing standing;
     private final Orders orders;
     private final TrafficWatch traffic;
+    private final FleetPulse pulse;
     private final Switching switching;
     private final FleetPreparation preparation;
     private boolean rehearsed;
+    private boolean tookOver;
     private volatile List<Judgement> judgements = List.of();
 
     ReleaseRun(
             ReleaseFile file,
-            String node,
-            Ledger ledger,
+            Nodes nodes,
+            Claim claim,
             ReleaseStore store,
             List<MovingCache> caches,
             Path backupFolder,
@@ -83,16 +88,23 @@ final class ReleaseRun {
         this.environment = environment;
         this.standing = new Standing(store, store.state(file.name()).orElseThrow());
         this.orders = new Orders(file.name(), store);
-        this.traffic = new TrafficWatch(caches, environment);
-        this.switching = new Switching(file, node, ledger, caches, standing, orders, environment);
+        this.claim = claim;
+        this.traffic = new TrafficWatch(caches, nodes, new Members(claim.ledger()), environment);
+        this.pulse = new FleetPulse(caches, file.fleetLossAfter(), nodes, new Members(claim.ledger()), environment);
+        this.switching = new Switching(file, nodes, claim.ledger(), caches, standing, orders, environment);
         this.preparation = new FleetPreparation(file, standing);
     }
 
     // ---- for other threads ----
 
-    /** Takes an order, durably, or refuses it. */
-    void order(Order asked) {
-        orders.take(asked, standing.state());
+    /** Under which claim this process leads the release. */
+    Claim.Holder leader() {
+        return claim.holder();
+    }
+
+    /** Somebody may have given an order. */
+    void lookForOrders() {
+        orders.look();
     }
 
     /** Has {@link #work} end soon, with everything left as it is. */
@@ -129,6 +141,7 @@ final class ReleaseRun {
                 link == null ? -1 : link.lagMillis(),
                 wayBack,
                 wayBack == WayBack.CLOSED ? closedBecause(cache, link) : "",
+                cache.protection(),
                 now.baselines().get(cache.name()),
                 traffic.lately(cache),
                 record.backup());
@@ -163,19 +176,21 @@ final class ReleaseRun {
 
     // ---- the release's own thread ----
 
-    /** Runs the release until it ends, or the node stops. */
+    /** Runs the release until it ends, the node stops, or another node leads it. */
     void work() {
         try {
-            serveAgain();
             while (!orders.stopping() && !standing.state().status().ended()) {
                 try {
-                    turn();
-                } catch (Orders.GiveWay e) {
-                    standing.say("");
-                } catch (FleetException | LedgerException e) {
-                    doesNotAnswer(String.valueOf(e.getMessage()));
-                } catch (ReleaseException e) {
-                    stepFailed(String.valueOf(e.getMessage()));
+                    turnOrWait();
+                } catch (LedgerException e) {
+                    if (e.code() == LedgerException.Code.SUPERSEDED) {
+                        LOG.info("release {}: {}", file.name(), e.getMessage());
+                        return;
+                    }
+                    // Also where a failure could not be written down: what was to be said is found again.
+                    LOG.warn("release {}: {}", file.name(), e.getMessage());
+                    standing.say("waits: " + e.getMessage());
+                    environment.sleep(RETRY);
                 }
             }
         } catch (InterruptedException e) {
@@ -195,20 +210,33 @@ final class ReleaseRun {
         }
     }
 
-    /**
-     * After a restart the proxy begins held where the new fleet is in use: no client may write what the way back could not
-     * carry. An old fleet that does not answer cannot be asked what that is, and is not waited for.
-     */
-    private void serveAgain() {
-        if (!standing.state().mustBeginHeld() || standing.state().pendingSwitch() != null) {
-            return;
-        }
+    private void turnOrWait() throws InterruptedException {
         try {
-            for (MovingCache cache : caches) {
-                cache.guardWayBackIfItAnswers(Side.NEW);
+            turn();
+        } catch (Orders.GiveWay e) {
+            standing.say("");
+        } catch (FleetLost e) {
+            leave(e.caches);
+        } catch (FleetException e) {
+            doesNotAnswer(String.valueOf(e.getMessage()));
+        } catch (ReleaseException e) {
+            stepFailed(String.valueOf(e.getMessage()));
+        }
+    }
+
+    /**
+     * After a pending switch is closed, which is done under its own token: whoever led before can do nothing at the servers any more. A server
+     * that does not answer is asked again at the next turn. Before the copy there is nothing that it could do to the fleet in use, and no
+     * key of ours belongs into the backup.
+     */
+    private void takeOver() {
+        if (!tookOver) {
+            Claim.Holder leader = claim.holder();
+            for (MovingCache cache : caches.stream().filter(MovingCache::copied).toList()) {
+                long number = ReleaseStore.switchNumbers(claim.ledger()).next();
+                cache.takeOver(standing.state().side(), Token.open(number, file.name() + " led by " + leader.node()));
             }
-        } finally {
-            switching.letGoAsTheLedgerSays();
+            tookOver = true;
         }
     }
 
@@ -219,6 +247,7 @@ final class ReleaseRun {
             carryOut(order);
             return;
         }
+        takeOver();
         caches.forEach(cache -> cache.reopenLink(standing.state().side()));
         switch (standing.state().status()) {
             case RUNNING -> step(standing.state().step());
@@ -249,6 +278,54 @@ final class ReleaseRun {
         standing.say("waits: " + what);
         LOG.warn("release {} waits in step {}: {}", file.name(), now.step().title(), what);
         environment.sleep(RETRY);
+        Map<String, String> lost = lostFleets();
+        if (!lost.isEmpty()) {
+            leave(lost);
+        }
+    }
+
+    // ---- the fleet in use dies ----
+
+    /** Thrown within a step whose fleet in use has died; never leaves {@link ReleaseRun}. */
+    private static final class FleetLost extends RuntimeException {
+        private static final long serialVersionUID = 1;
+        private final transient Map<String, String> caches;
+
+        FleetLost(Map<String, String> caches) {
+            this.caches = caches;
+        }
+    }
+
+    /** The caches whose fleet in use is dead while the other one has its data, with how that was found. */
+    private Map<String, String> lostFleets() {
+        ReleaseState now = standing.state();
+        boolean otherHasTheData = caches.stream().allMatch(cache -> cache.copied() || now.side() == Side.NEW);
+        if (file.onFleetLoss() == OnFleetLoss.WAIT || !otherHasTheData || now.pendingSwitch() != null) {
+            return Map.of();
+        }
+        FleetPulse.Findings found = pulse.look(now.side());
+        found.doubts().forEach(standing::say);
+        return found.caches();
+    }
+
+    /**
+     * Moves everybody to the fleet that lives and ends the release there. Where both are silent there is nowhere to go: the release goes
+     * on to wait.
+     */
+    private void leave(Map<String, String> lost) throws InterruptedException {
+        Side to = standing.state().side().other();
+        String why = String.join("; ", lost.values());
+        LOG.error("release {}: {}", file.name(), why);
+        if (!caches.stream().allMatch(cache -> cache.answers(to))) {
+            standing.say(why + "; and the other fleet does not answer either");
+            return;
+        }
+        standing.journal("fleet loss", why, Map.of());
+        if (switching.to(to, List.copyOf(lost.keySet()), lost.keySet(), why)) {
+            traffic.clear();
+            judgements = List.of();
+            end(to == Side.NEW ? Status.FINISHED : Status.ABORTED, why);
+        }
     }
 
     private void stepFailed(String why) throws InterruptedException {
@@ -294,7 +371,7 @@ final class ReleaseRun {
             preparation.prepare(cache);
             if (!cache.copied()) {
                 standing.say("copies " + cache.name());
-                cache.startCopy(file.name() + "/copy");
+                cache.startCopy();
                 awaitCopy(cache);
                 cache.makeRoleLasting(Side.NEW);
             }
@@ -570,9 +647,7 @@ final class ReleaseRun {
         standing.say(status == Status.FINISHED ? "gives up the way back" : "puts everything back");
         for (MovingCache cache : caches) {
             cache.closeLink();
-            cache.proxy().guard(null);
             preparation.undo(cache, standing.state().side());
-            cache.proxy().links(List.of());
         }
         standing.journal(status.title(), why, Map.of());
         standing.end(
@@ -586,6 +661,10 @@ final class ReleaseRun {
     private void pause(Duration time) throws InterruptedException {
         orders.pause(time);
         traffic.sample(standing.state().side());
+        Map<String, String> lost = lostFleets();
+        if (!lost.isEmpty()) {
+            throw new FleetLost(lost);
+        }
     }
 
     private static void demandNotBroken(MovingCache cache) {

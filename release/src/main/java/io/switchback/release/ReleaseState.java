@@ -1,7 +1,12 @@
 package io.switchback.release;
 
+import io.switchback.commit.Protocol;
+import io.switchback.commit.SwitchId;
+import io.switchback.commit.Terms;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -12,7 +17,6 @@ import org.jspecify.annotations.Nullable;
  *
  * @param step the step under way, or the one that goes on when the release does
  * @param side which fleet takes the writes
- * @param switches how many switches were begun so far, aborted ones included; the next one's number is one higher
  * @param pendingSwitch the switch that was begun and is not closed yet
  * @param baselines how the old fleet of each cache answered before the cutover, for the gates that are ratios
  * @param reason why the release stands where it stands, for a person
@@ -22,7 +26,6 @@ public record ReleaseState(
         Status status,
         Step step,
         Side side,
-        int switches,
         @Nullable PendingSwitch pendingSwitch,
         Map<String, Baseline> baselines,
         String reason) {
@@ -71,18 +74,61 @@ public record ReleaseState(
     }
 
     /**
-     * A switch that was begun: its register in the ledger, where it goes, and what for.
+     * A switch that was begun: all that whoever finds it must know to bring it to its end.
      *
-     * @param lossAccepted the caches that go without what the fleet they go to does not have
+     * @param number of the switch
+     * @param parts one for each cache
+     * @param protocol by which it is agreed
+     * @param participants who votes
+     * @param membership the version of the membership from which they were taken
+     * @param preCommitted what the fence found, once everybody has voted yes and before anybody is told; absent in two-phase commit
      */
-    public record PendingSwitch(String id, Side to, List<String> lossAccepted, String why) {}
+    public record PendingSwitch(
+            String release,
+            long number,
+            Side to,
+            String why,
+            List<SwitchPart> parts,
+            Protocol protocol,
+            Set<String> participants,
+            long membership,
+            SwitchRegister.@Nullable Evidence preCommitted) {
+
+        SwitchId switchId() {
+            return new SwitchId(release, number);
+        }
+
+        /** Its name in the register. */
+        public String id() {
+            return switchId().toString();
+        }
+
+        Optional<SwitchPart> part(String cache) {
+            return parts.stream().filter(one -> one.cache().equals(cache)).findFirst();
+        }
+
+        /** What a participant was made ready for. */
+        Optional<SwitchMessages.MakeReady> readiness(String cache) {
+            return part(cache)
+                    .map(one -> new SwitchMessages.MakeReady(
+                            one, protocol, participants, 0, ReleaseFile.HOLD_LIMIT_DEFAULT.toMillis(), true));
+        }
+
+        Terms terms() {
+            return new Terms(switchId(), protocol, participants);
+        }
+
+        PendingSwitch with(SwitchRegister.Evidence evidence) {
+            return new PendingSwitch(release, number, to, why, parts, protocol, participants, membership, evidence);
+        }
+    }
 
     /** How a fleet answered over a time: what the ratio gates compare with. */
     public record Baseline(long samples, double artMicros, long p99Micros, double errorRate) {}
 
     /** The first state of a release. */
     public static ReleaseState first(String release) {
-        return new ReleaseState(release, Status.RUNNING, Step.CHECK, Side.OLD, 0, null, Map.of(), "");
+        return new ReleaseState(release, Status.RUNNING, Step.CHECK, Side.OLD, null, Map.of(), "");
     }
 
     /** Whether a node that starts must not serve before the release has looked: a switch is to be closed, or a way back guarded. */
@@ -96,11 +142,15 @@ public record ReleaseState(
     }
 
     ReleaseState at(Status newStatus, Step newStep, String newReason) {
-        return new ReleaseState(release, newStatus, newStep, side, switches, pendingSwitch, baselines, newReason);
+        return new ReleaseState(release, newStatus, newStep, side, pendingSwitch, baselines, newReason);
+    }
+
+    ReleaseState preCommitted(PendingSwitch known) {
+        return new ReleaseState(release, status, step, side, known, baselines, reason);
     }
 
     ReleaseState beginning(PendingSwitch begun) {
-        return new ReleaseState(release, status, step, side, switches + 1, begun, baselines, reason);
+        return new ReleaseState(release, status, step, side, begun, baselines, reason);
     }
 
     /**
@@ -109,18 +159,16 @@ public record ReleaseState(
      */
     ReleaseState closed(PendingSwitch closing, boolean committed) {
         if (!committed) {
-            return new ReleaseState(release, status, step, side, switches, null, baselines, reason);
+            return new ReleaseState(release, status, step, side, null, baselines, reason);
         }
         return switch (closing.to()) {
-            case NEW ->
-                new ReleaseState(release, Status.RUNNING, Step.OBSERVE, Side.NEW, switches, null, baselines, "");
+            case NEW -> new ReleaseState(release, Status.RUNNING, Step.OBSERVE, Side.NEW, null, baselines, "");
             case OLD ->
-                new ReleaseState(
-                        release, Status.ROLLED_BACK, Step.SYNC, Side.OLD, switches, null, baselines, closing.why());
+                new ReleaseState(release, Status.ROLLED_BACK, Step.SYNC, Side.OLD, null, baselines, closing.why());
         };
     }
 
     ReleaseState with(Map<String, Baseline> measured) {
-        return new ReleaseState(release, status, step, side, switches, pendingSwitch, measured, reason);
+        return new ReleaseState(release, status, step, side, pendingSwitch, measured, reason);
     }
 }

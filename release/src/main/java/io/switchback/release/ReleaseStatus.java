@@ -1,5 +1,6 @@
 package io.switchback.release;
 
+import io.switchback.proxy.ProtectionState;
 import io.switchback.release.GateJudge.Judgement;
 import io.switchback.release.ReleaseState.Baseline;
 import java.util.List;
@@ -29,6 +30,7 @@ public record ReleaseStatus(
      *
      * @param wayBack none before the cutover; then opening, open or closed
      * @param wayBackDetail why it is closed, and what a rollback would cost
+     * @param protection whether a write that the leading node acknowledges is on both fleets
      * @param before how the old fleet answered before the cutover
      * @param now how the fleet in use answers
      */
@@ -42,6 +44,7 @@ public record ReleaseStatus(
             long lagMillis,
             WayBack wayBack,
             String wayBackDetail,
+            ProtectionState protection,
             @Nullable Baseline before,
             Baseline now,
             @Nullable String backup) {}

@@ -9,6 +9,8 @@ import io.switchback.ledger.Journal;
 import io.switchback.ledger.JournalEntry;
 import io.switchback.ledger.Ledger;
 import io.switchback.ledger.LedgerException;
+import io.switchback.ledger.Member;
+import io.switchback.ledger.Numbers;
 import io.switchback.ledger.Operation;
 import io.switchback.ledger.Outcome;
 import java.io.IOException;
@@ -24,12 +26,16 @@ import java.util.Optional;
  * The releases as the ledger keeps them. Everything that it writes is durable when the call returns. Thread-safe; the state
  * and the caches of a release are written by that release's thread alone.
  *
- * <p>Paths: {@code releases/NAME/file}, {@code .../started}, {@code .../state}, {@code .../order}, {@code .../caches/CACHE}; and
- * {@code owners/CACHE} names the release that has a cache, so that a second one is refused.
+ * <p>Paths: {@code releases/NAME/file}, {@code .../started}, {@code .../state}, {@code .../order}, {@code .../caches/CACHE}; {@code
+ * owners/CACHE} names the release that has a cache, so that a second one is refused; {@code armed/NAME/NODE/CACHE} says which process
+ * of a node has acknowledged that a cache is in that release. Whoever leads a release uses the ledger of its {@link Claim}.
  */
 final class ReleaseStore {
     private static final ObjectMapper JSON =
             new ObjectMapper().configure(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES, false);
+
+    /** Each lost attempt means that somebody else has given an order, or that one was carried out. */
+    private static final int ORDER_ATTEMPTS_MAX = 1_000;
 
     private final Ledger ledger;
     private final Journal journal;
@@ -114,6 +120,7 @@ final class ReleaseStore {
 
     /** Saves the last state of a release and lets its caches free, all or nothing. */
     void end(ReleaseState state, List<String> caches) {
+        forgetArmed(state.release());
         List<Operation> operations = new ArrayList<>();
         operations.add(new Operation.Put(path(state.release(), "state"), bytes(state)));
         for (String cache : caches) {
@@ -122,6 +129,39 @@ final class ReleaseStore {
             }
         }
         ledger.transact(operations);
+    }
+
+    // ---- armed
+
+    /** A node acknowledges that a cache is in a release. */
+    void arm(String release, String cache, Member node) {
+        put(armed(release) + "/" + node.node() + "/" + cache, node.incarnation());
+    }
+
+    /** Whether that very process has acknowledged it. */
+    boolean isArmed(String release, String cache, Member node) {
+        return read(armed(release) + "/" + node.node() + "/" + cache, String.class)
+                .filter(node.incarnation()::equals)
+                .isPresent();
+    }
+
+    private void forgetArmed(String release) {
+        List<Entry> entries = ledger.list(armed(release));
+        int step = Ledger.TRANSACTION_OPERATIONS_MAX / 2;
+        for (int from = 0; from < entries.size(); from += step) {
+            ledger.transact(entries.subList(from, Math.min(entries.size(), from + step)).stream()
+                    .<Operation>map(entry -> new Operation.Delete(entry.path()))
+                    .toList());
+        }
+    }
+
+    private static String armed(String release) {
+        return "armed/" + release;
+    }
+
+    /** What switches and terms are numbered by; each number is also a token ({@link io.switchback.fleet.Token}). */
+    static Numbers switchNumbers(Ledger ledger) {
+        return new Numbers(ledger, "switch");
     }
 
     Optional<String> owner(String cache) {
@@ -140,22 +180,40 @@ final class ReleaseStore {
         return read(path(release, "order"), Order.class);
     }
 
-    void order(String release, Order order) {
-        JournalEntry entry = new JournalEntry(
-                0, environment.now(), order.who(), "order", order.kind().title(), Map.of());
-        Outcome outcome =
-                journal.append(release, entry, List.of(new Operation.Put(path(release, "order"), bytes(order))));
-        if (outcome instanceof Outcome.Conflict(Operation _, String why)) {
-            throw new LedgerException(
-                    LedgerException.Code.CONFLICT,
-                    "the order to " + order.kind().title() + " was not taken: " + why);
+    /**
+     * Gives an order, durably. One of the same kind that waits already stands, whoever gives it again; another kind takes the
+     * place of the one that waits.
+     *
+     * @return the order that stands: this one, or an earlier one of its kind
+     */
+    Order order(String release, Order order) {
+        for (int attempt = 1; attempt <= ORDER_ATTEMPTS_MAX; attempt++) {
+            Optional<Entry> waiting = ledger.read(path(release, "order"));
+            Optional<Order> known = waiting.map(entry -> value(entry.value(), Order.class));
+            if (known.filter(one -> one.asksTheSameAs(order)).isPresent()) {
+                return known.get();
+            }
+            JournalEntry entry = new JournalEntry(
+                    0, environment.now(), order.who(), "order", order.kind().title(), Map.of());
+            Operation giving = waiting.<Operation>map(
+                            before -> new Operation.Replace(before.path(), bytes(order), before.version()))
+                    .orElseGet(() -> new Operation.Create(path(release, "order"), bytes(order)));
+            if (journal.append(release, entry, List.of(giving)) instanceof Outcome.Done) {
+                return order;
+            }
+            ledger.catchUp();
         }
+        throw new LedgerException(
+                LedgerException.Code.CONFLICT,
+                "the order to " + order.kind().title() + " was not taken: others give orders without end");
     }
 
-    void orderDone(String release) {
-        if (order(release).isPresent()) {
-            ledger.transact(List.of(new Operation.Delete(path(release, "order"))));
-        }
+    /** Takes an order away that was carried out; one that came meanwhile stays. */
+    void orderDone(String release, Order carriedOut) {
+        ledger.read(path(release, "order"))
+                .filter(entry -> value(entry.value(), Order.class).equals(carriedOut))
+                .ifPresent(entry -> ledger.transact(List.of(
+                        new Operation.Expect(entry.path(), entry.version()), new Operation.Delete(entry.path()))));
     }
 
     void journal(String release, String who, String step, String what, Map<String, String> details) {

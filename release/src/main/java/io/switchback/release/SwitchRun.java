@@ -4,46 +4,49 @@ import io.switchback.commit.Coordinator;
 import io.switchback.commit.CoordinatorAction;
 import io.switchback.commit.CoordinatorEvent;
 import io.switchback.commit.CoordinatorState;
-import io.switchback.commit.Participant;
-import io.switchback.commit.ParticipantAction;
-import io.switchback.commit.ParticipantEvent;
-import io.switchback.commit.ParticipantState;
-import io.switchback.commit.Protocol;
-import io.switchback.commit.Standing;
-import io.switchback.commit.SwitchId;
-import io.switchback.commit.Terms;
+import io.switchback.commit.Durability;
 import io.switchback.environment.Deadline;
 import io.switchback.environment.Environment;
+import io.switchback.fleet.FleetException;
 import io.switchback.ledger.Decision;
-import io.switchback.ledger.Decisions;
-import io.switchback.ledger.Ledger;
-import io.switchback.ledger.Operation;
-import io.switchback.ledger.Routes;
+import io.switchback.ledger.LedgerException;
 import io.switchback.ledger.Verdict;
-import io.switchback.proxy.HoldOutcome;
-import io.switchback.release.CacheSwitch.Evidence;
+import io.switchback.release.ReleaseState.PendingSwitch;
+import io.switchback.release.SwitchMessages.Acknowledgement;
+import io.switchback.release.SwitchMessages.Heard;
+import io.switchback.release.SwitchMessages.PreCommit;
+import io.switchback.release.SwitchMessages.Prepare;
+import io.switchback.release.SwitchMessages.Tell;
+import io.switchback.release.SwitchMessages.Vote;
+import io.switchback.release.SwitchRegister.CacheEvidence;
+import io.switchback.release.SwitchRegister.Evidence;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.BlockingQueue;
-import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.BooleanSupplier;
+import java.util.function.Function;
+import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Drives one switch: the coordinator of {@code commit} over this node's participants, one for each cache, and the write-once
- * register of {@code ledger}.
+ * Drives one switch: the coordinator of {@code commit} over the participants of all nodes, and the write-once register of the
+ * ledger. It does so from the beginning, or from where the ledger says that another process has stopped.
  *
- * <p>The thread that calls {@link #run} is the coordinator's; each participant has a thread of its own and does one
- * thing at a time. They talk by queues, as they would by messages between machines, and the state machines decide. A
- * participant that has voted and hears nothing within the hold limit settles the matter in the register by itself, so that a
- * coordinator that hangs cannot hold clients for ever.
+ * <p>The thread that calls {@link #run} is the coordinator's; answers reach it by a queue. A participant that has voted and hears nothing
+ * within the hold limit settles the matter in the register by itself, so that a coordinator that hangs cannot hold clients for
+ * ever.
  */
 final class SwitchRun {
     private static final Logger LOG = LoggerFactory.getLogger(SwitchRun.class);
@@ -51,23 +54,37 @@ final class SwitchRun {
     /** What is left of the hold limit for the way from the decision to letting go. */
     private static final double SHARE_BEFORE_DECISION = 0.8;
 
-    private final SwitchId id;
-    private final Ledger ledger;
-    private final String node;
+    private final PendingSwitch of;
+    private final Nodes nodes;
+    private final SwitchRegister register;
     private final Duration holdLimit;
     private final List<CacheSwitch> caches;
+    private final Hooks hooks;
     private final Environment environment;
     private final BlockingQueue<CoordinatorEvent> inbox = new LinkedBlockingQueue<>();
-    private final Map<String, LocalParticipant> participants = new LinkedHashMap<>();
-    private final Map<String, Evidence> evidence = new ConcurrentHashMap<>();
-    private @Nullable Throwable applyFailure;
+    private final Map<String, Duration> took = new LinkedHashMap<>();
+    private final AtomicLong heldNanos = new AtomicLong();
+    private @Nullable Evidence evidence;
+    private String reason = "";
+    private long beganNanos;
+    private long toldNanos;
+
+    /**
+     * What a switch needs of the release that it belongs to.
+     *
+     * @param preCommitted makes durable what the fence has found
+     * @param answers whether a node is there at all; one that is not is told by the register when it is back
+     * @param stopping whether this process ends
+     */
+    record Hooks(
+            java.util.function.Consumer<Evidence> preCommitted, Predicate<String> answers, BooleanSupplier stopping) {}
 
     /**
      * How a switch ended.
      *
      * @param at when clients began to be held
-     * @param held from the first command that was parked to the last cache that was let go
-     * @param failure what went wrong while the verdict was carried out; the switch has to be completed once more
+     * @param held from the first command that was parked to the last one of the node that was slowest
+     * @param evidence what a commit rests on
      */
     record Report(
             Verdict verdict,
@@ -75,244 +92,244 @@ final class SwitchRun {
             Instant at,
             Duration held,
             Map<String, Duration> took,
-            @Nullable Throwable failure) {}
+            @Nullable Evidence evidence) {}
 
     SwitchRun(
-            SwitchId id,
-            Ledger ledger,
-            String node,
+            PendingSwitch of,
+            Nodes nodes,
+            SwitchRegister register,
             Duration holdLimit,
             List<CacheSwitch> caches,
+            Hooks hooks,
             Environment environment) {
-        this.id = id;
-        this.ledger = ledger;
-        this.node = node;
+        this.of = of;
+        this.nodes = nodes;
+        this.register = register;
         this.holdLimit = holdLimit;
         this.caches = caches;
+        this.hooks = hooks;
         this.environment = environment;
+        this.evidence = of.preCommitted();
     }
 
-    /** Runs the switch to its end. The caches are prepared already. */
-    Report run() throws InterruptedException {
-        for (CacheSwitch cache : caches) {
-            String name = node + "/" + cache.cache().name();
-            participants.put(name, new LocalParticipant(name, cache));
-        }
+    /** From the beginning; the caches and the nodes are ready. */
+    Report begin() throws InterruptedException {
+        return run(new CoordinatorState.Initial(of.terms()), new CoordinatorEvent.Begin());
+    }
+
+    /** From where the ledger says that it stands. */
+    Report goOn() throws InterruptedException {
+        Optional<Decision> decision = register.read(of.id());
+        decision.ifPresent(this::decided);
+        CoordinatorState logged = of.preCommitted() == null
+                ? new CoordinatorState.Initial(of.terms())
+                : new CoordinatorState.PreCommitting(of.terms(), Set.of());
+        return run(logged, new CoordinatorEvent.Restarted(decision.map(Decision::verdict)));
+    }
+
+    /**
+     * @throws FleetException if a verdict could not be carried out at the fleets
+     * @throws LedgerException if the register does not answer
+     */
+    private Report run(CoordinatorState from, CoordinatorEvent first) throws InterruptedException {
         Instant at = environment.now();
-        long began = environment.nanoTime();
+        beganNanos = environment.nanoTime();
         Deadline deadline = Deadline.in(
                 environment,
                 holdLimit.multipliedBy((long) (SHARE_BEFORE_DECISION * 100)).dividedBy(100));
-        Terms terms = new Terms(id, Protocol.TWO_PHASE, participants.keySet());
-        CoordinatorState state = new CoordinatorState.Initial(terms);
-        String reason = "";
-        CoordinatorEvent event = new CoordinatorEvent.Begin();
-        Map<String, Duration> took = new LinkedHashMap<>();
-        try {
-            while (true) {
-                io.switchback.commit.Step<CoordinatorState, CoordinatorAction> step = Coordinator.next(state, event);
-                state = step.state();
-                for (CoordinatorAction action : step.actions()) {
-                    switch (action) {
-                        case CoordinatorAction.AskToPrepare(String participant) ->
-                            participant(participant).tell(new ParticipantEvent.PrepareAsked(terms.seat(participant)));
-                        case CoordinatorAction.Fence() -> {
-                            took.put("hold", Duration.ofNanos(environment.nanoTime() - began));
-                            inbox.add(fence(deadline));
-                        }
-                        case CoordinatorAction.PreCommit(String participant) ->
-                            participant(participant).tell(new ParticipantEvent.PreCommitAsked(id));
-                        case CoordinatorAction.WriteDecision(Verdict wanted, String why) -> {
-                            long asked = environment.nanoTime();
-                            Decision decision = decide(wanted, why);
-                            reason = decision.reason();
-                            took.put("decide", Duration.ofNanos(environment.nanoTime() - asked));
-                            inbox.add(new CoordinatorEvent.Decided(decision.verdict()));
-                        }
-                        case CoordinatorAction.Tell(String participant, Verdict verdict) ->
-                            participant(participant).tell(new ParticipantEvent.Told(id, verdict));
-                        case CoordinatorAction.Forget() -> {}
-                    }
-                }
-                if (state instanceof CoordinatorState.Done done) {
-                    caches.forEach(
-                            cache -> cache.took().forEach((what, time) -> took.merge(what, time, Duration::plus)));
-                    return new Report(
-                            done.verdict(),
-                            reason,
-                            at,
-                            Duration.ofNanos(caches.stream()
-                                            .mapToLong(CacheSwitch::letGoAtNanos)
-                                            .max()
-                                            .orElse(began)
-                                    - began),
-                            took,
-                            applyFailure);
-                }
-                event = next(state, deadline);
+        CoordinatorState state = from;
+        CoordinatorEvent event = first;
+        while (true) {
+            io.switchback.commit.Step<CoordinatorState, CoordinatorAction> step = Coordinator.next(state, event);
+            state = step.state();
+            if (state instanceof CoordinatorState.PreCommitting && step.durability() == Durability.FORCED) {
+                hooks.preCommitted().accept(Objects.requireNonNull(evidence, "the fence comes before the pre-commit"));
             }
-        } finally {
-            participants.values().forEach(LocalParticipant::end);
+            for (CoordinatorAction action : step.actions()) {
+                act(action, deadline);
+            }
+            Optional<Verdict> verdict = ended(state, event);
+            if (verdict.isPresent()) {
+                caches.forEach(cache -> cache.took().forEach((what, time) -> took.merge(what, time, Duration::plus)));
+                return new Report(verdict.get(), reason, at, Duration.ofNanos(heldNanos.get()), took, evidence);
+            }
+            event = next(state, deadline);
         }
     }
 
+    /** Everybody has acknowledged; or whoever has not does not answer at all, and will ask the register. */
+    private Optional<Verdict> ended(CoordinatorState state, CoordinatorEvent event) {
+        return switch (state) {
+            case CoordinatorState.Done done -> Optional.of(done.verdict());
+            case CoordinatorState.Finishing finishing
+            when event instanceof CoordinatorEvent.TimedOut -> {
+                boolean nobodyIsLeft = of.participants().stream()
+                        .filter(one -> !finishing.acknowledged().contains(one))
+                        .noneMatch(one -> hooks.answers().test(SwitchMessages.nodeOf(one)));
+                yield nobodyIsLeft || hooks.stopping().getAsBoolean()
+                        ? Optional.of(finishing.verdict())
+                        : Optional.empty();
+            }
+            case CoordinatorState open -> Optional.empty();
+        };
+    }
+
+    private void act(CoordinatorAction action, Deadline deadline) {
+        switch (action) {
+            case CoordinatorAction.AskToPrepare(String participant) ->
+                ask(
+                        participant,
+                        SwitchMessages.PREPARE,
+                        new Prepare(of.release(), of.number(), SwitchMessages.cacheOf(participant)),
+                        Vote.class,
+                        vote -> vote.no().isEmpty()
+                                ? new CoordinatorEvent.VotedYes(participant)
+                                : new CoordinatorEvent.VotedNo(participant, vote.no()),
+                        failure -> new CoordinatorEvent.VotedNo(participant, failure));
+            case CoordinatorAction.Fence() -> {
+                took.put("hold", Duration.ofNanos(environment.nanoTime() - beganNanos));
+                inbox.add(fence(deadline));
+            }
+            case CoordinatorAction.PreCommit(String participant) ->
+                ask(
+                        participant,
+                        SwitchMessages.PRE_COMMIT,
+                        new PreCommit(
+                                of.release(),
+                                of.number(),
+                                SwitchMessages.cacheOf(participant),
+                                Objects.requireNonNull(evidence)),
+                        Heard.class,
+                        heard -> heard.over()
+                                ? new CoordinatorEvent.Acknowledged(participant)
+                                : new CoordinatorEvent.PreCommitAcknowledged(participant),
+                        failure -> null);
+            case CoordinatorAction.WriteDecision(Verdict wanted, String why) -> {
+                long asked = environment.nanoTime();
+                Verdict recorded = decide(wanted, why);
+                took.put("decide", Duration.ofNanos(environment.nanoTime() - asked));
+                inbox.add(new CoordinatorEvent.Decided(recorded));
+            }
+            case CoordinatorAction.Tell(String participant, Verdict verdict) -> tell(participant, verdict);
+            case CoordinatorAction.Forget() -> took.put("let go", Duration.ofNanos(environment.nanoTime() - toldNanos));
+        }
+    }
+
+    /** Asks, and has the answer come as an event; {@code otherwise} is what a missing answer means, null where the time-out does. */
+    @SuppressWarnings("FutureReturnValueIgnored") // every end of it is an event, or left to the time-out
+    private <A> void ask(
+            String participant,
+            String subject,
+            Object question,
+            Class<A> type,
+            Function<A, CoordinatorEvent> answered,
+            Function<String, @Nullable CoordinatorEvent> otherwise) {
+        nodes.ask(SwitchMessages.nodeOf(participant), subject, ReleaseStore.bytes(question), holdLimit)
+                .thenApply(bytes -> answered.apply(ReleaseStore.value(bytes, type)))
+                .exceptionally(failure -> {
+                    LOG.info("switch {}: {} does not answer {}", of.id(), participant, subject, failure);
+                    return otherwise.apply(String.valueOf(failure.getMessage()));
+                })
+                .thenAccept(event -> {
+                    if (event != null) {
+                        inbox.add(event);
+                    }
+                });
+    }
+
     private CoordinatorEvent next(CoordinatorState state, Deadline deadline) throws InterruptedException {
-        boolean undecided = state instanceof CoordinatorState.Preparing || state instanceof CoordinatorState.Fencing;
+        boolean undecided = !(state instanceof CoordinatorState.Finishing);
         Duration wait = undecided ? deadline.remaining() : holdLimit;
         CoordinatorEvent event = inbox.poll(wait.toNanos(), TimeUnit.NANOSECONDS);
         return event != null
                 ? event
                 : new CoordinatorEvent.TimedOut(
-                        undecided ? "not every node could hold within " + deadline : "an acknowledgement is missing");
+                        undecided
+                                ? "not every node has answered within " + holdLimit
+                                : "an acknowledgement is missing");
     }
 
     private CoordinatorEvent fence(Deadline deadline) {
         try {
+            List<CacheEvidence> found = new ArrayList<>();
             for (CacheSwitch cache : caches) {
-                evidence.put(cache.cache().name(), cache.fence(deadline));
+                found.add(cache.fence(deadline));
             }
+            evidence = new Evidence(of.participants().stream().sorted().toList(), of.membership(), found);
             return deadline.passed()
                     ? new CoordinatorEvent.FenceFailed("fence and drain took longer than the hold limit allows")
                     : new CoordinatorEvent.Fenced();
         } catch (RuntimeException e) {
-            LOG.warn("switch {}: the fence failed", id, e);
+            LOG.warn("switch {}: the fence failed", of.id(), e);
             return new CoordinatorEvent.FenceFailed(String.valueOf(e.getMessage()));
         }
     }
 
-    /** Writes the register, together with the routes that a commit brings; returns what stands there. */
-    private Decision decide(Verdict wanted, String why) {
-        return decide(ledger, id.toString(), wanted, why, caches, List.copyOf(evidence.values()));
+    private Verdict decide(Verdict wanted, String why) {
+        Evidence known = evidence;
+        try {
+            Decision recorded = wanted == Verdict.COMMIT
+                    ? register.commit(of.id(), why, Objects.requireNonNull(known, "a commit rests on evidence"))
+                    : register.abort(of.id(), why);
+            decided(recorded);
+            return recorded.verdict();
+        } catch (LedgerException e) {
+            return presumeAbort(wanted, why, e);
+        }
     }
 
-    static Decision decide(
-            Ledger ledger, String id, Verdict wanted, String why, List<CacheSwitch> caches, List<Evidence> evidence) {
-        List<Operation> routes = new ArrayList<>();
-        if (wanted == Verdict.COMMIT) {
-            Routes known = new Routes(ledger);
+    /**
+     * Where the ledger takes no writes (a full disk) the register stays empty, which means abort as well: nobody but this thread
+     * would have written a commit, it will not do so any more, and whoever reads an empty register after a restart settles it with abort. So
+     * clients are let go on the old fleet now, not when the disk has room. A ledger of which nobody knows what it has written
+     * last is another matter, and so is a switch in which others may commit.
+     */
+    private Verdict presumeAbort(Verdict wanted, String why, LedgerException e) {
+        boolean nothingWasWritten = e.code() == LedgerException.Code.STORAGE;
+        if (wanted == Verdict.COMMIT || !nothingWasWritten || of.preCommitted() != null) {
+            throw e;
+        }
+        LOG.warn("switch {}: the abort is not written down yet", of.id(), e);
+        reason = why;
+        return Verdict.ABORT;
+    }
+
+    private void decided(Decision recorded) {
+        reason = recorded.reason();
+        if (recorded.verdict() == Verdict.COMMIT) {
+            evidence = SwitchRegister.evidence(recorded);
+        }
+    }
+
+    /** The fleets have their roles before anybody is told, or clients would meet a read-only server. */
+    private void tell(String participant, Verdict verdict) {
+        if (toldNanos == 0) {
             for (CacheSwitch cache : caches) {
-                routes.addAll(known.next(cache.cache().name(), cache.routeAfterCommit()));
-            }
-        }
-        return new Decisions(ledger)
-                .decide(id, wanted, why, ReleaseStore.bytes(evidence.toArray(Evidence[]::new)), routes);
-    }
-
-    private LocalParticipant participant(String name) {
-        return java.util.Objects.requireNonNull(participants.get(name), name);
-    }
-
-    private Evidence evidenceOf(CacheSwitch cache) {
-        Evidence own = evidence.get(cache.cache().name());
-        if (own != null) {
-            return own;
-        }
-        return evidenceIn(
-                new Decisions(ledger).read(id.toString()).orElseThrow(),
-                cache.cache().name());
-    }
-
-    static Evidence evidenceIn(Decision decision, String cache) {
-        for (Evidence one : ReleaseStore.value(decision.evidenceJson(), Evidence[].class)) {
-            if (one.cache().equals(cache)) {
-                return one;
-            }
-        }
-        throw new IllegalStateException("the decision " + decision + " says nothing of cache " + cache);
-    }
-
-    /** One cache on this node: holds, votes, and carries the verdict out. Its state is touched on its own thread alone. */
-    private final class LocalParticipant {
-        private final String name;
-        private final CacheSwitch cache;
-        private final BlockingQueue<ParticipantEvent> inbox = new LinkedBlockingQueue<>();
-        private final Thread thread;
-        private volatile boolean ended;
-
-        LocalParticipant(String name, CacheSwitch cache) {
-            this.name = name;
-            this.cache = cache;
-            this.thread =
-                    Thread.ofPlatform().daemon().name("participant " + name).start(this::work);
-        }
-
-        void tell(ParticipantEvent event) {
-            inbox.add(event);
-        }
-
-        void end() {
-            ended = true;
-            thread.interrupt();
-        }
-
-        private void work() {
-            ParticipantState state = new ParticipantState.Initial(id.number() - 1);
-            try {
-                while (!ended) {
-                    ParticipantEvent event = state instanceof ParticipantState.Voted
-                            ? inbox.poll(holdLimit.toNanos(), TimeUnit.NANOSECONDS)
-                            : inbox.take();
-                    io.switchback.commit.Step<ParticipantState, ParticipantAction> step =
-                            Participant.next(state, event == null ? new ParticipantEvent.TimedOut() : event);
-                    state = step.state();
-                    for (ParticipantAction action : step.actions()) {
-                        try {
-                            act(action);
-                        } catch (RuntimeException e) {
-                            // The register could not be asked. Whoever has voted asks again when it has waited once
-                            // more.
-                            LOG.warn("switch {}: {} could not {}; it tries again", id, name, action, e);
-                        }
-                    }
-                }
-            } catch (InterruptedException e) {
-                // The switch is over; nothing is left to do for it here.
-                Thread.currentThread().interrupt();
-            }
-        }
-
-        private void act(ParticipantAction action) {
-            switch (action) {
-                case ParticipantAction.Hold(SwitchId of) -> {
-                    HoldOutcome outcome = cache.hold(holdLimit).join();
-                    tell(
-                            switch (outcome) {
-                                case HoldOutcome.Held held -> new ParticipantEvent.Held(of);
-                                case HoldOutcome.Failed(String why) -> new ParticipantEvent.HoldFailed(of, why);
-                            });
-                }
-                case ParticipantAction.VoteYes yes -> SwitchRun.this.inbox.add(new CoordinatorEvent.VotedYes(name));
-                case ParticipantAction.VoteNo(SwitchId of, String why) ->
-                    SwitchRun.this.inbox.add(new CoordinatorEvent.VotedNo(name, why));
-                case ParticipantAction.AcknowledgePreCommit _ ->
-                    SwitchRun.this.inbox.add(new CoordinatorEvent.PreCommitAcknowledged(name));
-                case ParticipantAction.AskPeers ask ->
-                    ask.peers()
-                            .forEach(
-                                    peer -> participant(peer).tell(new ParticipantEvent.PeerAsks(id, name, ask.own())));
-                case ParticipantAction.TellPeer(SwitchId of, String peer, Standing own) ->
-                    participant(peer).tell(new ParticipantEvent.PeerSays(of, name, own));
-                case ParticipantAction.Settle(SwitchId of, Verdict wish) ->
-                    tell(new ParticipantEvent.RegisterSays(
-                            of,
-                            decide(wish, name + " held for " + holdLimit + " and heard nothing")
-                                    .verdict()));
-                case ParticipantAction.Apply(SwitchId of, Verdict verdict) -> apply(verdict);
-                case ParticipantAction.Acknowledge acknowledge ->
-                    SwitchRun.this.inbox.add(new CoordinatorEvent.Acknowledged(name));
-            }
-        }
-
-        private void apply(Verdict verdict) {
-            try {
                 switch (verdict) {
-                    case COMMIT -> cache.commit(evidenceOf(cache));
+                    case COMMIT ->
+                        cache.commit(Objects.requireNonNull(evidence)
+                                .of(cache.cache().name()));
                     case ABORT -> cache.abort();
                 }
-            } catch (RuntimeException e) {
-                LOG.error("switch {}: {} could not be carried out on {}; it is tried again", id, verdict, name, e);
-                applyFailure = e;
             }
+            toldNanos = environment.nanoTime();
         }
+        Tell question = new Tell(
+                of.release(),
+                of.number(),
+                SwitchMessages.cacheOf(participant),
+                verdict,
+                true,
+                verdict == Verdict.COMMIT ? evidence : null);
+        ask(
+                participant,
+                SwitchMessages.TELL,
+                question,
+                Acknowledgement.class,
+                acknowledged -> {
+                    heldNanos.accumulateAndGet(acknowledged.heldNanos(), Math::max);
+                    return new CoordinatorEvent.Acknowledged(participant);
+                },
+                failure -> null);
     }
 }

@@ -1,13 +1,12 @@
 package io.switchback.release;
 
-import io.switchback.commit.SwitchId;
 import io.switchback.environment.Deadline;
 import io.switchback.environment.Environment;
 import io.switchback.fleet.FleetException;
-import io.switchback.ledger.Decision;
-import io.switchback.ledger.Decisions;
 import io.switchback.ledger.Ledger;
 import io.switchback.ledger.LedgerException;
+import io.switchback.ledger.Member;
+import io.switchback.ledger.Members;
 import io.switchback.ledger.Route;
 import io.switchback.ledger.Routes;
 import io.switchback.ledger.Verdict;
@@ -15,6 +14,8 @@ import io.switchback.release.ReleaseState.PendingSwitch;
 import io.switchback.release.ReleaseState.Side;
 import io.switchback.release.ReleaseState.Status;
 import io.switchback.release.ReleaseStatus.SwitchStatus;
+import io.switchback.release.SwitchMessages.MakeReady;
+import io.switchback.release.SwitchMessages.Readiness;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -22,7 +23,11 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.ExecutionException;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -35,31 +40,37 @@ final class Switching {
 
     /** How long after a failure a server or the ledger is asked again. */
     private static final Duration RETRY = Duration.ofMillis(500);
-    /** How long clients are held by a switch that was found after a restart while its servers do not answer. */
-    private static final Duration RECOVERY_HOLD = Duration.ofSeconds(5);
     /** How long the link may take to catch up before a switch, when nobody is held yet. */
     private static final Duration CATCH_UP = Duration.ofSeconds(10);
 
+    /** How long a node may take to get ready for a switch, and to acknowledge that it knows of the release. */
+    private static final Duration READY_LIMIT = Duration.ofSeconds(10);
+    /** How often it is asked whether nodes are there that were not. */
+    private static final Duration TURN = Duration.ofMillis(100);
+
     private final ReleaseFile file;
-    private final String node;
+    private final Nodes nodes;
     private final Ledger ledger;
+    private final ReleaseStore store;
     private final List<MovingCache> caches;
     private final Standing standing;
     private final Orders orders;
     private final Environment environment;
     private final List<SwitchStatus> tried = new CopyOnWriteArrayList<>();
 
+    /** For the switches of one release; {@code ledger} is that of the claim, so nothing is written by whoever leads no more. */
     Switching(
             ReleaseFile file,
-            String node,
+            Nodes nodes,
             Ledger ledger,
             List<MovingCache> caches,
             Standing standing,
             Orders orders,
             Environment environment) {
         this.file = file;
-        this.node = node;
+        this.nodes = nodes;
         this.ledger = ledger;
+        this.store = new ReleaseStore(ledger, environment);
         this.caches = caches;
         this.standing = standing;
         this.orders = orders;
@@ -76,15 +87,23 @@ final class Switching {
      * where the attempts are used up, and then the release stands still.
      */
     boolean to(Side side, List<String> lossAccepted, String why) throws InterruptedException {
+        return to(side, lossAccepted, Set.of(), why);
+    }
+
+    /** As {@link #to(Side, List, String)}, where the fleets in use of the caches {@code dead} are not asked for anything any more. */
+    boolean to(Side side, List<String> lossAccepted, Set<String> dead, String why) throws InterruptedException {
         String reason = "";
+        Order carriedOut = orders.waiting();
         for (int attempt = 1; attempt <= file.holdAttempts() && !orders.stopping(); attempt++) {
-            ReleaseState now = standing.state();
-            reason = attempt(new SwitchId(file.name(), now.switches() + 1L), side, lossAccepted, why);
+            reason = attempt(side, lossAccepted, dead, why);
             if (standing.state().side() == side) {
                 return true;
             }
-            standing.say("attempt " + attempt + " of " + file.holdAttempts() + " was given up: " + reason);
-            environment.sleep(RETRY.multipliedBy(attempt));
+            String givenUp = "attempt " + attempt + " of " + file.holdAttempts() + " was given up: " + reason;
+            standing.say(givenUp);
+            LOG.warn("release {}: {}", file.name(), givenUp);
+            // Who has something else in mind is not kept waiting by the attempts that are left.
+            orders.pauseWithin(carriedOut, RETRY.multipliedBy(attempt));
         }
         ReleaseState now = standing.state();
         standing.save(now.at(
@@ -95,30 +114,190 @@ final class Switching {
         return false;
     }
 
-    private String attempt(SwitchId id, Side to, List<String> lossAccepted, String why) throws InterruptedException {
-        PendingSwitch begun = new PendingSwitch(id.toString(), to, lossAccepted, why);
-        List<CacheSwitch> parts = parts(begun, 0);
-        standing.save(standing.state().beginning(begun));
-        standing.say("moves all traffic to the " + (to == Side.OLD ? "old" : "new") + " fleet"
-                + (why.isEmpty() ? "" : ": " + why));
-        standing.journal(
-                "switch", begun.id() + " begins", Map.of("to", begun.to().name()));
+    private String attempt(Side to, List<String> lossAccepted, Set<String> dead, String why)
+            throws InterruptedException {
+        List<CacheSwitch> parts = List.of();
         try {
+            Attendance attendance = attendance();
+            long number = ReleaseStore.switchNumbers(ledger).next();
+            PendingSwitch begun = new PendingSwitch(
+                    file.name(),
+                    number,
+                    to,
+                    why,
+                    parts(number, to, lossAccepted),
+                    file.commit(),
+                    attendance.participants(),
+                    attendance.membership(),
+                    null);
+            standing.save(standing.state().beginning(begun));
+            standing.say("moves all traffic to the " + (to == Side.OLD ? "old" : "new") + " fleet"
+                    + (why.isEmpty() ? "" : ": " + why));
+            standing.journal(
+                    "switch",
+                    begun.id() + " begins",
+                    Map.of("to", to.name(), "participants", String.join(", ", attendance.participants())));
+            parts = open(begun, attendance.isSomebodyMissing(), dead);
             Deadline catchUp = Deadline.in(environment, CATCH_UP);
             parts.forEach(part -> part.prepare(catchUp));
-            SwitchRun.Report report = new SwitchRun(id, ledger, node, file.holdLimit(), parts, environment).run();
+            makeReady(begun, parts);
+            SwitchRun.Report report = run(begun, parts).begin();
             tried.add(shown(begun, report));
-            if (report.failure() == null) {
-                closed(begun, report.verdict(), report.held());
-            }
+            end(begun, parts, report);
             return report.reason();
         } catch (ReleaseException | FleetException e) {
-            LOG.warn("switch {} was given up before anybody was held", begun.id(), e);
+            LOG.warn("a switch of release {} was given up", file.name(), e);
             return String.valueOf(e.getMessage());
         } finally {
             parts.forEach(CacheSwitch::close);
             closePending();
         }
+    }
+
+    private List<SwitchPart> parts(long number, Side to, List<String> lossAccepted) {
+        Routes routes = new Routes(ledger);
+        return caches.stream()
+                .map(cache -> new SwitchPart(
+                        file.name(),
+                        number,
+                        cache.name(),
+                        cache.fleet(Side.OLD).name(),
+                        cache.fleet(Side.NEW).name(),
+                        to,
+                        routes.current(cache.name()).map(Route::epoch).orElseThrow(),
+                        lossAccepted.contains(cache.name())))
+                .toList();
+    }
+
+    private List<CacheSwitch> open(PendingSwitch begun, boolean somebodyIsMissing, Set<String> dead) {
+        return caches.stream()
+                .map(cache -> new CacheSwitch(
+                        begun.part(cache.name()).orElseThrow(),
+                        cache,
+                        somebodyIsMissing,
+                        dead.contains(cache.name()),
+                        environment))
+                .toList();
+    }
+
+    private SwitchRun run(PendingSwitch begun, List<CacheSwitch> parts) {
+        SwitchRun.Hooks hooks = new SwitchRun.Hooks(
+                evidence -> standing.save(standing.state().preCommitted(begun.with(evidence))),
+                node -> isThere(new Members(ledger).roster().member(node)),
+                orders::stopping);
+        return new SwitchRun(begun, nodes, new SwitchRegister(ledger), file.holdLimit(), parts, hooks, environment);
+    }
+
+    // ---- the nodes ----
+
+    /**
+     * Who takes part in a switch.
+     *
+     * @param membership the version from which they were taken
+     */
+    private record Attendance(Set<String> participants, long membership, boolean isSomebodyMissing) {}
+
+    /**
+     * Every registered node that is there takes part. One that is not may have connections of clients all the same: it has to
+     * have acknowledged the release, because then it follows the stricter rules by which it can be fenced.
+     */
+    private Attendance attendance() throws InterruptedException {
+        Deadline deadline = Deadline.in(environment, READY_LIMIT);
+        while (true) {
+            ledger.catchUp();
+            Members.Roster roster = new Members(ledger).roster();
+            List<String> unarmed = new ArrayList<>();
+            Set<String> participants = new TreeSet<>();
+            boolean somebodyIsMissing = false;
+            for (Member member : roster.members()) {
+                List<MovingCache> served = caches.stream()
+                        .filter(cache -> member.caches().contains(cache.name()))
+                        .toList();
+                if (!served.stream().allMatch(cache -> store.isArmed(file.name(), cache.name(), member))) {
+                    unarmed.add(member.node());
+                } else if (isThere(Optional.of(member))) {
+                    served.forEach(cache -> participants.add(SwitchMessages.participant(member.node(), cache.name())));
+                } else {
+                    somebodyIsMissing |= !served.isEmpty();
+                }
+            }
+            if (unarmed.isEmpty() && !participants.isEmpty()) {
+                return new Attendance(participants, roster.version(), somebodyIsMissing);
+            }
+            if (deadline.passed()) {
+                throw new ReleaseException(
+                        ReleaseException.Code.STEP_FAILED,
+                        "not every registered node has acknowledged this release: " + String.join(", ", unarmed)
+                                + " has not; bring it back, or, if it will never serve again, remove it (switchback"
+                                + " node remove NAME)");
+            }
+            standing.say("waits for nodes to acknowledge the release: " + String.join(", ", unarmed));
+            orders.pauseWithin(orders.waiting(), TURN);
+        }
+    }
+
+    private boolean isThere(Optional<Member> member) {
+        return member.filter(one -> Presence.isThere(ledger, one.node(), one.incarnation()))
+                .isPresent();
+    }
+
+    /** Asks every participant at once, and waits for all. */
+    private void makeReady(PendingSwitch begun, List<CacheSwitch> parts) throws InterruptedException {
+        Map<String, CompletableFuture<byte[]>> asked = new LinkedHashMap<>();
+        for (String participant : begun.participants()) {
+            CacheSwitch part = parts.stream()
+                    .filter(one -> one.part().cache().equals(SwitchMessages.cacheOf(participant)))
+                    .findFirst()
+                    .orElseThrow();
+            MakeReady question = new MakeReady(
+                    part.part(),
+                    begun.protocol(),
+                    begun.participants(),
+                    READY_LIMIT.toMillis(),
+                    file.holdLimit().toMillis(),
+                    part.fromAnswers());
+            asked.put(
+                    participant,
+                    nodes.ask(
+                            SwitchMessages.nodeOf(participant),
+                            SwitchMessages.READY,
+                            ReleaseStore.bytes(question),
+                            READY_LIMIT));
+        }
+        List<String> problems = new ArrayList<>();
+        for (Map.Entry<String, CompletableFuture<byte[]>> one : asked.entrySet()) {
+            try {
+                String problem = ReleaseStore.value(one.getValue().get(), Readiness.class)
+                        .problem();
+                if (!problem.isEmpty()) {
+                    problems.add(problem);
+                }
+            } catch (ExecutionException e) {
+                problems.add(one.getKey() + " did not get ready: " + e.getCause());
+            }
+        }
+        if (!problems.isEmpty()) {
+            throw new ReleaseException(ReleaseException.Code.STEP_FAILED, String.join("; ", problems));
+        }
+    }
+
+    // ---- the end ----
+
+    /** What comes once clients are served again: the way back opens, or everything goes on as it was; then the books are closed. */
+    private void end(PendingSwitch begun, List<CacheSwitch> parts, SwitchRun.Report report) {
+        parts.stream()
+                .map(CacheSwitch::unconfirmed)
+                .filter(what -> !what.isEmpty())
+                .forEach(standing::warn);
+        for (CacheSwitch part : parts) {
+            if (report.verdict() == Verdict.COMMIT) {
+                part.openWayBack(java.util.Objects.requireNonNull(report.evidence())
+                        .of(part.part().cache()));
+            } else {
+                part.goOnWhereItWas();
+            }
+        }
+        closed(begun, report);
     }
 
     private static SwitchStatus shown(PendingSwitch begun, SwitchRun.Report report) {
@@ -134,99 +313,38 @@ final class Switching {
                 took);
     }
 
-    /** One part for each cache; {@code epochsSince} is how many epochs the decision has moved the route on already. */
-    private List<CacheSwitch> parts(PendingSwitch of, int epochsSince) {
-        Routes routes = new Routes(ledger);
-        List<CacheSwitch> parts = new ArrayList<>();
-        for (MovingCache cache : caches) {
-            long epoch = routes.current(cache.name()).map(Route::epoch).orElseThrow() - epochsSince;
-            boolean acceptLoss = of.lossAccepted().contains(cache.name());
-            parts.add(new CacheSwitch(of.id(), cache, of.to().other(), epoch, acceptLoss, environment));
+    private void closed(PendingSwitch pending, SwitchRun.Report report) {
+        boolean committed = report.verdict() == Verdict.COMMIT;
+        standing.save(standing.state().closed(pending, committed));
+        Map<String, String> details = new LinkedHashMap<>();
+        details.put("held", report.held().toNanos() / 1_000_000.0 + " ms");
+        if (!committed) {
+            details.put("because", report.reason());
         }
-        return parts;
-    }
-
-    private void closed(PendingSwitch pending, Verdict verdict, Duration held) {
-        standing.save(standing.state().closed(pending, verdict == Verdict.COMMIT));
-        standing.journal(
-                "switch",
-                pending.id() + ": " + verdict.name().toLowerCase(Locale.ROOT),
-                Map.of("held", held.toNanos() / 1_000_000.0 + " ms"));
+        standing.journal("switch", pending.id() + ": " + report.verdict().name().toLowerCase(Locale.ROOT), details);
     }
 
     /**
      * Brings a switch that was begun to its end: what its register says, or abort where nothing is there. Tries until the
-     * servers have done it; clients that are held meanwhile are let go after {@link #RECOVERY_HOLD} all the same.
+     * servers have done it; clients that are held meanwhile are let go by their nodes after a while all the same.
      */
     void closePending() throws InterruptedException {
         PendingSwitch pending = standing.state().pendingSwitch();
-        Deadline holdEnds = Deadline.in(environment, RECOVERY_HOLD);
         while (pending != null && !orders.stopping()) {
-            List<CacheSwitch> parts = List.of();
+            List<CacheSwitch> parts = open(pending, false, Set.of());
             try {
-                Optional<Decision> decision = new Decisions(ledger).read(pending.id());
-                boolean commit = decision.filter(found -> found.verdict() == Verdict.COMMIT)
-                        .isPresent();
-                parts = parts(pending, commit ? 1 : 0);
-                if (decision.isEmpty()) {
-                    settleWithAbort(pending);
-                }
-                for (CacheSwitch part : parts) {
-                    if (commit) {
-                        part.commit(SwitchRun.evidenceIn(
-                                decision.get(), part.cache().name()));
-                    } else {
-                        part.abort();
-                    }
-                }
-                closed(pending, commit ? Verdict.COMMIT : Verdict.ABORT, Duration.ZERO);
+                end(pending, parts, run(pending, parts).goOn());
                 return;
             } catch (FleetException | ReleaseException | LedgerException e) {
+                if (e instanceof LedgerException failure && failure.code() == LedgerException.Code.SUPERSEDED) {
+                    throw e;
+                }
                 standing.say("waits to close switch " + pending.id() + ": " + e.getMessage());
                 LOG.warn("release {}: switch {} is not closed yet", file.name(), pending.id(), e);
-                boolean knowsNothing = e instanceof LedgerException ledgerFailure
-                        && ledgerFailure.code() == LedgerException.Code.BROKEN;
-                if (holdEnds.passed() && !knowsNothing) {
-                    letGoAsTheLedgerSays();
-                }
                 environment.sleep(RETRY);
             } finally {
                 parts.forEach(CacheSwitch::close);
             }
-        }
-    }
-
-    /**
-     * Writes abort where nothing was decided. Where the ledger takes no writes (a full disk) the register stays empty, which
-     * means the same: this thread was the only coordinator and will not write a commit any more, and whoever reads an empty
-     * register after a restart settles it with abort. So clients are let go on the old fleet now, not when the disk has room.
-     * A ledger that is broken (a force that failed) is another matter: what it wrote last may be there. Then clients wait until
-     * the node has been started again.
-     */
-    private void settleWithAbort(PendingSwitch pending) {
-        try {
-            Decision settled = SwitchRun.decide(
-                    ledger, pending.id(), Verdict.ABORT, "found without a decision", List.of(), List.of());
-            if (settled.verdict() != Verdict.ABORT) {
-                throw new IllegalStateException(
-                        "the register of " + pending.id() + " was empty, and then it was not: " + settled);
-            }
-        } catch (LedgerException e) {
-            if (e.code() == LedgerException.Code.BROKEN) {
-                // What was written last may be on disk or not; only a reopened ledger can tell, so nothing is presumed.
-                throw e;
-            }
-            LOG.warn("switch {}: the abort is not written down yet", pending.id(), e);
-        }
-    }
-
-    /** Lets all caches go to where their routes are. */
-    void letGoAsTheLedgerSays() {
-        Routes routes = new Routes(ledger);
-        for (MovingCache cache : caches) {
-            Route route = routes.current(cache.name()).orElseThrow();
-            Side side = cache.fleet(Side.NEW).name().equals(route.fleet()) ? Side.NEW : Side.OLD;
-            cache.proxy().letGo(cache.route(side, route.epoch())).join();
         }
     }
 }

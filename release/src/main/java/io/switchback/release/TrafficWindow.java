@@ -3,13 +3,16 @@ package io.switchback.release;
 import io.switchback.proxy.FleetTraffic;
 import io.switchback.release.ReleaseState.Baseline;
 import java.util.ArrayDeque;
+import java.util.Collection;
 import java.util.Deque;
 import org.HdrHistogram.Histogram;
 
 /**
- * How one fleet answered over the last few samples: a ring of cumulative snapshots whose ends are subtracted. For one thread.
+ * How one fleet answered one node over the last few samples: a ring of cumulative snapshots whose ends are subtracted. For one thread.
  */
 final class TrafficWindow {
+    private static final Histogram NONE = new Histogram(3);
+
     private final int snapshotsMax;
     private final Deque<FleetTraffic> snapshots = new ArrayDeque<>();
 
@@ -35,25 +38,42 @@ final class TrafficWindow {
         return snapshots.size() == snapshotsMax;
     }
 
-    Baseline measured() {
-        if (snapshots.size() < 2) {
-            return new Baseline(0, 0, 0, 0);
+    /** What happened between the two ends. */
+    FleetTraffic traffic() {
+        FleetTraffic first = snapshots.peekFirst();
+        FleetTraffic last = snapshots.peekLast();
+        if (first == null || last == null || last.requests() <= first.requests()) {
+            return new FleetTraffic(0, 0, 0, NONE);
         }
-        return between(snapshots.getFirst(), snapshots.getLast());
+        Histogram latencies = last.latencyMicros().copy();
+        latencies.subtract(first.latencyMicros());
+        return new FleetTraffic(
+                last.requests() - first.requests(),
+                last.errors() - first.errors(),
+                last.sumNanos() - first.sumNanos(),
+                latencies);
     }
 
-    /** What happened between two snapshots of one fleet. */
-    static Baseline between(FleetTraffic earlier, FleetTraffic later) {
-        long requests = later.requests() - earlier.requests();
-        if (requests <= 0) {
-            return new Baseline(0, 0, 0, 0);
+    /** How a fleet answered over all nodes' windows. */
+    static Baseline measured(Collection<TrafficWindow> windows) {
+        long requests = 0;
+        long errors = 0;
+        long sumNanos = 0;
+        Histogram latencies = new Histogram(NONE);
+        latencies.setAutoResize(true);
+        for (TrafficWindow window : windows) {
+            FleetTraffic one = window.traffic();
+            requests += one.requests();
+            errors += one.errors();
+            sumNanos += one.sumNanos();
+            latencies.add(one.latencyMicros());
         }
-        Histogram latencies = later.latencyMicros().copy();
-        latencies.subtract(earlier.latencyMicros());
-        return new Baseline(
-                requests,
-                (later.sumNanos() - earlier.sumNanos()) / 1000.0 / requests,
-                latencies.getValueAtPercentile(99),
-                (later.errors() - earlier.errors()) / (double) requests);
+        return requests == 0
+                ? new Baseline(0, 0, 0, 0)
+                : new Baseline(
+                        requests,
+                        sumNanos / 1000.0 / requests,
+                        latencies.getValueAtPercentile(99),
+                        errors / (double) requests);
     }
 }

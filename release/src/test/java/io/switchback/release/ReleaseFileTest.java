@@ -3,7 +3,9 @@ package io.switchback.release;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
+import io.switchback.commit.Protocol;
 import io.switchback.config.ConfigException;
+import io.switchback.proxy.OnStall;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -35,6 +37,7 @@ class ReleaseFileTest {
               samples-min: 50
             observe: 12h
             on-breach: pause
+            fleet-loss: { after: 20s, then: wait }
             outage: 30s
             overwrite-target: true
             """;
@@ -47,8 +50,9 @@ class ReleaseFileTest {
                 .isEqualTo(new ReleaseFile(
                         "catalog-2026-11",
                         List.of(new CacheMove("sessions", "green"), new CacheMove("carts", "v2")),
-                        CommitProtocol.TWO_PHASE,
+                        Protocol.TWO_PHASE,
                         Protect.ASYNC,
+                        OnStall.HOLD,
                         Duration.ofMillis(250),
                         3,
                         new Gates(
@@ -60,6 +64,8 @@ class ReleaseFileTest {
                                 50),
                         Duration.ofHours(12),
                         OnBreach.PAUSE,
+                        OnFleetLoss.WAIT,
+                        Duration.ofSeconds(20),
                         Duration.ofSeconds(30),
                         true,
                         FULL));
@@ -73,8 +79,9 @@ class ReleaseFileTest {
                 .isEqualTo(new ReleaseFile(
                         "r",
                         List.of(new CacheMove("sessions", "green")),
-                        CommitProtocol.TWO_PHASE,
+                        Protocol.TWO_PHASE,
                         Protect.ASYNC,
+                        OnStall.HOLD,
                         Duration.ofMillis(500),
                         5,
                         new Gates(
@@ -86,6 +93,8 @@ class ReleaseFileTest {
                                 1000),
                         Duration.ofHours(24),
                         OnBreach.ROLLBACK,
+                        OnFleetLoss.SWITCH,
+                        Duration.ofSeconds(5),
                         Duration.ofSeconds(60),
                         false,
                         text));
@@ -136,8 +145,8 @@ class ReleaseFileTest {
                         "release.yaml:5: moves[3].cache: missing; expected a name of up to 64 letters, digits, dots, dashes and underscores that begins with a letter or digit",
                         "release.yaml:5: moves[3].cach: unknown key; did you mean \"cache\"?",
                         "release.yaml:6: moves[4]: expected a map of keys, found \"nonsense\"",
-                        "release.yaml:7: commit: expected two-phase, found \"one-phase\"",
-                        "release.yaml:8: protect: expected async, found \"maybe\"",
+                        "release.yaml:7: commit: expected two-phase or three-phase, found \"one-phase\"",
+                        "release.yaml:8: protect: expected async or sync, found \"maybe\"",
                         "release.yaml:9: hold.limit: expected a duration such as 200ms, 5s, 10m or 24h, from 10ms to 10s, found \"1m\"",
                         "release.yaml:9: hold.attempts: expected a whole number from 1 to 100, found \"0\"",
                         "release.yaml:11: gates.art.max-ratio: expected a number such as 1.2, from 1.0 to 1000.0, found \"0.5\"",
@@ -175,9 +184,7 @@ class ReleaseFileTest {
                         """))
                 .containsExactly(
                         "release.yaml:4: moves[2].service: not supported yet by this version",
-                        "release.yaml:5: moves[3].database: not supported yet by this version",
-                        "release.yaml:6: commit: three-phase is not supported yet by this version; expected two-phase",
-                        "release.yaml:7: protect: sync is not supported yet by this version; expected async");
+                        "release.yaml:5: moves[3].database: not supported yet by this version");
     }
 
     @Test

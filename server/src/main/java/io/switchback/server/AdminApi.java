@@ -38,6 +38,8 @@ import org.slf4j.LoggerFactory;
  *
  * <pre>
  * GET  /v1/node                              what the node serves, where each cache is routed, and whether that can be reached
+ * GET  /v1/nodes                             the registered nodes, and which of them are there
+ * POST /v1/nodes/NAME/remove                 one that is not there serves no more, and never will again as it was
  * GET  /v1/releases                          every release that the ledger knows
  * POST /v1/releases                          starts one; the body is the release's file
  * GET  /v1/releases/NAME                     where one stands
@@ -150,11 +152,16 @@ final class AdminApi implements AutoCloseable {
                 case "GET 2" ->
                     path[1].equals("node")
                             ? new Answer(200, nodeView())
-                            : releases ? new Answer(200, engine.releases()) : notFound();
+                            : path[1].equals("nodes")
+                                    ? new Answer(200, engine.nodes())
+                                    : releases ? new Answer(200, engine.releases()) : notFound();
                 case "POST 2" -> releases ? start(exchange) : notFound();
                 case "GET 3" -> releases ? status(path[2]) : notFound();
                 case "GET 4" -> releases && path[3].equals("journal") ? new Answer(200, journal(path[2])) : notFound();
-                case "POST 4" -> releases ? order(path[2], path[3], exchange) : notFound();
+                case "POST 4" ->
+                    releases
+                            ? order(path[2], path[3], exchange)
+                            : path[1].equals("nodes") && path[3].equals("remove") ? remove(path[2]) : notFound();
                 default -> notFound();
             };
         } catch (ConfigException e) {
@@ -222,11 +229,24 @@ final class AdminApi implements AutoCloseable {
         boolean acceptLoss = "accept-loss=true".equals(exchange.getRequestURI().getQuery());
         for (Order.Kind kind : Order.Kind.values()) {
             if (kind.title().equals(what)) {
-                engine.order(release, new Order(kind, acceptLoss, who(exchange)));
+                Order given = new Order(kind, acceptLoss, who(exchange));
+                Order standing = engine.order(release, given);
+                if (!standing.equals(given)) {
+                    exchange.getResponseHeaders()
+                            .set(
+                                    "X-Switchback-Note",
+                                    standing.kind().title() + " was ordered already, by " + standing.who());
+                }
                 return status(release);
             }
         }
         return notFound();
+    }
+
+    private Answer remove(String node) {
+        engine.removeNode(node);
+        LOG.warn("node {} was removed from the members", node);
+        return new Answer(200, engine.nodes());
     }
 
     private static String who(HttpExchange exchange) {

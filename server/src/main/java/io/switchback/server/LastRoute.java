@@ -16,10 +16,10 @@ public record LastRoute(String cache, String fleet, String server, long epoch, b
 
     /** One for each cache of the file; where no node has ever started with its data folder, the file's own active fleet. */
     public static List<LastRoute> read(NodeFile file) {
-        if (!Files.exists(file.ledgerFolder())) {
+        if (!Files.exists(file.dataFolder())) {
             return routes(file, Optional.empty());
         }
-        try (Ledger ledger = EmbeddedLedger.readOnly(file.ledgerFolder())) {
+        try (Ledger ledger = EmbeddedLedger.readOnly(file.dataFolder())) {
             return routes(file, Optional.of(new Routes(ledger)));
         }
     }

@@ -1,25 +1,41 @@
 package io.switchback.server;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import io.switchback.environment.Environment;
 import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.ledger.EmbeddedLedger;
+import io.switchback.ledger.Lease;
 import io.switchback.ledger.Ledger;
-import io.switchback.ledger.Outcome;
+import io.switchback.ledger.Member;
+import io.switchback.ledger.Members;
+import io.switchback.ledger.Operation;
 import io.switchback.ledger.Route;
 import io.switchback.ledger.Routes;
+import io.switchback.ledger.ZooKeeperLedger;
+import io.switchback.peers.PeerHandler;
+import io.switchback.peers.PeerSecret;
 import io.switchback.proxy.BackendRoute;
 import io.switchback.proxy.CacheProxy;
 import io.switchback.proxy.ProxySettings;
 import io.switchback.release.ManagedCache;
+import io.switchback.release.Nodes;
 import io.switchback.release.ReleaseEngine;
 import io.switchback.server.NodeFile.CacheSettings;
+import io.switchback.server.NodeFile.LedgerAddress;
 import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.net.DatagramSocket;
+import java.net.InetSocketAddress;
 import java.util.ArrayList;
+import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -27,60 +43,159 @@ import org.slf4j.LoggerFactory;
 /**
  * One Switchback process: the ledger, a proxy for each cache, the release engine and the admin API, wired together.
  *
- * <p>Start order, and why: the ledger first, because it knows the routes; then the proxies, each on the route that the ledger
- * has, and held where a switch of its cache was under way; then the engine, which closes such a switch and lets go; the admin
+ * <p>Start order, and why: the ledger first, because it knows the routes. Then this node is registered, before it reads any route: a switch
+ * that is decided after that counts it, and of one that was decided before it reads the result. Then the proxies, each on the route that the
+ * ledger has, and held where a switch of its cache was under way; then the engine, which closes such a switch and lets go; the admin
  * API last, when there is something to administer. Stopping goes the other way round and undoes nothing of a release.
  */
 public final class Node implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(Node.class);
+    private static final int INCARNATION_BYTES = 8;
+    private static final int SECRET_BYTES = 32;
+    private static final String SECRET = "nodes/secret";
 
     private final NodeFile file;
-    private final Ledger ledger;
     private final Map<String, ManagedCache> caches;
     private final ReleaseEngine engine;
     private final @Nullable AdminApi admin;
+    private final List<AutoCloseable> opened;
+    private final CompletableFuture<String> ended;
 
     private Node(
             NodeFile file,
-            Ledger ledger,
             Map<String, ManagedCache> caches,
             ReleaseEngine engine,
-            @Nullable AdminApi admin) {
+            @Nullable AdminApi admin,
+            List<AutoCloseable> opened,
+            CompletableFuture<String> ended) {
+        this.ended = ended;
         this.file = file;
-        this.ledger = ledger;
         this.caches = caches;
         this.engine = engine;
         this.admin = admin;
+        this.opened = opened;
     }
 
     /** Starts a node; when this returns it serves. */
     public static Node start(NodeFile file, Environment environment) {
-        return start(file, environment, EmbeddedLedger.open(file.ledgerFolder(), environment));
+        return start(file, environment, EmbeddedLedger.open(file.dataFolder(), environment));
     }
 
-    /** As {@link #start(NodeFile, Environment)}, on a ledger that is open already, and that the node will close. */
-    static Node start(NodeFile file, Environment environment, Ledger ledger) {
+    /** As {@link #start(NodeFile, Environment)}, on a ledger of its own that is open already, and that the node will close. */
+    static Node start(NodeFile file, Environment environment, Ledger own) {
         List<AutoCloseable> opened = new ArrayList<>();
         try {
-            opened.add(ledger);
-            Map<String, ManagedCache> caches = new LinkedHashMap<>();
-            for (CacheSettings cache : file.caches()) {
-                CacheProxy proxy = openProxy(file, cache, ledger, environment);
-                opened.add(proxy);
-                caches.put(cache.name(), new ManagedCache(cache.name(), proxy, cache.fleets()));
+            opened.add(own);
+            Ledger ledger = own;
+            if (file.ledger() instanceof LedgerAddress.ZooKeeper(String connect)) {
+                ledger = ZooKeeperLedger.open(connect, environment);
+                opened.add(ledger);
+                KnownLedger.demandSame(own, ledger, connect);
             }
-            ReleaseEngine engine = new ReleaseEngine(
-                    file.node(), ledger, caches, file.ledgerFolder().resolve("backups"), environment);
-            opened.add(engine);
-            engine.resume();
-            AdminApi admin = file.admin()
-                    .map(settings -> AdminApi.start(settings, file.node(), ledger, caches, engine))
-                    .orElse(null);
-            return new Node(file, ledger, caches, engine, admin);
+            return start(file, environment, own, ledger, opened);
         } catch (RuntimeException e) {
             closeAll(opened);
             throw e;
         }
+    }
+
+    private static Node start(
+            NodeFile file, Environment environment, Ledger own, Ledger ledger, List<AutoCloseable> opened) {
+        AtomicReference<@Nullable ReleaseEngine> answering = new AtomicReference<>();
+        PeerHandler handler = (node, subject, question) -> {
+            ReleaseEngine engine = answering.get();
+            return engine == null
+                    ? CompletableFuture.failedStage(new IllegalStateException("it is starting"))
+                    : engine.answer(subject, question);
+        };
+        CompletableFuture<String> ended = new CompletableFuture<>();
+        Nodes nodes = join(file, environment, ledger, handler, ended, opened);
+        Map<String, ManagedCache> caches = new LinkedHashMap<>();
+        for (CacheSettings cache : file.caches()) {
+            CacheProxy proxy = openProxy(file, cache, ledger, environment);
+            opened.add(proxy);
+            caches.put(cache.name(), new ManagedCache(cache.name(), proxy, cache.fleets()));
+        }
+        ReleaseEngine engine =
+                new ReleaseEngine(nodes, ledger, own, caches, file.dataFolder().resolve("backups"), environment);
+        opened.add(engine);
+        answering.set(engine);
+        engine.resume();
+        AdminApi admin = file.admin()
+                .map(settings -> AdminApi.start(settings, file.node(), ledger, caches, engine))
+                .orElse(null);
+        if (admin != null) {
+            opened.add(admin);
+        }
+        Node node = new Node(file, caches, engine, admin, opened, ended);
+        // Whoever finds out may hold what closing waits for.
+        Thread.ofVirtual().name("end of node " + file.node()).start(() -> node.closeBecause(ended.join()));
+        return node;
+    }
+
+    /** Registers this process as a member, visible to the others. */
+    private static Nodes join(
+            NodeFile file,
+            Environment environment,
+            Ledger ledger,
+            PeerHandler handler,
+            CompletableFuture<String> ended,
+            List<AutoCloseable> opened) {
+        String incarnation = HexFormat.of().formatHex(environment.randomBytes(INCARNATION_BYTES));
+        List<String> caches = file.caches().stream().map(CacheSettings::name).toList();
+        Nodes nodes;
+        if (file.ledger() instanceof LedgerAddress.ZooKeeper(String connect)) {
+            PeerNodes peers = PeerNodes.open(
+                    file.node(),
+                    incarnation,
+                    caches,
+                    peerAddress(file, connect),
+                    secret(ledger, environment),
+                    ledger,
+                    handler,
+                    () -> ended.complete("another process has taken the name of node \"" + file.node()
+                            + "\"; two nodes need two names"),
+                    environment);
+            opened.add(peers);
+            nodes = peers;
+        } else {
+            nodes = new LoneNode(new Member(file.node(), incarnation, "", caches), handler);
+        }
+        Members members = new Members(ledger);
+        Lease lease = ledger.announce(file.node(), incarnation.getBytes(UTF_8));
+        opened.add(lease);
+        members.join(nodes.self());
+        opened.add(() -> members.leave(nodes.self()));
+        ledger.catchUp();
+        return nodes;
+    }
+
+    /** Where the file says, or at the address of this machine that leads to the ledger. */
+    private static InetSocketAddress peerAddress(NodeFile file, String connect) {
+        if (file.peers().isPresent()) {
+            Endpoint peers = file.peers().get();
+            return new InetSocketAddress(peers.host(), peers.port());
+        }
+        String first = connect.split("[,/]", 2)[0];
+        int colon = first.lastIndexOf(':');
+        try (DatagramSocket socket = new DatagramSocket()) {
+            // Sends nothing: it only asks the system for the way there.
+            socket.connect(
+                    new InetSocketAddress(first.substring(0, colon), Integer.parseInt(first.substring(colon + 1))));
+            return new InetSocketAddress(socket.getLocalAddress(), 0);
+        } catch (IOException | UncheckedIOException e) {
+            throw new NodeException(
+                    "no address of this machine leads to the ledger at " + first + ": " + e.getMessage()
+                            + "; name one at \"peers\": { listen: HOST:PORT }",
+                    e);
+        }
+    }
+
+    /** What all nodes of this ledger know: the first one draws it. */
+    private static PeerSecret secret(Ledger ledger, Environment environment) {
+        ledger.transact(List.of(new Operation.Create(SECRET, environment.randomBytes(SECRET_BYTES))));
+        ledger.catchUp();
+        return new PeerSecret(ledger.read(SECRET).orElseThrow().value());
     }
 
     private static CacheProxy openProxy(NodeFile file, CacheSettings cache, Ledger ledger, Environment environment) {
@@ -131,11 +246,7 @@ public final class Node implements AutoCloseable {
             }
             return known.get();
         }
-        Route first = new Route(cache.active(), 1);
-        if (ledger.transact(routes.next(cache.name(), first)) instanceof Outcome.Conflict conflict) {
-            throw new NodeException("the first route of cache \"" + cache.name() + "\" was not taken: " + conflict);
-        }
-        return first;
+        return routes.begin(cache.name(), cache.active());
     }
 
     /** Where clients of a cache connect, as bound. */
@@ -161,16 +272,22 @@ public final class Node implements AutoCloseable {
                 .proxy();
     }
 
+    private void closeBecause(String why) {
+        if (!why.isEmpty()) {
+            LOG.error("node {} ends: {}", file.node(), why);
+            closeAll(opened);
+        }
+    }
+
+    /** Completes with the reason when this node has to end by itself. */
+    public CompletableFuture<String> ended() {
+        return ended.copy();
+    }
+
     @Override
     public void close() {
-        List<AutoCloseable> inOrder = new ArrayList<>();
-        inOrder.add(ledger);
-        caches.values().forEach(cache -> inOrder.add(cache.proxy()));
-        inOrder.add(engine);
-        if (admin != null) {
-            inOrder.add(admin);
-        }
-        closeAll(inOrder);
+        ended.complete("");
+        closeAll(opened);
     }
 
     private static void closeAll(List<AutoCloseable> opened) {

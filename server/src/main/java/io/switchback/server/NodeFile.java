@@ -14,6 +14,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.regex.Pattern;
 
 /**
  * A node as a person writes it (node.yaml).
@@ -21,13 +22,37 @@ import java.util.Optional;
  * @param file where it was read from
  * @param node the node's name
  * @param admin the admin API, where the file has one
- * @param ledgerFolder where the embedded ledger lives; relative ones are relative to the file's folder
+ * @param ledger which one
+ * @param dataFolder where this node keeps what is its own: the embedded ledger, its participants' log, backups; relative ones are relative
+ *     to the file's folder
+ * @param peers where the other nodes reach this one; empty for any free port at the address that leads to the ledger
  * @param caches at least one
  */
 public record NodeFile(
-        Path file, String node, Optional<AdminSettings> admin, Path ledgerFolder, List<CacheSettings> caches) {
+        Path file,
+        String node,
+        Optional<AdminSettings> admin,
+        LedgerAddress ledger,
+        Path dataFolder,
+        Optional<Endpoint> peers,
+        List<CacheSettings> caches) {
     private static final String EMBEDDED = "embedded:";
-    private static final String ZOOKEEPER = "zookeeper:";
+    private static final String ZOOKEEPER = "zookeeper://";
+    private static final String HOST_AND_PORT = "[^,/:\\s]+:[0-9]{1,5}";
+    private static final Pattern ZOOKEEPER_CONNECT =
+            Pattern.compile(HOST_AND_PORT + "(," + HOST_AND_PORT + ")*/[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*");
+    private static final String LEDGER_FORMS = EMBEDDED + "FOLDER such as " + EMBEDDED + "./data, or " + ZOOKEEPER
+            + "HOST:PORT,HOST:PORT/PATH such as " + ZOOKEEPER + "zk1:2181,zk2:2181,zk3:2181/switchback";
+    private static final String DATA_FOLDER = "./data";
+
+    /** Which ledger a node uses. */
+    public sealed interface LedgerAddress {
+        /** One of its own, in its data folder. */
+        record Embedded() implements LedgerAddress {}
+
+        /** A ZooKeeper ensemble that all nodes share, as {@code host:port,host:port/root}. */
+        record ZooKeeper(String connect) implements LedgerAddress {}
+    }
 
     /** Where the admin API listens, on this machine only, and the token that it asks for. */
     public record AdminSettings(HostPort listen, Secret token) {}
@@ -68,7 +93,9 @@ public record NodeFile(
                 path,
                 root.name("node"),
                 root.has("admin") ? Optional.of(admin(root.map("admin"), addresses)) : Optional.empty(),
-                ledgerFolder(root, file),
+                ledger(root),
+                dataFolder(root, file),
+                peers(root, addresses),
                 caches(root, addresses));
         addresses.check();
         file.finish();
@@ -96,19 +123,45 @@ public record NodeFile(
         return host.startsWith("127.") || host.equals("::1") || host.equals("localhost");
     }
 
-    private static Path ledgerFolder(YamlMap root, YamlFile file) {
-        String form = EMBEDDED + "FOLDER such as " + EMBEDDED + "./data";
+    private static LedgerAddress ledger(YamlMap root) {
+        String text = root.has("ledger") ? root.text("ledger") : "";
         if (!root.has("ledger")) {
-            root.problem("ledger", "missing; expected " + form);
-            return file.resolve("");
-        }
-        String text = root.text("ledger");
-        if (text.startsWith(ZOOKEEPER)) {
-            root.problem("ledger", "zookeeper is not supported yet by this version; expected " + form);
+            root.problem("ledger", "missing; expected " + LEDGER_FORMS);
+        } else if (text.startsWith(ZOOKEEPER)) {
+            String connect = text.substring(ZOOKEEPER.length());
+            if (!ZOOKEEPER_CONNECT.matcher(connect).matches()) {
+                root.problem("ledger", "expected " + LEDGER_FORMS + ", found \"" + text + "\"");
+            }
+            return new LedgerAddress.ZooKeeper(connect);
         } else if (!text.isEmpty() && (!text.startsWith(EMBEDDED) || text.equals(EMBEDDED))) {
-            root.problem("ledger", "expected " + form + ", found \"" + text + "\"");
+            root.problem("ledger", "expected " + LEDGER_FORMS + ", found \"" + text + "\"");
         }
-        return file.resolve(text.startsWith(EMBEDDED) ? text.substring(EMBEDDED.length()) : "");
+        return new LedgerAddress.Embedded();
+    }
+
+    private static Path dataFolder(YamlMap root, YamlFile file) {
+        String ledger = root.has("ledger") ? root.text("ledger") : "";
+        if (!ledger.startsWith(EMBEDDED)) {
+            return file.resolve(root.optionalText("data").orElse(DATA_FOLDER));
+        }
+        if (root.has("data")) {
+            root.problem("data", "an embedded ledger names the node's folder already; expected no key \"data\"");
+        }
+        return file.resolve(ledger.substring(EMBEDDED.length()));
+    }
+
+    private static Optional<Endpoint> peers(YamlMap root, Addresses addresses) {
+        if (!root.has("peers")) {
+            return Optional.empty();
+        }
+        YamlMap peers = root.map("peers");
+        HostPort listen = peers.bindAddress("listen");
+        if (root.has("ledger") && !root.text("ledger").startsWith(ZOOKEEPER)) {
+            root.problem("peers", "a node with an embedded ledger has no peers; expected a ledger zookeeper://...");
+        }
+        Endpoint endpoint = new Endpoint(listen.host(), listen.port());
+        addresses.listening(peers, endpoint);
+        return Optional.of(endpoint);
     }
 
     private static List<CacheSettings> caches(YamlMap root, Addresses addresses) {

@@ -47,17 +47,24 @@ final class LawsUnderLoadTest {
     void noSwitchLosesRepeatsOrReordersAWriteAndNoClientSeesMoreThanAPause() {
         ServerBinary old = ServerBinary.named("redis-7.0").orElseGet(ServerBinary::embedded);
         ServerBinary fresh = ServerBinary.named("valkey-9.1").orElseGet(ServerBinary::embedded);
-        thereAndBackUnderLoad(old, fresh);
+        thereAndBackUnderLoad(old, fresh, "");
+    }
+
+    @Test
+    void theSameHoldsWhereAcknowledgedWritesMustBeOnBothFleets() {
+        ServerBinary old = ServerBinary.named("redis-7.0").orElseGet(ServerBinary::embedded);
+        ServerBinary fresh = ServerBinary.named("valkey-9.1").orElseGet(ServerBinary::embedded);
+        thereAndBackUnderLoad(old, fresh, "protect: sync");
     }
 
     @Test
     void theSameHoldsWhereTheStreamIsTranslatedAndTheServerCutsItsReplicas() {
         ServerBinary old = ServerBinary.named("redis-6.0").orElseGet(ServerBinary::embedded);
         ServerBinary fresh = ServerBinary.named("redis-7.0").orElseGet(ServerBinary::embedded);
-        thereAndBackUnderLoad(old, fresh);
+        thereAndBackUnderLoad(old, fresh, "");
     }
 
-    private void thereAndBackUnderLoad(ServerBinary old, ServerBinary fresh) {
+    private void thereAndBackUnderLoad(ServerBinary old, ServerBinary fresh, String more) {
         try (TwoFleets fleets = TwoFleets.start(old, fresh, folder)) {
             fleets.startNode();
             LoadHistory history;
@@ -68,7 +75,7 @@ final class LawsUnderLoadTest {
                     .withKeys(2_000)
                     .withDatabases(0, 3)
                     .withPreload(true))) {
-                fleets.begin(TwoFleets.release("r", "hold: { limit: 5s }"));
+                fleets.begin(TwoFleets.release("r", "hold: { limit: 5s }\n" + more));
                 for (int round = 1; round <= ROUNDS; round++) {
                     fleets.awaitObserving("r");
                     load.awaitAnswers(2_000, SOME_TRAFFIC);

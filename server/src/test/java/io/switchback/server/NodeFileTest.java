@@ -9,6 +9,7 @@ import io.switchback.config.Secret;
 import io.switchback.fleet.Credential;
 import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetSpec;
+import io.switchback.server.NodeFile.LedgerAddress;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -21,6 +22,9 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** What a node file says, and everything that can be wrong in one. */
 class NodeFileTest {
+    private static final String LEDGER_FORMS = "embedded:FOLDER such as embedded:./data, or"
+            + " zookeeper://HOST:PORT,HOST:PORT/PATH such as zookeeper://zk1:2181,zk2:2181,zk3:2181/switchback";
+
     @TempDir
     private Path folder;
 
@@ -50,7 +54,9 @@ class NodeFileTest {
                         file,
                         "edge-1",
                         Optional.of(new NodeFile.AdminSettings(new HostPort("127.0.0.1", 7070), Secret.of("t0ken"))),
+                        new LedgerAddress.Embedded(),
                         folder.resolve("data"),
+                        Optional.empty(),
                         List.of(
                                 new NodeFile.CacheSettings(
                                         "sessions",
@@ -78,6 +84,28 @@ class NodeFileTest {
     }
 
     @Test
+    void aCommonLedgerLeavesTheNodeAFolderAndAnAddressOfItsOwn() throws IOException {
+        String caches = "caches: { c: { listen: a:1, active: f, fleets: { f: { standalone: b:1 } } } }\n";
+        NodeFile node =
+                NodeFile.read(write("node: n\nledger: zookeeper://zk1:2181,zk2:2181,zk3:2181/switchback\n" + caches));
+        assertThat(node.ledger()).isEqualTo(new LedgerAddress.ZooKeeper("zk1:2181,zk2:2181,zk3:2181/switchback"));
+        assertThat(node.dataFolder()).isEqualTo(folder.resolve("data"));
+        assertThat(node.peers()).isEmpty();
+
+        NodeFile more = NodeFile.read(write(
+                "node: n\nledger: zookeeper://zk1:2181/a/b\ndata: own\npeers: { listen: 10.0.0.9:7071 }\n" + caches));
+        assertThat(more.dataFolder()).isEqualTo(folder.resolve("own"));
+        assertThat(more.peers()).contains(new Endpoint("10.0.0.9", 7071));
+
+        assertThat(problemsOf("node: n\nledger: zookeeper://zk1:2181\n" + caches))
+                .containsExactly(":2: ledger: expected " + LEDGER_FORMS + ", found \"zookeeper://zk1:2181\"");
+        assertThat(problemsOf("node: n\nledger: embedded:./d\ndata: e\npeers: { listen: 127.0.0.1:7 }\n" + caches))
+                .containsExactly(
+                        ":3: data: an embedded ledger names the node's folder already; expected no key \"data\"",
+                        ":4: peers: a node with an embedded ledger has no peers; expected a ledger zookeeper://...");
+    }
+
+    @Test
     void nothingThatIsShownOfANodeShowsASecret() throws IOException {
         Path file = write("""
                 node: n
@@ -89,7 +117,7 @@ class NodeFileTest {
         NodeFile node = NodeFile.read(file);
 
         assertThat(node.toString()).doesNotContain("hush");
-        assertThat(node.ledgerFolder()).isEqualTo(Path.of("/var/lib/switchback"));
+        assertThat(node.dataFolder()).isEqualTo(Path.of("/var/lib/switchback"));
     }
 
     @Test
@@ -118,7 +146,7 @@ class NodeFileTest {
                         ":2: admin.listen: expected an address of this machine only, such as 127.0.0.1:7070, found \"0.0.0.0:7070\"",
                         ":2: admin.token: the environment variable \"SWITCHBACK_TEST_NOT_SET\" is not set",
                         ":2: admin.colour: unknown key; known here: listen, tls, token",
-                        ":3: ledger: expected embedded:FOLDER such as embedded:./data, found \"./data\"",
+                        ":3: ledger: expected " + LEDGER_FORMS + ", found \"./data\"",
                         ":6: caches.sessions.listen: expected host:port such as 127.0.0.1:6379, or a list of them, found \"6379\"",
                         ":7: caches.sessions.active: expected one of the fleets blue, green, mauve, found \"red\"",
                         ":9: caches.sessions.fleets.blue.user: has no password; expected the key \"password\" beside it",
@@ -182,7 +210,6 @@ class NodeFileTest {
                               v2: { endpoints: [http://10.0.1.7:8081, http://10.0.1.8:8081], health: /healthz }
                         """))
                 .containsExactly(
-                        ":4: ledger: zookeeper is not supported yet by this version; expected embedded:FOLDER such as embedded:./data",
                         ":8: caches.sessions.tls: not supported yet by this version",
                         ":11: caches.sessions.fleets.blue.sentinel: not supported yet by this version",
                         ":12: caches.sessions.fleets.green.cluster: not supported yet by this version",
@@ -195,8 +222,7 @@ class NodeFileTest {
         assertThat(problemsOf("")).containsExactly(": the file is empty");
         assertThat(problemsOf("node: n\n"))
                 .containsExactly(
-                        ":1: ledger: missing; expected embedded:FOLDER such as embedded:./data",
-                        ":1: caches: missing; expected a map of keys");
+                        ":1: ledger: missing; expected " + LEDGER_FORMS, ":1: caches: missing; expected a map of keys");
     }
 
     private Path write(String text) throws IOException {

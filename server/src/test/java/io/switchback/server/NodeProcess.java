@@ -36,7 +36,7 @@ final class NodeProcess {
     public static void main(String[] arguments) throws IOException {
         NodeFile file = NodeFile.read(Path.of(arguments[0]));
         int write = Integer.parseInt(arguments[2]);
-        Ledger ledger = EmbeddedLedger.open(file.ledgerFolder(), Environment.system());
+        Ledger ledger = EmbeddedLedger.open(file.dataFolder(), Environment.system());
         MortalLedger mortal = new MortalLedger(ledger, write, arguments[3].equals("before"));
         try (Node node = Node.start(file, Environment.system(), mortal)) {
             System.out.println("port " + node.addresses("sessions").getFirst().port());

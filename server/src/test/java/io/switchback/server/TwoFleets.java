@@ -107,7 +107,7 @@ final class TwoFleets implements AutoCloseable {
     /** As {@link #startNode}, with something between the node and its ledger. */
     Node startNode(UnaryOperator<Ledger> between) {
         NodeFile file = nodeFile();
-        Ledger ledger = EmbeddedLedger.open(file.ledgerFolder(), Environment.system());
+        Ledger ledger = EmbeddedLedger.open(file.dataFolder(), Environment.system());
         Node started = Node.start(file, Environment.system(), between.apply(ledger));
         node = started;
         return started;

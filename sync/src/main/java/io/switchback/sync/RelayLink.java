@@ -1,5 +1,7 @@
 package io.switchback.sync;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import io.switchback.environment.Deadline;
 import io.switchback.environment.Environment;
 import io.switchback.fleet.Endpoint;
@@ -19,10 +21,13 @@ import java.net.InetSocketAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
 import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
 import java.time.Duration;
-import java.util.ArrayList;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
@@ -33,7 +38,7 @@ import org.slf4j.LoggerFactory;
  * Carries one fleet's writes to the other: a replica to the source, a primary to the target (docs/relay.md).
  *
  * <p>Concurrency: a thread accepts on the face, each connection has one that serves its handshake and then pumps down, a
- * session has one more for acknowledgements, and one watches both servers. What they share is guarded by {@code lock}, or is
+ * session has one more for acknowledgements, one watches both servers, and one confirms where that is to be done promptly. What they share is guarded by {@code lock}, or is
  * a volatile with one writer: the thread that pumps down. Public methods may be called by any thread.
  *
  * <p>Invariants:
@@ -62,9 +67,17 @@ public final class RelayLink implements AutoCloseable {
     private static final Duration CLOSE_MAX = Duration.ofSeconds(3);
     private static final Duration CLOSE_POLL = Duration.ofNanos(200_000);
     private static final Duration DRAIN_POLL = Duration.ofNanos(100_000);
+    private static final Duration CONFIRM_POLL = Duration.ofNanos(50_000);
+    /** Who waits for the stream to go on looks at this interval whether the link is still wanted. */
+    private static final Duration CONFIRM_IDLE = Duration.ofMillis(20);
+    /** After a target did not say how far it is. */
+    private static final Duration CONFIRM_RETRY = Duration.ofMillis(100);
+
     private static final Duration MAP_POLL = Duration.ofMillis(1);
     private static final int FACE_CONNECTIONS_MAX = 16;
     private static final int CHUNK_BYTES = 64 * 1024;
+    private static final String ANNOUNCED_PREFIX = "switchback-";
+    private static final int ANNOUNCED_BYTES = 16;
 
     private final LinkSettings settings;
     private final Environment environment;
@@ -72,7 +85,7 @@ public final class RelayLink implements AutoCloseable {
     private final ServerSocket face;
     private final LagWatch watch;
     private final Semaphore faceConnections = new Semaphore(FACE_CONNECTIONS_MAX);
-    private final List<Thread> threads = new ArrayList<>();
+    private final List<Thread> threads = new CopyOnWriteArrayList<>();
 
     private final Object lock = new Object();
     // Guarded by lock.
@@ -85,6 +98,10 @@ public final class RelayLink implements AutoCloseable {
     private @Nullable LinkBase base;
     private String detail = "";
     private long lastSourceClientId = -1;
+    private boolean confirmsPromptly;
+
+    /** The thread that confirms; null as long as nobody has asked for it. */
+    private volatile @Nullable Thread confirming;
 
     // Written by the thread that pumps down (and, before there is one, under lock); read by any.
     private volatile OffsetMap offsets = new OffsetMap.Constant(0);
@@ -140,6 +157,116 @@ public final class RelayLink implements AutoCloseable {
     /** As its settings say. */
     public String name() {
         return settings.name();
+    }
+
+    /**
+     * What ROLE and INFO of the source call a link where they would show a replica's address: the same for every session of the link,
+     * and nobody else's. Short enough for 6.0, which takes 45 characters.
+     */
+    public static String announcedName(String link, String secret) {
+        try {
+            byte[] digest = MessageDigest.getInstance("SHA-256").digest((link + "\n" + secret).getBytes(UTF_8));
+            return ANNOUNCED_PREFIX + HexFormat.of().formatHex(digest, 0, ANNOUNCED_BYTES);
+        } catch (NoSuchAlgorithmException e) {
+            throw new IllegalStateException("every Java has SHA-256", e);
+        }
+    }
+
+    private String announcedName() {
+        return announcedName(settings.name(), settings.secret());
+    }
+
+    /**
+     * Whether what the target has applied is told to the source as soon as it can be known, instead of once a second: the target is asked
+     * again and again as long as it has not everything that the source has sent. Costs that many questions.
+     */
+    public void confirmPromptly(boolean promptly) {
+        synchronized (lock) {
+            confirmsPromptly = promptly;
+            if (promptly && confirming == null && !closed) {
+                Thread started = thread("confirm").unstarted(this::confirm);
+                confirming = started;
+                threads.add(started);
+                started.start();
+            }
+        }
+        wakeConfirming();
+    }
+
+    private void wakeConfirming() {
+        Thread waiting = confirming;
+        if (waiting != null) {
+            LockSupport.unpark(waiting);
+        }
+    }
+
+    /** Over a connection of its own, since a drain may be asking over the other one. */
+    private void confirm() {
+        @Nullable ServerConnection target = null;
+        @Nullable RelaySession told = null;
+        long acknowledged = -1;
+        while (!face.isClosed()) {
+            RelaySession streaming = confirmable();
+            if (streaming == null) {
+                LockSupport.parkNanos(CONFIRM_IDLE.toNanos());
+                continue;
+            }
+            if (streaming != told) {
+                told = streaming;
+                acknowledged = -1;
+            }
+            long known = offsets.toSource(appliedTarget);
+            if (known > acknowledged) {
+                acknowledged = known;
+                tell(streaming, known);
+            } else if (known >= receivedSource) {
+                LockSupport.parkNanos(CONFIRM_IDLE.toNanos());
+            } else {
+                target = ask(target, known);
+            }
+        }
+        if (target != null) {
+            target.close();
+        }
+    }
+
+    /** The session whose source is to be told; null where there is none. */
+    private @Nullable RelaySession confirmable() {
+        synchronized (lock) {
+            boolean streams = session != null && !session.isClosed() && session.phase() == Phase.STREAMING;
+            return confirmsPromptly && numbered && streams ? session : null;
+        }
+    }
+
+    private static void tell(RelaySession streaming, long sourceOffset) {
+        try {
+            streaming.source().acknowledge(sourceOffset);
+        } catch (IOException e) {
+            LOG.debug("the source's side of the link ended", e);
+            LockSupport.parkNanos(CONFIRM_RETRY.toNanos());
+        }
+    }
+
+    /** Asks the target once how far it is, and pauses where that is no further than it was. */
+    private @Nullable ServerConnection ask(@Nullable ServerConnection target, long before) {
+        ServerConnection connection = target;
+        try {
+            if (connection == null) {
+                connection = ServerConnection.open(settings.target(), ADMINISTRATION_MAX);
+            }
+            applied(ReplicationState.read(connection));
+            if (offsets.toSource(appliedTarget) <= before) {
+                LockSupport.parkNanos(CONFIRM_POLL.toNanos());
+            }
+            return connection;
+        } catch (FleetException e) {
+            LOG.debug("link {}: the target does not say how far it is", settings.name(), e);
+            if (connection != null) {
+                connection.close();
+            }
+            LockSupport.parkNanos(CONFIRM_RETRY.toNanos());
+            return null;
+        }
     }
 
     /** Where the target must be told to find its primary. */
@@ -525,6 +652,7 @@ public final class RelayLink implements AutoCloseable {
             if (gone.isPresent()) {
                 throw new BrokenLinkException(source + " cannot go on from offset " + offset + ": " + gone.get());
             }
+            connection.announce(announcedName());
             connection.psync(
                     id,
                     offset + 1,
@@ -561,6 +689,7 @@ public final class RelayLink implements AutoCloseable {
                 throw new NotYetException("the source is loading its data");
             }
             version = ServerVersion.of(info);
+            source.announce(announcedName());
             source.psync("?", -1, target.capabilities(), target.version());
             source.silenceMax(SILENCE_MAX);
             String line = source.input().readLine();
@@ -711,6 +840,7 @@ public final class RelayLink implements AutoCloseable {
             sentTarget = sent;
             receivedSource = received;
             target.send(chunk, 0, count);
+            wakeConfirming();
         }
     }
 
@@ -725,6 +855,7 @@ public final class RelayLink implements AutoCloseable {
             sentTarget = Math.max(sentTarget, map.endTarget());
             receivedSource = received;
             target.flush();
+            wakeConfirming();
         });
         long before = source.consumed();
         byte @Nullable [][] command = source.readCommand();

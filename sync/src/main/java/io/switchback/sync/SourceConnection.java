@@ -21,8 +21,9 @@ import java.util.Optional;
 /**
  * The link as a replica of its source: an ordinary client until {@link #psync}, then a stream.
  *
- * <p>One thread reads, one may write, any may close. It does not announce a port: INFO of the source shows it with port 0, so
- * that nobody reads from it or takes it for a replica to promote.
+ * <p>One thread reads, any may write or close: what is written is whole. It does not announce a port: INFO of the source shows it
+ * with port 0, so that nobody reads from it or takes it for a replica to promote. In place of an address it announces a name, by
+ * which ROLE tells it from the source's other replicas.
  */
 final class SourceConnection implements AutoCloseable {
     static final int COMMAND_BYTES_MAX = 256 * 1024 * 1024;
@@ -96,6 +97,11 @@ final class SourceConnection implements AutoCloseable {
         send(CommandEncoder.encode("PSYNC", id, Long.toString(firstByte)));
     }
 
+    /** What the source calls this replica from now on, where it would show its address; at most 45 characters (6.0). */
+    void announce(String name) throws IOException {
+        demand(List.of("REPLCONF", "ip-address", name));
+    }
+
     /** The stream, from the answer to {@link #psync} on. */
     WireInput input() {
         return input;
@@ -116,7 +122,7 @@ final class SourceConnection implements AutoCloseable {
         send(new byte[] {'\n'});
     }
 
-    private void send(byte[] bytes) throws IOException {
+    private synchronized void send(byte[] bytes) throws IOException {
         out.write(bytes);
     }
 

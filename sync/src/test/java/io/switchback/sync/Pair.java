@@ -10,6 +10,7 @@ import io.switchback.fleet.ReservedKeys;
 import io.switchback.fleet.RoleChange;
 import io.switchback.fleet.RoleCommands;
 import io.switchback.fleet.ServerConnection;
+import io.switchback.fleet.Token;
 import io.switchback.fleet.dialect.Dialect;
 import io.switchback.fleet.dialect.StreamTranslator;
 import io.switchback.resp.Reply;
@@ -253,7 +254,7 @@ final class Pair implements AutoCloseable {
 
     /** Moves the writes from {@code from} to {@code to}, which {@code forward} feeds; the data cannot change meanwhile. */
     Switched switchOver(Side from, Side to, RelayLink forward) {
-        String token = "1/" + ++attempt;
+        Token token = Token.open(++attempt, "pair");
         RoleCommands.writeToken(from.connection, token);
         Heard heard = new Heard();
         RelayLink reverse = open("reverse-" + attempt, to, from, new LinkStart.Later(), heard, 0);

@@ -8,6 +8,7 @@ import io.switchback.fleet.ReplicationState.Role;
 import io.switchback.fleet.RoleChange;
 import io.switchback.fleet.RoleCommands;
 import io.switchback.fleet.ServerConnection;
+import io.switchback.fleet.Token;
 import io.switchback.resp.CommandEncoder;
 import io.switchback.resp.Reply;
 import io.switchback.sync.LinkStatus.Phase;
@@ -223,18 +224,18 @@ class RelayBreaksTest {
         try (Following f = Following.start(folder, pair)) {
             Pair.Side a = f.servers().a;
             Pair.Side b = f.servers().b;
-            RoleCommands.writeToken(a.connection, "9/1");
+            RoleCommands.writeToken(a.connection, Token.open(9, "r.9"));
             a.call("INCR", "counter");
             Pair.drain(f.link(), a);
             long copies = a.fullSyncs() + b.fullSyncs();
             RelayLink reverse = f.servers().open("given-up", b, a, new LinkStart.Later(), new Pair.Heard(), 0);
-            RoleCommands.follow(a.connection, reverse.face(), "9/1");
+            RoleCommands.follow(a.connection, reverse.face(), Token.open(9, "r.9"));
             Await.until(
                     Pair.LIMIT,
                     "it was refused",
                     () -> !reverse.status().detail().isEmpty());
 
-            RoleChange.Changed back = (RoleChange.Changed) RoleCommands.promote(a.connection, "9/1");
+            RoleChange.Changed back = (RoleChange.Changed) RoleCommands.promote(a.connection, Token.open(9, "r.9"));
             reverse.close();
 
             assertThat(back.before()).isEqualTo(Role.REPLICA);

@@ -5,13 +5,13 @@ import java.io.UncheckedIOException;
 import java.util.concurrent.TimeUnit;
 
 /** Signals that Java has no word for, sent by the system's {@code kill}. */
-final class Signals {
+public final class Signals {
     private static final long LIMIT_MS = 10_000;
 
     private Signals() {}
 
     /** Returns once the signal is delivered. */
-    static void send(String signal, Process process) {
+    public static void send(String signal, Process process) {
         try {
             Process kill = new ProcessBuilder("kill", "-" + signal, Long.toString(process.pid()))
                     .redirectErrorStream(true)

@@ -1,0 +1,17 @@
+package io.switchback.ledger;
+
+import java.util.List;
+
+/**
+ * A node that serves caches, as the others know it.
+ *
+ * @param node its name
+ * @param incarnation of this process alone, so that a node that was started again is another member of the same name
+ * @param address where the other nodes reach it, as host:port; empty where there are no others
+ * @param caches that it serves
+ */
+public record Member(String node, String incarnation, String address, List<String> caches) {
+    public Member {
+        caches = List.copyOf(caches);
+    }
+}

@@ -1,0 +1,544 @@
+package io.switchback.proxy;
+
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.ByteBufInputStream;
+import io.netty.buffer.Unpooled;
+import io.netty.util.concurrent.ScheduledFuture;
+import io.switchback.fleet.InfoReport;
+import io.switchback.resp.Reply;
+import io.switchback.resp.ReplyReader;
+import java.io.IOException;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.IdentityHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Finds out, for one loop, which writes the other fleet has too: replies to writes are kept until then.
+ *
+ * <p>Owned by its event loop. It looks at the fleet in use by ROLE, over a connection of its own, one look at a time: that tells the
+ * offset behind everything whose replies had arrived before the look was sent, and how much the link has acknowledged. Once
+ * that is not below the offset of a look, all replies of that look are given out; so one look confirms many. WAIT would not do: it
+ * speaks for its own connection, and counts any replica.
+ *
+ * <p>An offset says something only within the life of one server process: one that was restarted may have lost writes, and counts
+ * anew. So no write is sent unless the connection for looks is there; and where that comes again and leads to another process,
+ * all that is kept is lost, and so is what other connections had been sent.
+ *
+ * <p>Invariants: replies kept now wait for the look after the last one that was sent ({@link #nextLook}); the offsets in {@link
+ * #looks} do not fall.
+ */
+@SuppressWarnings("FutureReturnValueIgnored") // what becomes of a task is told by other events
+final class Confirmations {
+    private static final Logger LOG = LoggerFactory.getLogger(Confirmations.class);
+
+    /** Between two looks, so that they do not take the processor from what they look for. */
+    private static final long LOOK_PAUSE_NANOS = TimeUnit.MICROSECONDS.toNanos(100);
+    /** Between two looks that only ask whether the link has come again. */
+    private static final long LOOK_PAUSE_STALLED_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
+
+    private static final long STALL_CHECK_MS = 100;
+    /** For so long a failure to connect is told to whoever asks, before it is tried again. */
+    private static final long FAILURE_NANOS = TimeUnit.MILLISECONDS.toNanos(200);
+    /** Looks that wait to be confirmed; past it the newest ones are taken together. */
+    private static final int LOOKS_MAX = 1_024;
+    /** INFO server has a few kilobytes, ROLE one line for each replica. */
+    private static final int ANSWER_BYTES_MAX = 256 * 1024;
+
+    private static final long EVERYTHING = Long.MAX_VALUE;
+
+    private final ProxyLoop loop;
+    private final Set<ClientOutput> keeping = Collections.newSetFromMap(new IdentityHashMap<>());
+    private final ArrayDeque<Look> looks = new ArrayDeque<>();
+    private final Set<ClientSession> waitingToWrite = new LinkedHashSet<>();
+    private final List<CompletableFuture<Void>> waitingForReady = new ArrayList<>();
+
+    private @Nullable Protection protection;
+    private @Nullable BackendRoute route;
+    private @Nullable BackendOpening opening;
+    private @Nullable BackendConnection connection;
+    /** The process that has answered all that is kept; empty before it is known. */
+    private String runId = "";
+
+    private long looksSent;
+    private boolean lookUnderWay;
+    private boolean lookScheduled;
+    private boolean suspended;
+    private boolean stalled;
+    private long offsetWhenSuspended = -1;
+    private long progressAtNanos;
+    private @Nullable String failure;
+    private long failedAtNanos;
+    private @Nullable ScheduledFuture<?> stallCheck;
+
+    /** A look that was answered: behind everything that waits for it the primary stood at {@code offset}. */
+    private record Look(long number, long offset) {}
+
+    Confirmations(ProxyLoop loop) {
+        this.loop = loop;
+    }
+
+    // --- set and lifted
+
+    /** From when {@code next} is the route in use on, replies to writes are kept. {@code ready} completes once looks can be sent. */
+    void set(BackendRoute next, Protection wanted, CompletableFuture<Void> ready) {
+        if (next.epoch() < loop.route().epoch() || (route != null && next.epoch() < route.epoch())) {
+            ready.completeExceptionally(new IllegalStateException(next + " has been left"));
+            return;
+        }
+        if (!wanted.equals(protection) || !next.equals(route)) {
+            lift();
+            protection = wanted;
+            route = next;
+            progressAtNanos = loop.nanoTime();
+            stallCheck = loop.executor()
+                    .scheduleWithFixedDelay(this::checkStall, STALL_CHECK_MS, STALL_CHECK_MS, TimeUnit.MILLISECONDS);
+        }
+        if (canLook()) {
+            ready.complete(null);
+        } else {
+            waitingForReady.add(ready);
+            open();
+        }
+    }
+
+    /** As {@link #lift()}, where it is set for that route. */
+    void lift(BackendRoute of) {
+        if (of.equals(route)) {
+            lift();
+        }
+    }
+
+    /** Nothing is kept any more, and what was is given out. */
+    void lift() {
+        release(EVERYTHING);
+        drop();
+    }
+
+    /** Clients go elsewhere. The switch has seen to it that the other fleet has everything, or what is kept was given up before. */
+    void routeChanged(BackendRoute next) {
+        release(EVERYTHING);
+        if (route != null && route.epoch() != next.epoch()) {
+            drop();
+        }
+        progressAtNanos = loop.nanoTime();
+    }
+
+    private void drop() {
+        if (stallCheck != null) {
+            stallCheck.cancel(false);
+            stallCheck = null;
+        }
+        protection = null;
+        route = null;
+        BackendOpening unfinished = opening;
+        opening = null;
+        if (unfinished != null) {
+            unfinished.giveUp();
+        }
+        BackendConnection former = connection;
+        connection = null;
+        if (former != null) {
+            former.close();
+        }
+        runId = "";
+        looks.clear();
+        lookUnderWay = false;
+        suspended = false;
+        stalled = false;
+        failure = null;
+        resumeWaiting();
+        waitingForReady.forEach(one -> one.completeExceptionally(new IllegalStateException("protection was lifted")));
+        waitingForReady.clear();
+    }
+
+    ProtectionState state() {
+        if (!isActive()) {
+            return ProtectionState.OFF;
+        }
+        if (suspended) {
+            return ProtectionState.SUSPENDED;
+        }
+        return stalled ? ProtectionState.WAITING : ProtectionState.ON;
+    }
+
+    private boolean isActive() {
+        return route != null && route.epoch() == loop.route().epoch();
+    }
+
+    // --- what sessions ask
+
+    /** Whether replies to writes are to be kept now. */
+    boolean keeps() {
+        return !suspended && isActive();
+    }
+
+    /** Whether a write may be sent; else the session is resumed once it may, or {@link #failure} says why not. */
+    boolean mayWrite(ClientSession session) {
+        if (!keeps() || canLook()) {
+            return true;
+        }
+        if (failure() == null) {
+            if (waitingToWrite.isEmpty() && keeping.isEmpty()) {
+                progressAtNanos = loop.nanoTime();
+            }
+            waitingToWrite.add(session);
+            open();
+        }
+        return false;
+    }
+
+    /** What a write is answered where none may be sent because the fleet does not answer. */
+    @Nullable
+    String failure() {
+        return failure == null || loop.nanoTime() - failedAtNanos > FAILURE_NANOS ? null : failure;
+    }
+
+    /** The look that must confirm what is kept now. */
+    long nextLook() {
+        return looksSent + 1;
+    }
+
+    /** The client has replies that are kept, from now on. */
+    void keeping(ClientOutput output) {
+        if (keeping.isEmpty() && waitingToWrite.isEmpty()) {
+            progressAtNanos = loop.nanoTime();
+        }
+        keeping.add(output);
+    }
+
+    /** It has none any more. */
+    void keepsNothing(ClientOutput output) {
+        keeping.remove(output);
+    }
+
+    /** The session is gone. */
+    void forget(ClientSession session) {
+        waitingToWrite.remove(session);
+    }
+
+    // --- the connection for looks
+
+    private boolean canLook() {
+        return connection != null && connection.isOpen();
+    }
+
+    private void open() {
+        BackendRoute to = route;
+        if (to == null || opening != null || canLook()) {
+            return;
+        }
+        ConnectionKey key = ConnectionKey.of(to.fleet().credential().orElse(null), 0);
+        Opened result = new Opened();
+        BackendOpening begun = new BackendOpening(loop, key, to, result, false);
+        result.of = begun;
+        opening = begun;
+        begun.start();
+    }
+
+    /** A connection is there, and is of use once it has said which process it leads to. */
+    private final class Opened implements BackendOpening.Result {
+        private @Nullable BackendOpening of;
+
+        private boolean isStale() {
+            return opening == null || opening != of;
+        }
+
+        @Override
+        public void opened(BackendConnection made) {
+            if (isStale()) {
+                made.close();
+                return;
+            }
+            made.send(new Run(
+                    null,
+                    Wire.command("INFO", "server"),
+                    1,
+                    new Answer(answer -> identified(made, answer), () -> {
+                        if (!isStale()) {
+                            failed("ERR switchback: the server closed the connection by which writes are confirmed");
+                        }
+                    }),
+                    loop.nanoTime(),
+                    1));
+        }
+
+        private void identified(BackendConnection made, Reply answer) {
+            if (isStale()) {
+                made.close();
+                return;
+            }
+            if (!(answer instanceof Reply.Bulk)) {
+                made.close();
+                failed("ERR switchback: writes cannot be confirmed, since INFO was refused: " + answer.text());
+                return;
+            }
+            opening = null;
+            failure = null;
+            String process = InfoReport.parse(made.route.fleet().endpoint().toString(), answer)
+                    .text("run_id");
+            boolean another = !runId.isEmpty() && !runId.equals(process);
+            connection = made;
+            runId = process;
+            if (another && isActive()) {
+                lose("its server was restarted");
+                loop.backends().closeAllTo(made.route);
+            }
+            waitingForReady.forEach(one -> one.complete(null));
+            waitingForReady.clear();
+            resumeWaiting();
+            lookSoon();
+        }
+
+        @Override
+        public void failed(String error) {
+            if (isStale()) {
+                return;
+            }
+            opening = null;
+            failure = error;
+            failedAtNanos = loop.nanoTime();
+            lose(error);
+            waitingForReady.forEach(one -> one.completeExceptionally(new IllegalStateException(error)));
+            waitingForReady.clear();
+            resumeWaiting();
+        }
+    }
+
+    private void resumeWaiting() {
+        waitingToWrite.forEach(loop::resumeLater);
+        waitingToWrite.clear();
+    }
+
+    /** Collects one whole answer. */
+    private static final class Answer implements ReplySink {
+        private final Consumer<Reply> then;
+        private final Runnable orElse;
+        private final ByteBuf bytes = Unpooled.buffer();
+
+        Answer(Consumer<Reply> then, Runnable orElse) {
+            this.then = then;
+            this.orElse = orElse;
+        }
+
+        @Override
+        public void receive(Run run, ByteBuf in, int index, int length) {
+            if (bytes.readableBytes() + length <= ANSWER_BYTES_MAX) {
+                bytes.writeBytes(in, index, length);
+            }
+        }
+
+        @Override
+        public void answered(Run run) {
+            try {
+                then.accept(new ReplyReader(new ByteBufInputStream(bytes)).read());
+            } catch (IOException e) {
+                LOG.warn("a look at a fleet was answered by what cannot be read", e);
+                orElse.run();
+            }
+        }
+
+        @Override
+        public void lost(Run run, String why) {
+            orElse.run();
+        }
+    }
+
+    // --- looks
+
+    /** To be called once per turn of the loop, before it flushes: all replies that arrived in it are looked for together. */
+    void endOfTurn() {
+        if (!keeping.isEmpty() && !lookUnderWay && !lookScheduled) {
+            look();
+        }
+    }
+
+    private void lookSoon() {
+        if (isActive() && !lookUnderWay && !lookScheduled && (suspended || !keeping.isEmpty())) {
+            lookScheduled = true;
+            loop.executor()
+                    .schedule(
+                            () -> {
+                                lookScheduled = false;
+                                look();
+                            },
+                            suspended || stalled ? LOOK_PAUSE_STALLED_NANOS : LOOK_PAUSE_NANOS,
+                            TimeUnit.NANOSECONDS);
+        }
+    }
+
+    private void look() {
+        if (!isActive() || lookUnderWay || (keeping.isEmpty() && !suspended)) {
+            return;
+        }
+        BackendConnection over = connection;
+        if (over == null || !over.isOpen()) {
+            open();
+            return;
+        }
+        lookUnderWay = true;
+        looksSent++;
+        long number = looksSent;
+        over.send(new Run(
+                null,
+                Wire.command("ROLE"),
+                1,
+                new Answer(answer -> seen(over, number, answer), () -> lookFailed(over)),
+                loop.nanoTime(),
+                1));
+    }
+
+    private void lookFailed(BackendConnection over) {
+        if (over == connection) {
+            lookUnderWay = false;
+            over.close();
+            if (!keeping.isEmpty()) {
+                open();
+            }
+        }
+    }
+
+    private void seen(BackendConnection over, long number, Reply answer) {
+        Protection wanted = protection;
+        if (over != connection || wanted == null) {
+            return;
+        }
+        lookUnderWay = false;
+        // One that is no primary (any more) confirms nothing: what is kept waits for the end of the switch.
+        if (answer instanceof Reply.Array(List<Reply> role)
+                && role.size() == 3
+                && role.getFirst().text().equals("master")
+                && role.get(1) instanceof Reply.Int(long offset)) {
+            seen(number, offset, acknowledged(role.get(2), wanted.link()));
+        }
+        lookSoon();
+    }
+
+    /** The most that a replica of that name has acknowledged: after a break the one before may still be there. -1 without any. */
+    private static long acknowledged(Reply replicas, String name) {
+        long most = -1;
+        if (replicas instanceof Reply.Array(List<Reply> each)) {
+            for (Reply one : each) {
+                if (one instanceof Reply.Array(List<Reply> replica)
+                        && replica.size() == 3
+                        && replica.getFirst().text().equals(name)) {
+                    most = Math.max(most, Long.parseLong(replica.get(2).text()));
+                }
+            }
+        }
+        return most;
+    }
+
+    private void seen(long number, long offset, long acknowledged) {
+        if (suspended) {
+            boolean caughtUp = offsetWhenSuspended >= 0 && acknowledged >= offsetWhenSuspended;
+            offsetWhenSuspended = offset;
+            if (caughtUp) {
+                suspended = false;
+                stalled = false;
+                LOG.info("fleet {}: the other fleet has caught up, writes are protected again", fleet());
+            }
+            return;
+        }
+        if (looks.size() == LOOKS_MAX) {
+            looks.removeLast(); // what waits for that one can wait for this one
+        }
+        looks.add(new Look(number, offset));
+        long confirmed = -1;
+        for (Look first = looks.peek(); first != null && first.offset() <= acknowledged; first = looks.peek()) {
+            confirmed = looks.remove().number();
+        }
+        if (confirmed >= 0) {
+            progressAtNanos = loop.nanoTime();
+            if (stalled) {
+                stalled = false;
+                LOG.info("fleet {}: writes are confirmed again", fleet());
+            }
+            release(confirmed);
+        }
+    }
+
+    private void release(long look) {
+        if (!keeping.isEmpty()) {
+            List.copyOf(keeping).forEach(output -> output.release(look));
+        }
+        if (keeping.isEmpty()) {
+            looks.clear();
+        }
+    }
+
+    /** Nobody knows whether the writes whose replies are kept are still there: their clients are told so. */
+    void lose(String why) {
+        if (!keeping.isEmpty()) {
+            String error = ClientSession.lostMessage(loop.route(), why);
+            List.copyOf(keeping).forEach(output -> output.lose(error));
+        }
+        looks.clear();
+    }
+
+    // --- stalls
+
+    private void checkStall() {
+        Protection wanted = protection;
+        if (wanted == null || !isActive()) {
+            return;
+        }
+        if (suspended) {
+            if (canLook()) {
+                lookSoon();
+            } else {
+                lookUnderWay = false;
+                open();
+            }
+            return;
+        }
+        boolean waits = !keeping.isEmpty() || !waitingToWrite.isEmpty();
+        if (!waits || loop.nanoTime() - progressAtNanos < wanted.stall().toNanos()) {
+            return;
+        }
+        switch (wanted.onStall()) {
+            case HOLD -> {
+                if (!stalled) {
+                    stalled = true;
+                    LOG.warn(
+                            "fleet {}: for more than {} ms the other fleet has confirmed no write; clients wait"
+                                    + " (on-stall: hold)",
+                            fleet(),
+                            wanted.stall().toMillis());
+                }
+            }
+            case ASYNC -> suspend(wanted);
+        }
+    }
+
+    private void suspend(Protection wanted) {
+        suspended = true;
+        offsetWhenSuspended = -1;
+        LOG.warn(
+                "fleet {}: for more than {} ms the other fleet has confirmed no write; writes are acknowledged without it"
+                        + " until it has caught up (on-stall: async)",
+                fleet(),
+                wanted.stall().toMillis());
+        release(EVERYTHING);
+        resumeWaiting();
+        lookSoon();
+    }
+
+    private String fleet() {
+        return loop.route().fleet().name();
+    }
+
+    /** The proxy ends. */
+    void close() {
+        drop();
+    }
+}

@@ -1,0 +1,273 @@
+package io.switchback.release;
+
+import io.switchback.environment.Environment;
+import io.switchback.fleet.FleetException;
+import io.switchback.ledger.Decision;
+import io.switchback.ledger.Ledger;
+import io.switchback.ledger.Route;
+import io.switchback.ledger.Routes;
+import io.switchback.ledger.Verdict;
+import io.switchback.proxy.BackendRoute;
+import io.switchback.proxy.FleetTraffic;
+import io.switchback.release.ReleaseState.Side;
+import io.switchback.release.SwitchMessages.MakeReady;
+import java.time.Duration;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionStage;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.function.Function;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * All caches of this node as participants of switches, and what keeps this node in step with the ledger: a cache that is in a release is armed, one
+ * whose route has changed without this node is led there.
+ *
+ * <p>{@link #resume} and {@link #look} are for one thread at a time, which may block; questions come from any thread.
+ */
+final class NodeParticipants implements AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(NodeParticipants.class);
+    /** How long a node that has missed a switch holds its clients for their last replies from the fleet that was left. */
+    private static final Duration ADOPTION_HOLD_MAX = Duration.ofSeconds(2);
+
+    private final Map<String, ManagedCache> caches;
+    private final Nodes nodes;
+    private final Ledger ledger;
+    /** Keeps a copy of the routes, for a person who has nothing but this node's data folder left. */
+    private final Ledger ownLedger;
+
+    private final ReleaseStore store;
+    private final ScheduledExecutorService clock;
+    private final Map<String, CacheParticipant> participants = new LinkedHashMap<>();
+    /** The release that each cache is armed for. */
+    private final Map<String, String> armedFor = new LinkedHashMap<>();
+
+    NodeParticipants(
+            Map<String, ManagedCache> caches, Nodes nodes, Ledger ledger, Ledger ownLedger, Environment environment) {
+        this.caches = caches;
+        this.nodes = nodes;
+        this.ledger = ledger;
+        this.ownLedger = ownLedger;
+        this.store = new ReleaseStore(ledger, environment);
+        this.clock = Executors.newSingleThreadScheduledExecutor(
+                Thread.ofPlatform().daemon().name("switch clock").factory());
+        caches.values()
+                .forEach(cache -> participants.put(
+                        cache.name(), new CacheParticipant(cache, nodes, ledger, ownLedger, environment, clock)));
+    }
+
+    // ---- questions
+
+    CompletionStage<byte[]> answer(String subject, byte[] question) {
+        return switch (subject) {
+            case SwitchMessages.READY -> {
+                MakeReady asked = ReleaseStore.value(question, MakeReady.class);
+                yield bytes(participant(asked.part().cache()).makeReady(asked));
+            }
+            case SwitchMessages.PREPARE ->
+                of(
+                        question,
+                        SwitchMessages.Prepare.class,
+                        asked -> participant(asked.cache()).prepare(asked));
+            case SwitchMessages.PRE_COMMIT ->
+                of(
+                        question,
+                        SwitchMessages.PreCommit.class,
+                        asked -> participant(asked.cache()).preCommit(asked));
+            case SwitchMessages.TELL ->
+                of(
+                        question,
+                        SwitchMessages.Tell.class,
+                        asked -> participant(asked.cache()).tell(asked));
+            case SwitchMessages.PEER ->
+                of(
+                        question,
+                        SwitchMessages.PeerQuestion.class,
+                        asked -> participant(SwitchMessages.cacheOf(asked.asked()))
+                                .peer(asked));
+            case NodeTraffic.SUBJECT ->
+                of(
+                        question,
+                        NodeTraffic.Question.class,
+                        asked -> CompletableFuture.supplyAsync(() -> NodeTraffic.Answer.of(traffic(asked))));
+            case FleetPulse.SUBJECT ->
+                of(
+                        question,
+                        FleetPulse.Question.class,
+                        asked -> CompletableFuture.supplyAsync(() -> new FleetPulse.Answer(
+                                FleetPulse.isAlive(cache(asked.cache()).fleet(asked.fleet())))));
+            default ->
+                CompletableFuture.failedStage(
+                        new IllegalArgumentException("this node does not know the question \"" + subject + "\""));
+        };
+    }
+
+    private static <Q, A> CompletionStage<byte[]> of(
+            byte[] question, Class<Q> type, Function<Q, CompletionStage<A>> answering) {
+        return bytes(answering.apply(ReleaseStore.value(question, type)));
+    }
+
+    private static <A> CompletionStage<byte[]> bytes(CompletionStage<A> answer) {
+        return answer.thenApply(ReleaseStore::bytes);
+    }
+
+    private CacheParticipant participant(String cache) {
+        CacheParticipant participant = participants.get(cache);
+        if (participant == null) {
+            throw new ReleaseException(
+                    ReleaseException.Code.UNKNOWN,
+                    "node " + nodes.self().node() + " serves no cache \"" + cache + "\"");
+        }
+        return participant;
+    }
+
+    private FleetTraffic traffic(NodeTraffic.Question asked) {
+        return cache(asked.cache()).proxy().traffic().of(asked.fleet());
+    }
+
+    private ManagedCache cache(String name) {
+        return Optional.ofNullable(caches.get(name))
+                .orElseThrow(() -> new ReleaseException(
+                        ReleaseException.Code.UNKNOWN,
+                        "node " + nodes.self().node() + " serves no cache \"" + name + "\""));
+    }
+
+    // ---- in step with the ledger
+
+    /** Goes on where this node stood when it ended: closes a switch that it was in, guards the way back, and lets go. */
+    void resume() {
+        long lastNumber = ReleaseStore.switchNumbers(ledger).last();
+        for (CacheParticipant participant : participants.values()) {
+            Optional<ReleaseState> state = state(participant.cacheName());
+            Optional<MakeReady> open = state.map(ReleaseState::pendingSwitch)
+                    .flatMap(pending -> pending.readiness(participant.cacheName()));
+            participant.resume(open, lastNumber);
+            if (!participant.isInSwitch()) {
+                serve(participant, state);
+            }
+        }
+    }
+
+    /** No client may write to the new fleet what the way back could not carry; an old fleet that does not answer is not waited for. */
+    private void serve(CacheParticipant participant, Optional<ReleaseState> state) {
+        ManagedCache cache = cache(participant.cacheName());
+        state.filter(known -> known.side() == Side.NEW).ifPresent(known -> {
+            guard(participant, known.release());
+            participant.protecting().set(known.release(), cache.proxy().route());
+        });
+        try {
+            promoteWhatIsDecided(cache, state);
+        } catch (FleetException | ReleaseException e) {
+            LOG.warn("cache {}: {}; its release goes on with it", cache.name(), e.getMessage());
+        }
+        cache.proxy().letGo(cache.proxy().route()).join();
+    }
+
+    private Optional<ReleaseState> state(String cache) {
+        return store.owner(cache)
+                .flatMap(store::state)
+                .filter(state -> !state.status().ended());
+    }
+
+    /** Does what the ledger asks for and this node has not done yet; what cannot be done now is done at a later look. */
+    void look() {
+        for (CacheParticipant participant : participants.values()) {
+            try {
+                look(participant);
+            } catch (FleetException | ReleaseException e) {
+                LOG.warn("cache {}: {}", participant.cacheName(), e.getMessage());
+            }
+        }
+    }
+
+    private void look(CacheParticipant participant) {
+        String name = participant.cacheName();
+        Optional<ReleaseState> state = state(name);
+        if (state.isPresent()) {
+            arm(participant, state.get().release());
+        } else {
+            disarm(participant);
+        }
+        Route known = new Routes(ledger).current(name).orElseThrow();
+        if (known.epoch() > cache(name).proxy().route().epoch() && !participant.isInSwitch()) {
+            adopt(participant, known, state);
+        }
+        state.filter(now -> now.side() == Side.NEW && !participant.isInSwitch()).ifPresent(now -> {
+            guard(participant, now.release());
+            participant.protecting().set(now.release(), cache(name).proxy().route());
+        });
+        if (!ownLedger.equals(ledger)) {
+            BackendRoute route = cache(name).proxy().route();
+            new Routes(ownLedger).copy(name, new Route(route.fleet().name(), route.epoch()));
+        }
+    }
+
+    private void adopt(CacheParticipant participant, Route known, Optional<ReleaseState> state) {
+        ManagedCache cache = cache(participant.cacheName());
+        promoteWhatIsDecided(cache, state);
+        BackendRoute route = new BackendRoute(cache.fleet(known.fleet()), known.epoch());
+        state.ifPresent(now -> participant.protecting().set(now.release(), route));
+        participant.adopt(route, ADOPTION_HOLD_MAX);
+    }
+
+    /** What is decided may not be carried out yet: clients would meet a fleet that still follows. */
+    private void promoteWhatIsDecided(ManagedCache cache, Optional<ReleaseState> state) {
+        Optional<SwitchPart> part =
+                state.map(ReleaseState::pendingSwitch).flatMap(pending -> pending.part(cache.name()));
+        Optional<Decision> decision = part.flatMap(
+                        one -> new SwitchRegister(ledger).read(one.id().toString()))
+                .filter(one -> one.verdict() == Verdict.COMMIT);
+        if (part.isPresent() && decision.isPresent()) {
+            SwitchPart of = part.get();
+            try (SwitchServers servers =
+                    new SwitchServers(of.token(), cache.fleet(of.fromFleet()), cache.fleet(of.toFleet()))) {
+                servers.promote(
+                        SwitchRegister.evidence(decision.get()).of(cache.name()).base());
+            }
+        }
+    }
+
+    private void arm(CacheParticipant participant, String release) {
+        String name = participant.cacheName();
+        if (release.equals(armedFor.get(name))) {
+            return;
+        }
+        cache(name)
+                .proxy()
+                .links(List.of(
+                        MovingCache.linkName(release, name, Side.OLD), MovingCache.linkName(release, name, Side.NEW)));
+        store.arm(release, name, nodes.self());
+        armedFor.put(name, release);
+        LOG.info("cache {} is armed for release {}", name, release);
+    }
+
+    private void disarm(CacheParticipant participant) {
+        String name = participant.cacheName();
+        if (armedFor.remove(name) != null) {
+            participant.guarding().lift();
+            participant.protecting().lift();
+            cache(name).proxy().links(List.of());
+            LOG.info("cache {} is in no release any more", name);
+        }
+    }
+
+    private void guard(CacheParticipant participant, String release) {
+        ManagedCache cache = cache(participant.cacheName());
+        CacheRecord record = store.cache(release, cache.name());
+        Guarding guarding = participant.guarding();
+        if (!guarding.isSetFor(cache.fleet(record.to()))) {
+            guarding.setIfTheyAnswer(cache.fleet(record.to()), cache.fleet(record.from()));
+        }
+    }
+
+    @Override
+    public void close() {
+        participants.values().forEach(CacheParticipant::close);
+        clock.shutdownNow();
+    }
+}

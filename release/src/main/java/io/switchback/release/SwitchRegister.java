@@ -1,0 +1,103 @@
+package io.switchback.release;
+
+import io.switchback.ledger.Decision;
+import io.switchback.ledger.Decisions;
+import io.switchback.ledger.Ledger;
+import io.switchback.ledger.LedgerException;
+import io.switchback.ledger.Members;
+import io.switchback.ledger.Operation;
+import io.switchback.ledger.Route;
+import io.switchback.ledger.Routes;
+import io.switchback.ledger.Verdict;
+import io.switchback.release.ReleaseState.Side;
+import io.switchback.sync.LinkBase;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
+
+/** The decision register as switches use it: COMMIT changes the routes in the same transaction, ABORT changes nothing. Any thread. */
+final class SwitchRegister {
+    private final Ledger ledger;
+    private final Decisions decisions;
+
+    SwitchRegister(Ledger ledger) {
+        this.ledger = ledger;
+        this.decisions = new Decisions(ledger);
+    }
+
+    /**
+     * What a commit rests on: whoever has it can record COMMIT.
+     *
+     * @param participants who has voted
+     * @param membership the version of the membership under which they were asked; a node that has joined since makes it another
+     */
+    record Evidence(List<String> participants, long membership, List<CacheEvidence> caches) {
+        /** What was found of one cache. */
+        CacheEvidence of(String cache) {
+            return caches.stream()
+                    .filter(one -> one.cache().equals(cache))
+                    .findFirst()
+                    .orElseThrow(() -> new IllegalStateException("the evidence says nothing of cache " + cache));
+        }
+    }
+
+    /**
+     * What the fence found.
+     *
+     * @param fleet where the route leads after the commit
+     * @param epoch of that route
+     * @param base where the link from that fleet to the one that was left begins; null where the switch accepted a loss and
+     *     no link can begin
+     */
+    record CacheEvidence(
+            String cache,
+            Side to,
+            String fleet,
+            long epoch,
+            @Nullable LinkBase base) {}
+
+    Optional<Decision> read(String id) {
+        return decisions.read(id);
+    }
+
+    /**
+     * Records COMMIT and the routes, unless something is recorded or the membership or a route has changed; then ABORT.
+     *
+     * @return what is recorded
+     */
+    Decision commit(String id, String why, Evidence evidence) {
+        Optional<Decision> recorded = read(id);
+        if (recorded.isPresent()) {
+            // By another party; its routes stand already, so there is nothing to replace them by.
+            return recorded.get();
+        }
+        List<Operation> together = new ArrayList<>();
+        together.add(Members.expected(evidence.membership()));
+        try {
+            Routes routes = new Routes(ledger);
+            for (CacheEvidence cache : evidence.caches()) {
+                together.addAll(routes.next(cache.cache(), new Route(cache.fleet(), cache.epoch())));
+            }
+            return decisions.decide(id, Verdict.COMMIT, why, ReleaseStore.bytes(evidence), together);
+        } catch (LedgerException e) {
+            if (e.code() != LedgerException.Code.CONFLICT) {
+                throw e;
+            }
+            ledger.catchUp();
+            return abort(
+                    id, "a node has joined, left or been started again, or a route has changed: " + e.getMessage());
+        }
+    }
+
+    /** Records ABORT, unless something is recorded; returns what is. */
+    Decision abort(String id, String why) {
+        return decisions.decide(
+                id, Verdict.ABORT, why, ReleaseStore.bytes(new Evidence(List.of(), -1, List.of())), List.of());
+    }
+
+    /** What a recorded COMMIT rests on. */
+    static Evidence evidence(Decision decision) {
+        return ReleaseStore.value(decision.evidenceJson(), Evidence.class);
+    }
+}

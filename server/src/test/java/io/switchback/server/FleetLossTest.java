@@ -1,0 +1,111 @@
+package io.switchback.server;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.switchback.release.Order;
+import io.switchback.release.ReleaseState.Side;
+import io.switchback.release.ReleaseState.Status;
+import io.switchback.release.ReleaseStatus;
+import io.switchback.testkit.Await;
+import io.switchback.testkit.ServerBinary;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import redis.clients.jedis.Jedis;
+import redis.clients.jedis.exceptions.JedisException;
+
+/** The fleet in use dies: the release ends on the one that lives, by itself, and says what is not confirmed there. */
+final class FleetLossTest {
+    private static final String RELEASE = "r";
+
+    @TempDir
+    private Path folder;
+
+    private static String release(String more) {
+        return "hold: { limit: 5s }\nfleet-loss: { after: 1s" + more + " }";
+    }
+
+    @Test
+    void aNewFleetThatDiesWhileItIsObservedIsLeftForTheOldOne() {
+        try (TwoFleets fleets = TwoFleets.start(ServerBinary.any(), ServerBinary.any(), folder)) {
+            fleets.startNode();
+            fleets.begin(TwoFleets.release(RELEASE, release("")));
+            fleets.awaitObserving(RELEASE);
+            try (Jedis client = fleets.client()) {
+                client.set("confirmed", "1");
+                Await.until(
+                        TwoFleets.STEP_LIMIT,
+                        "the old fleet to have it",
+                        () -> fleets.blue.number("EXISTS", "confirmed") == 1);
+            }
+            fleets.green.kill();
+            ReleaseStatus ended = fleets.awaitStatus(RELEASE, Status.ABORTED);
+            assertThat(ended.side()).isEqualTo(Side.OLD);
+            assertThat(ended.detail()).contains("green").contains("has answered no node");
+            assertThat(ended.warnings()).anyMatch(warning -> warning.contains("not confirmed there"));
+            assertThat(fleets.blue.info("replication", "role")).isEqualTo("master");
+            try (Jedis client = fleets.client()) {
+                assertThat(client.get("confirmed")).isEqualTo("1");
+                assertThat(client.incr("served")).isEqualTo(1);
+            }
+        }
+    }
+
+    @Test
+    void anOldFleetThatHangsWhileTheNewOneFollowsIsLeftForTheNewOne() throws Exception {
+        try (TwoFleets fleets = TwoFleets.start(ServerBinary.any(), ServerBinary.any(), folder)) {
+            fleets.startNode();
+            fleets.begin(TwoFleets.release(RELEASE, release("")));
+            fleets.awaitObserving(RELEASE);
+            fleets.order(RELEASE, Order.Kind.ROLLBACK);
+            fleets.awaitStatus(RELEASE, Status.ROLLED_BACK);
+            try (Jedis client = fleets.client()) {
+                client.set("confirmed", "1");
+                Await.until(
+                        TwoFleets.STEP_LIMIT,
+                        "the new fleet to have it",
+                        () -> fleets.green.number("EXISTS", "confirmed") == 1);
+            }
+            fleets.blue.stop();
+            try {
+                ReleaseStatus ended = fleets.awaitStatus(RELEASE, Status.FINISHED);
+                assertThat(ended.side()).isEqualTo(Side.NEW);
+                assertThat(fleets.green.info("replication", "role")).isEqualTo("master");
+                try (Jedis client = fleets.client()) {
+                    assertThat(client.get("confirmed")).isEqualTo("1");
+                    assertThat(client.incr("served")).isEqualTo(1);
+                }
+            } finally {
+                fleets.blue.resume();
+            }
+        }
+    }
+
+    @Test
+    void whereItIsToldToWaitClientsAreNotMoved() {
+        try (TwoFleets fleets = TwoFleets.start(ServerBinary.any(), ServerBinary.any(), folder)) {
+            fleets.startNode();
+            fleets.begin(TwoFleets.release(RELEASE, release(", then: wait")));
+            fleets.awaitObserving(RELEASE);
+            fleets.green.kill();
+            fleets.await(
+                    RELEASE,
+                    "the way back to be seen as gone",
+                    now -> now.caches().getFirst().wayBack() != ReleaseStatus.WayBack.OPEN);
+            try (Jedis client = fleets.client()) {
+                Await.until(TwoFleets.STEP_LIMIT, "clients to be told", () -> isRefused(client));
+            }
+            assertThat(fleets.status(RELEASE).side()).isEqualTo(Side.NEW);
+            assertThat(fleets.status(RELEASE).status()).isEqualTo(Status.RUNNING);
+        }
+    }
+
+    private static boolean isRefused(Jedis client) {
+        try {
+            client.get("any");
+            return false;
+        } catch (JedisException e) {
+            return String.valueOf(e.getMessage()).contains("cannot be reached");
+        }
+    }
+}

@@ -1,0 +1,263 @@
+package io.switchback.server;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.switchback.proxy.ProtectionState;
+import io.switchback.release.ReleaseStatus;
+import io.switchback.testkit.Await;
+import io.switchback.testkit.Servers;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+import redis.clients.jedis.Jedis;
+import redis.clients.jedis.Pipeline;
+import redis.clients.jedis.Response;
+import redis.clients.jedis.Transaction;
+import redis.clients.jedis.exceptions.JedisException;
+
+/** {@code protect: sync}: what is acknowledged while the way back is open is on both fleets. */
+final class ProtectedWritesTest {
+    private static final int WRITERS = 8;
+    private static final int WRITES_TOGETHER = 10;
+    private static final int LARGE_VALUES = 600;
+    private static final int LARGE_BYTES = 64 * 1024;
+    private static final int ACKNOWLEDGED_MIN = 500;
+    private static final int ACKNOWLEDGED_SPAN = 3_000;
+
+    @TempDir
+    private Path folder;
+
+    static Stream<String> pairs() {
+        return Stream.of("redis-7.0 to valkey-9.1", "redis-6.0 to redis-7.0", "redis-7.0 to redis-7.0");
+    }
+
+    private TwoFleets start(String pair, String onStall) {
+        String[] names = pair.split(" to ", -1);
+        TwoFleets fleets = TwoFleets.start(Servers.require(names[0]), Servers.require(names[1]), folder);
+        fleets.startNode();
+        fleets.begin(TwoFleets.release("r", "hold: { limit: 5s }\nprotect: sync\non-stall: " + onStall));
+        fleets.awaitObserving("r");
+        return fleets;
+    }
+
+    private static void awaitProtection(TwoFleets fleets, ProtectionState wanted) {
+        fleets.await("r", "protection " + wanted, now -> now.caches().getFirst().protection() == wanted);
+    }
+
+    /** L1, where the fleet in use dies without warning. */
+    @ParameterizedTest
+    @MethodSource("pairs")
+    void everyAcknowledgedWriteIsOnTheOldFleetWhenTheNewOneIsKilled(String pair) {
+        long seed = new Random().nextLong();
+        Random random = new Random(seed);
+        try (TwoFleets fleets = start(pair, "hold")) {
+            awaitProtection(fleets, ProtectionState.ON);
+            Map<String, String> acknowledged = new ConcurrentHashMap<>();
+            AtomicLong count = new AtomicLong();
+            List<CompletableFuture<Void>> writers = new ArrayList<>();
+            for (int i = 0; i < WRITERS; i++) {
+                int writer = i;
+                int port = fleets.port();
+                writers.add(CompletableFuture.runAsync(
+                        () -> write(port, writer, acknowledged, count),
+                        task -> Thread.ofVirtual().start(task)));
+            }
+            long enough = (long) ACKNOWLEDGED_MIN + random.nextInt(ACKNOWLEDGED_SPAN);
+            Await.until(TwoFleets.STEP_LIMIT, enough + " writes", () -> count.get() >= enough);
+            fleets.green.kill();
+            writers.forEach(CompletableFuture::join);
+            List<String> missing = new ArrayList<>();
+            try (Jedis old = fleets.blue.client()) {
+                acknowledged.forEach((key, value) -> {
+                    if (!value.equals(old.get(key))) {
+                        missing.add(key);
+                    }
+                });
+            }
+            assertThat(missing)
+                    .as("of %d acknowledged writes, on the old fleet; seed %d", acknowledged.size(), seed)
+                    .isEmpty();
+        }
+    }
+
+    /** Writes until the first error: alone, several together, in transactions, by script. */
+    private static void write(int port, int writer, Map<String, String> acknowledged, AtomicLong count) {
+        try (Jedis client = new Jedis("127.0.0.1", port, 30_000)) {
+            for (int i = 0; ; i++) {
+                String key = "w" + writer + "-" + i;
+                switch (writer % 4) {
+                    case 0 -> {
+                        client.set(key, "v" + i);
+                        acknowledged.put(key, "v" + i);
+                        count.incrementAndGet();
+                    }
+                    case 1 -> together(client, key, acknowledged, count);
+                    case 2 -> {
+                        Transaction transaction = client.multi();
+                        transaction.set(key, "v" + i);
+                        transaction.get(key);
+                        transaction.exec();
+                        acknowledged.put(key, "v" + i);
+                        count.incrementAndGet();
+                    }
+                    default -> {
+                        client.eval("return redis.call('set', KEYS[1], ARGV[1])", 1, key, "v" + i);
+                        acknowledged.put(key, "v" + i);
+                        count.incrementAndGet();
+                    }
+                }
+            }
+        } catch (JedisException e) {
+            // The server is dead: what this writer had asked for last may or may not have been done.
+        }
+    }
+
+    private static void together(Jedis client, String key, Map<String, String> acknowledged, AtomicLong count) {
+        Pipeline pipeline = client.pipelined();
+        List<Response<String>> replies = new ArrayList<>();
+        for (int j = 0; j < WRITES_TOGETHER; j++) {
+            replies.add(pipeline.set(key + "-" + j, "x" + j));
+            pipeline.get(key + "-" + j);
+        }
+        pipeline.sync();
+        for (int j = 0; j < WRITES_TOGETHER; j++) {
+            replies.get(j).get(); // an error is thrown here
+            acknowledged.put(key + "-" + j, "x" + j);
+            count.incrementAndGet();
+        }
+    }
+
+    /** More than sockets hold is still in the new fleet's own memory when it dies. */
+    @Test
+    void whatTheLinkHadNotPassedWhenTheNewFleetIsKilledWasNotAcknowledged() {
+        try (TwoFleets fleets = start("redis-7.0 to valkey-9.1", "hold");
+                Jedis client = fleets.client()) {
+            awaitProtection(fleets, ProtectionState.ON);
+            fleets.blue.stop();
+            List<Response<String>> replies = new ArrayList<>();
+            CompletableFuture<Void> asked = CompletableFuture.runAsync(
+                    () -> {
+                        Pipeline pipeline = client.pipelined();
+                        for (int i = 0; i < LARGE_VALUES; i++) {
+                            replies.add(pipeline.set(("large" + i).getBytes(UTF_8), new byte[LARGE_BYTES]));
+                        }
+                        pipeline.sync();
+                    },
+                    task -> Thread.ofVirtual().start(task));
+            Await.until(
+                    TwoFleets.STEP_LIMIT,
+                    "the new fleet to have done them all",
+                    () -> fleets.green.number("EXISTS", "large" + (LARGE_VALUES - 1)) == 1);
+            fleets.green.kill();
+            asked.exceptionally(closed -> null).join();
+            fleets.blue.resume();
+            List<Integer> missing = new ArrayList<>();
+            for (int i = 0; i < LARGE_VALUES; i++) {
+                if (isAcknowledged(replies.get(i)) && fleets.blue.number("EXISTS", "large" + i) == 0) {
+                    missing.add(i);
+                }
+            }
+            assertThat(missing).as("acknowledged, and not on the old fleet").isEmpty();
+        }
+    }
+
+    private static boolean isAcknowledged(Response<String> reply) {
+        try {
+            return "OK".equals(reply.get());
+        } catch (JedisException | IllegalStateException e) {
+            return false;
+        }
+    }
+
+    @Test
+    void withHoldClientsWaitForAnOldFleetThatStandsStillAndGetTheirRepliesThen() {
+        try (TwoFleets fleets = start("redis-7.0 to valkey-9.1", "hold");
+                Jedis client = fleets.client()) {
+            client.set("before", "1");
+            fleets.blue.stop();
+            CompletableFuture<String> written = CompletableFuture.supplyAsync(
+                    () -> client.set("key", "1"), task -> Thread.ofVirtual().start(task));
+            awaitProtection(fleets, ProtectionState.WAITING);
+            assertThat(written).isNotDone();
+            try (Jedis reader = fleets.client()) {
+                assertThat(reader.get("before")).isEqualTo("1");
+            }
+            fleets.blue.resume();
+            assertThat(written.join()).isEqualTo("OK");
+            assertThat(fleets.blue.text("GET", "key")).isEqualTo("1");
+            awaitProtection(fleets, ProtectionState.ON);
+        }
+    }
+
+    @Test
+    void withAsyncClientsGoOnWithoutAnOldFleetThatStandsStillAndTheJournalSaysSo() {
+        try (TwoFleets fleets = start("redis-7.0 to valkey-9.1", "async");
+                Jedis client = fleets.client()) {
+            fleets.blue.stop();
+            assertThat(client.set("key", "1")).isEqualTo("OK");
+            awaitProtection(fleets, ProtectionState.SUSPENDED);
+            journalSays(fleets, "acknowledged although they are on the new fleet alone");
+            fleets.blue.resume();
+            awaitProtection(fleets, ProtectionState.ON);
+            assertThat(client.set("key", "2")).isEqualTo("OK");
+            assertThat(fleets.blue.text("GET", "key")).isEqualTo("2");
+            journalSays(fleets, "what is acknowledged is on both fleets");
+        }
+    }
+
+    /** A way back that is closed can confirm nothing: clients are not stopped for it. */
+    @Test
+    void whereTheWayBackIsClosedClientsAreServedUnprotectedAndTheJournalSaysSo() {
+        try (TwoFleets fleets = start("redis-7.0 to valkey-9.1", "hold");
+                Jedis client = fleets.client()) {
+            client.set("before", "1");
+            // Somebody makes the old fleet a primary behind our back.
+            fleets.blue.call("REPLICAOF", "NO", "ONE");
+            fleets.await(
+                    "r", "a closed way back", now -> now.caches().getFirst().wayBack() == ReleaseStatus.WayBack.CLOSED);
+            assertThat(client.set("key", "1")).isEqualTo("OK");
+            awaitProtection(fleets, ProtectionState.OFF);
+            journalSays(fleets, "the way back is closed");
+        }
+    }
+
+    private static void journalSays(TwoFleets fleets, String what) {
+        Await.until(
+                Duration.ofSeconds(20),
+                "the journal to say: " + what,
+                () -> fleets.node().releases().journal("r").stream()
+                        .anyMatch(entry -> entry.toString().contains(what)));
+    }
+
+    @Test
+    void aRollbackEndsProtectionAndTheNextCutoverBeginsItAgain() {
+        try (TwoFleets fleets = start("redis-7.0 to valkey-9.1", "hold");
+                Jedis client = fleets.client()) {
+            for (int i = 0; i < 3; i++) {
+                awaitProtection(fleets, ProtectionState.ON);
+                byte[] key = ("key" + i).getBytes(UTF_8);
+                assertThat(client.set(key, key)).isEqualTo("OK");
+                fleets.order("r", io.switchback.release.Order.Kind.ROLLBACK);
+                fleets.awaitStatus("r", io.switchback.release.ReleaseState.Status.ROLLED_BACK);
+                awaitProtection(fleets, ProtectionState.OFF);
+                fleets.order("r", io.switchback.release.Order.Kind.RESUME);
+                fleets.awaitObserving("r");
+            }
+            fleets.order("r", io.switchback.release.Order.Kind.FINISH);
+            fleets.awaitStatus("r", io.switchback.release.ReleaseState.Status.FINISHED);
+            assertThat(client.set("after", "1")).isEqualTo("OK");
+        }
+    }
+}
