@@ -640,7 +640,9 @@ final class CacheParticipant implements AutoCloseable {
         Part of = part(id);
         List<CompletableFuture<Acknowledgement>> waiting;
         List<CompletableFuture<Heard>> late;
+        List<CompletableFuture<Vote>> unanswered;
         synchronized (this) {
+            unanswered = votes.take(id);
             waiting = acknowledgements.take(id);
             late = preCommits.take(id);
             if (of != null) {
@@ -649,6 +651,7 @@ final class CacheParticipant implements AutoCloseable {
         }
         waiting.forEach(one -> one.complete(new Acknowledgement(of == null ? 0 : of.heldNanos)));
         late.forEach(one -> one.complete(new Heard(true)));
+        unanswered.forEach(one -> one.complete(new Vote(name + ": " + id + " is over here")));
         if (of != null) {
             worker.execute(() -> dispose(of));
         }

@@ -9,6 +9,9 @@ public interface Nodes {
     /** This node. */
     Member self();
 
+    /** Whether there can be others: only this process can write to a ledger that is not shared. */
+    boolean isShared();
+
     /** Another process has taken this node's name: this one must serve nobody any more. Returns at once; may be told again. */
     void superseded();
 

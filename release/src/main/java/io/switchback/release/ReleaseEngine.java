@@ -101,7 +101,11 @@ public final class ReleaseEngine implements AutoCloseable {
         for (String path : List.of("releases", "owners", "routes", "leaders", Ledger.PRESENCE)) {
             watches.add(ledger.watch(path, changes::release));
         }
-        look();
+        try {
+            look();
+        } catch (LedgerException e) {
+            LOG.warn("what the ledger asks for is done when it takes writes: {}", e.getMessage());
+        }
         start("release watch", this::keepLooking);
     }
 
@@ -134,29 +138,31 @@ public final class ReleaseEngine implements AutoCloseable {
         if (closing) {
             return;
         }
-        staysRegistered();
         participants.look();
-        for (String name : store.names()) {
-            if (store.state(name).filter(state -> !state.status().ended()).isPresent()) {
-                look(name);
-            }
-        }
+        store.open().forEach(this::look);
         runs.values().forEach(ReleaseRun::lookForOrders);
+        staysRegistered();
     }
 
-    /** Registers again where a person has removed this node although it serves; gives way to another process of its name. */
+    /**
+     * Registers again where a person has removed this node although it serves, or where a full disk kept it from being registered; gives
+     * way to another process of its name.
+     */
     private void staysRegistered() {
         Members members = new Members(ledger);
         Optional<Member> known = members.roster().member(nodes.self().node());
-        if (known.isEmpty()) {
-            LOG.warn(
-                    "node {} was removed and still serves: it registers again",
-                    nodes.self().node());
-            members.join(nodes.self());
-            ledger.catchUp();
-        } else if (!known.get().incarnation().equals(nodes.self().incarnation())) {
-            nodes.superseded();
+        if (known.equals(Optional.of(nodes.self()))) {
+            return;
         }
+        if (known.isPresent() && nodes.isShared()) {
+            nodes.superseded();
+            return;
+        }
+        LOG.warn(
+                "node {} serves and is not registered: it registers again",
+                nodes.self().node());
+        members.join(nodes.self());
+        ledger.catchUp();
     }
 
     /** Leads a release that nobody leads, where this node serves all of its caches; leads one no more that another has taken over. */

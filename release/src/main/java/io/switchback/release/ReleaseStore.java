@@ -21,6 +21,8 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
+import java.util.TreeSet;
 
 /**
  * The releases as the ledger keeps them. Everything that it writes is durable when the call returns. Thread-safe; the state
@@ -95,6 +97,15 @@ final class ReleaseStore {
                 .map(path -> path.split("/", -1)[1])
                 .sorted(Comparator.comparing(this::startedAt))
                 .toList();
+    }
+
+    /** The names of the releases that have not ended: each has at least one cache. */
+    Set<String> open() {
+        Set<String> owners = new TreeSet<>();
+        ledger.list("owners").forEach(entry -> owners.add(value(entry.value(), String.class)));
+        owners.removeIf(
+                release -> state(release).filter(now -> !now.status().ended()).isEmpty());
+        return owners;
     }
 
     /** The epoch for a release of an earlier Switchback, which did not write it down. */

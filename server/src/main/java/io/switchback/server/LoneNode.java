@@ -9,6 +9,11 @@ import java.util.concurrent.TimeUnit;
 
 /** The only node of its ledger: what it asks, it answers itself. Thread-safe. */
 record LoneNode(Member self, PeerHandler handler) implements Nodes {
+    @Override
+    public boolean isShared() {
+        return false;
+    }
+
     /** Its ledger is locked by this process: nobody else can have taken its name. */
     @Override
     public void superseded() {

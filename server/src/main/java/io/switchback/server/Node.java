@@ -8,6 +8,7 @@ import io.switchback.fleet.FleetSpec;
 import io.switchback.ledger.EmbeddedLedger;
 import io.switchback.ledger.Lease;
 import io.switchback.ledger.Ledger;
+import io.switchback.ledger.LedgerException;
 import io.switchback.ledger.Member;
 import io.switchback.ledger.Members;
 import io.switchback.ledger.Operation;
@@ -88,7 +89,7 @@ public final class Node implements AutoCloseable {
             opened.add(own);
             Ledger ledger = own;
             if (file.ledger() instanceof LedgerAddress.ZooKeeper(String connect)) {
-                ledger = ZooKeeperLedger.open(connect, environment);
+                ledger = openShared(connect, environment);
                 opened.add(ledger);
                 KnownLedger.demandSame(own, ledger, connect);
             }
@@ -96,6 +97,20 @@ public final class Node implements AutoCloseable {
         } catch (RuntimeException e) {
             closeAll(opened);
             throw e;
+        }
+    }
+
+    /** Waits for it: a node that starts cannot know where its clients belong. */
+    private static Ledger openShared(String connect, Environment environment) {
+        while (true) {
+            try {
+                return ZooKeeperLedger.open(connect, environment);
+            } catch (LedgerException e) {
+                if (e.code() != LedgerException.Code.UNREACHABLE) {
+                    throw e;
+                }
+                LOG.warn("the node waits for its ledger: {}", e.getMessage());
+            }
         }
     }
 
@@ -164,8 +179,16 @@ public final class Node implements AutoCloseable {
         Members members = new Members(ledger);
         Lease lease = ledger.announce(file.node(), incarnation.getBytes(UTF_8));
         opened.add(lease);
-        members.join(nodes.self());
         opened.add(() -> members.leave(nodes.self()));
+        try {
+            members.join(nodes.self());
+        } catch (LedgerException e) {
+            if (nodes.isShared()) {
+                throw e;
+            }
+            // Nobody else is there to know of it: it serves all the same, and registers when the disk has room.
+            LOG.warn("the node is not registered yet: {}", e.getMessage());
+        }
         ledger.catchUp();
         return nodes;
     }

@@ -107,6 +107,11 @@ final class PeerNodes implements Nodes, AutoCloseable {
     }
 
     @Override
+    public boolean isShared() {
+        return true;
+    }
+
+    @Override
     public void superseded() {
         superseded.run();
     }

@@ -128,6 +128,24 @@ final class FullDiskTest {
         }
     }
 
+    /** L9: it needs no ledger to serve; for a release it registers once there is room. */
+    @Test
+    void aNodeThatStartsOnAFullDiskServes() {
+        try (TwoFleets fleets = TwoFleets.start(ServerBinary.any(), ServerBinary.any(), folder)) {
+            fleets.startNode();
+            fleets.stopNode();
+            AtomicBoolean full = new AtomicBoolean(true);
+            fleets.startNode(ledger -> new FullForMembers(ledger, full));
+            try (Jedis client = fleets.client()) {
+                assertThat(client.incr("served")).isEqualTo(1);
+                full.set(false);
+                fleets.begin(TwoFleets.release(RELEASE, "hold: { limit: 5s }"));
+                fleets.awaitObserving(RELEASE);
+                assertThat(client.incr("served")).isEqualTo(2);
+            }
+        }
+    }
+
     private static void nothingHasChanged(TwoFleets fleets) {
         try (Jedis client = fleets.client()) {
             assertThat(client.incr("served")).isEqualTo(1);
@@ -184,6 +202,17 @@ final class FullDiskTest {
                             && new String(put.value(), UTF_8).contains("\"base\":{"));
             if (base && refused.compareAndSet(false, true)) {
                 throw new LedgerException(LedgerException.Code.STORAGE, "no room, once");
+            }
+            return ledger.transact(operations);
+        }
+    }
+
+    /** A ledger without room for who is registered, as long as it is said to be full. */
+    private record FullForMembers(Ledger ledger, AtomicBoolean full) implements ForwardingLedger {
+        @Override
+        public Outcome transact(List<Operation> operations) {
+            if (full.get() && operations.stream().anyMatch(one -> one.path().equals("members"))) {
+                throw new LedgerException(LedgerException.Code.STORAGE, "no room; Is the disk full?");
             }
             return ledger.transact(operations);
         }
