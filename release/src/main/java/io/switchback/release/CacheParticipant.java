@@ -367,7 +367,10 @@ final class CacheParticipant implements AutoCloseable {
             boolean changed = !step.state().equals(state);
             state = step.state();
             wanted = step.actions();
-            if (state instanceof ParticipantState.Voted && (changed || event instanceof ParticipantEvent.TimedOut)) {
+            if (!(state instanceof ParticipantState.Voted)) {
+                // That of the vote before must not end the hold of the next switch.
+                timer++;
+            } else if (changed || event instanceof ParticipantEvent.TimedOut) {
                 startTimer();
             }
             enqueue(step);
