@@ -1,6 +1,5 @@
 package io.switchback.release;
 
-import io.switchback.environment.Deadline;
 import io.switchback.environment.Environment;
 import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
@@ -12,7 +11,6 @@ import io.switchback.fleet.ServerSettings;
 import io.switchback.fleet.Token;
 import io.switchback.fleet.dialect.Dialects;
 import io.switchback.fleet.dialect.StreamTranslator;
-import io.switchback.ledger.Route;
 import io.switchback.proxy.CacheProxy;
 import io.switchback.proxy.ProtectionState;
 import io.switchback.release.ReleaseState.Side;
@@ -343,23 +341,6 @@ final class MovingCache implements AutoCloseable {
     /** Writes into the journal what a person may want to know of the link, and goes on. */
     void linkNote(String what) {
         store.journal(release, "switchback", "link", what, java.util.Map.of());
-    }
-
-    // ---- routes ----
-
-    Route ledgerRoute(Side side, long epoch) {
-        return new Route(fleet(side).name(), epoch);
-    }
-
-    /** Waits until the link's target has everything that its source has written until now. */
-    boolean caughtUp(Side inUse, Deadline deadline) {
-        RelayLink flowing = link().orElse(null);
-        if (flowing == null) {
-            return false;
-        }
-        try (ServerConnection source = connect(inUse)) {
-            return flowing.awaitApplied(ReplicationState.read(source).offset(), deadline);
-        }
     }
 
     static RoleChange.Changed demandChanged(RoleChange change) {

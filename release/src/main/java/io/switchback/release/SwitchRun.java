@@ -227,7 +227,12 @@ final class SwitchRun {
         nodes.ask(SwitchMessages.nodeOf(participant), subject, ReleaseStore.bytes(question), holdLimit)
                 .thenApply(bytes -> answered.apply(ReleaseStore.value(bytes, type)))
                 .exceptionally(failure -> {
-                    LOG.info("switch {}: {} does not answer {}", of.id(), participant, subject, failure);
+                    LOG.info(
+                            "switch {}: {} does not answer {}: {}",
+                            of.id(),
+                            participant,
+                            subject,
+                            failure.getMessage());
                     return otherwise.apply(String.valueOf(failure.getMessage()));
                 })
                 .thenAccept(event -> {
