@@ -2,6 +2,7 @@ package io.switchback.fleet;
 
 import io.switchback.resp.CommandEncoder;
 import io.switchback.resp.Reply;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 
@@ -20,6 +21,16 @@ public final class RoleCommands {
     private static final int ATTEMPTS_MAX = 10;
 
     private RoleCommands() {}
+
+    /** What becomes of the server's connections to clients, other than the one that changes its role. */
+    public enum OtherClients {
+        KEPT,
+        /**
+         * Killed in the same transaction, so none of them meets the new role: what they had sent has run before it, or never runs
+         * (<a href="https://redis.io/docs/latest/commands/client-kill/">CLIENT KILL</a>). Connections of replicas and of subscribers stay.
+         */
+        KILLED
+    }
 
     /** What became of a token that was offered to a server. */
     public enum Offer {
@@ -93,12 +104,17 @@ public final class RoleCommands {
      * server has a newer token than this one; an older one is what a replica may have that was cut off for a while.
      */
     public static RoleChange follow(ServerConnection server, Endpoint newPrimary, Token token) {
-        return change(server, token, newPrimary.host(), Integer.toString(newPrimary.port()));
+        return follow(server, newPrimary, token, OtherClients.KEPT);
+    }
+
+    /** As {@link #follow(ServerConnection, Endpoint, Token)}; refused as well where this user may not kill connections and should. */
+    public static RoleChange follow(ServerConnection server, Endpoint newPrimary, Token token, OtherClients others) {
+        return change(server, token, newPrimary.host(), Integer.toString(newPrimary.port()), others);
     }
 
     /** Makes the server a primary: it takes writes, under a new replication id, with its offset kept. Refused as {@link #follow}. */
     public static RoleChange promote(ServerConnection server, Token token) {
-        return change(server, token, "NO", "ONE");
+        return change(server, token, "NO", "ONE", OtherClients.KEPT);
     }
 
     /**
@@ -118,9 +134,10 @@ public final class RoleCommands {
         return new TokenWatch(server);
     }
 
-    private static RoleChange change(ServerConnection server, Token token, String host, String port) {
+    private static RoleChange change(
+            ServerConnection server, Token token, String host, String port, OtherClients others) {
         Optional<String> refusal = guard(server, token);
-        return refusal.isPresent() ? new RoleChange.Refused(refusal.get()) : transaction(server, host, port);
+        return refusal.isPresent() ? new RoleChange.Refused(refusal.get()) : transaction(server, host, port, others);
     }
 
     /** Watches the token; why this is not the one that may act, or empty and the watch stands. */
@@ -149,20 +166,25 @@ public final class RoleCommands {
     }
 
     /** The change itself, after the watch; in one write, so that the server reads and runs all of it in one turn. */
-    static RoleChange transaction(ServerConnection server, String host, String port) {
-        List<Reply> replies = server.pipeline(List.of(
-                CommandEncoder.bytes("MULTI"),
-                CommandEncoder.bytes("ROLE"),
-                CommandEncoder.bytes("REPLICAOF", host, port),
-                CommandEncoder.bytes("EXEC"),
-                CommandEncoder.bytes("INFO", "replication")));
-        return outcome(server, host + " " + port, replies);
+    static RoleChange transaction(ServerConnection server, String host, String port, OtherClients others) {
+        List<byte[][]> changes = new ArrayList<>();
+        changes.add(CommandEncoder.bytes("ROLE"));
+        changes.add(CommandEncoder.bytes("REPLICAOF", host, port));
+        if (others == OtherClients.KILLED) {
+            changes.add(CommandEncoder.bytes("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"));
+        }
+        List<byte[][]> commands = new ArrayList<>();
+        commands.add(CommandEncoder.bytes("MULTI"));
+        commands.addAll(changes);
+        commands.add(CommandEncoder.bytes("EXEC"));
+        commands.add(CommandEncoder.bytes("INFO", "replication"));
+        return outcome(server, host + " " + port, changes.size(), server.pipeline(commands));
     }
 
-    private static RoleChange outcome(ServerConnection server, String wanted, List<Reply> replies) {
-        return switch (replies.get(3)) {
+    private static RoleChange outcome(ServerConnection server, String wanted, int changes, List<Reply> replies) {
+        return switch (replies.get(changes + 1)) {
             case Reply.Array(List<Reply> results)
-            when results.size() == 2 -> {
+            when results.size() == changes -> {
                 if (results.get(1).isError()) {
                     throw refused(server, wanted, results.get(1).text());
                 }
@@ -188,7 +210,7 @@ public final class RoleCommands {
         return new FleetException(
                 FleetException.Code.REFUSED,
                 server.endpoint() + " refused REPLICAOF " + wanted + ": " + why
-                        + "; nothing was changed; may this user run MULTI, ROLE and REPLICAOF?");
+                        + "; nothing was changed; may this user run MULTI, ROLE, REPLICAOF and CLIENT KILL?");
     }
 
     private static RoleChange changed(ServerConnection server, List<Reply> role, Reply info) {

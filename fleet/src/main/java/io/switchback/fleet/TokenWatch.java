@@ -15,16 +15,16 @@ public final class TokenWatch {
         this.server = server;
     }
 
-    /** As {@link RoleCommands#follow}. Once. */
-    public RoleChange follow(Endpoint newPrimary) {
+    /** As {@link RoleCommands#follow(ServerConnection, Endpoint, Token, RoleCommands.OtherClients)}. Once. */
+    public RoleChange follow(Endpoint newPrimary, RoleCommands.OtherClients others) {
         spend();
-        return RoleCommands.transaction(server, newPrimary.host(), Integer.toString(newPrimary.port()));
+        return RoleCommands.transaction(server, newPrimary.host(), Integer.toString(newPrimary.port()), others);
     }
 
     /** As {@link RoleCommands#promote}. Once. */
     public RoleChange promote() {
         spend();
-        return RoleCommands.transaction(server, "NO", "ONE");
+        return RoleCommands.transaction(server, "NO", "ONE", RoleCommands.OtherClients.KEPT);
     }
 
     private void spend() {

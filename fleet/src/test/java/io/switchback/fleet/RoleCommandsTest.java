@@ -53,6 +53,25 @@ class RoleCommandsTest {
 
     @ParameterizedTest
     @MethodSource("versions")
+    void clientsCanBeKilledInTheSameInstantSoThatNoneMeetsTheReplica(String version) throws Exception {
+        try (TestServer server = TestServer.start(version, folder);
+                ServerConnection client = server.connect();
+                ServerConnection connection = server.connect()) {
+            RoleCommands.writeToken(connection, FIRST);
+            client.demand("SET", "key", "value");
+
+            assertThat(RoleCommands.follow(connection, NOWHERE, FIRST, RoleCommands.OtherClients.KILLED))
+                    .isInstanceOfSatisfying(
+                            RoleChange.Changed.class,
+                            changed -> assertThat(changed.after().role()).isEqualTo(Role.REPLICA));
+
+            assertThat(ReplicationState.read(connection).role()).isEqualTo(Role.REPLICA);
+            assertThatThrownBy(() -> client.call("GET", "key")).isInstanceOf(FleetException.class);
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("versions")
     void aReplicaWithTheTokenBecomesAPrimaryWithANewIdAndKeepsItsOffset(String version) throws Exception {
         try (TestServer first = TestServer.start(
                         version, Files.createDirectory(folder.resolve("first")), "--repl-diskless-sync-delay", "0");
@@ -124,7 +143,7 @@ class RoleCommandsTest {
 
             RoleCommands.writeToken(successor, SECOND);
 
-            assertThat(watch.follow(NOWHERE)).isInstanceOf(RoleChange.Refused.class);
+            assertThat(watch.follow(NOWHERE, RoleCommands.OtherClients.KEPT)).isInstanceOf(RoleChange.Refused.class);
             assertThatThrownBy(watch::promote).hasMessageContaining("spent");
             assertThatThrownBy(() -> RoleCommands.watch(late, FIRST)).isInstanceOf(FleetException.class);
             assertThat(ReplicationState.read(late).role()).isEqualTo(Role.PRIMARY);

@@ -21,7 +21,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Opens one connection to a server: connects, authenticates, selects the database; a bounded number of times where the
- * server cannot be reached, once where it refuses.
+ * server cannot be reached, once where it refuses. Where there is a {@link RouteCheck}, that has the last word, and is asked until it allows
+ * the connection: clients wait meanwhile, a hold does not, since nothing of theirs is on its way.
  *
  * <p>Owned by its event loop. Its {@link Result} is told exactly once.
  */
@@ -35,6 +36,9 @@ final class BackendOpening {
 
         /** {@code error} is what clients are told: the server's own error where it gave one. */
         void failed(String error);
+
+        /** The route has changed before the connection could be used; whoever still needs one asks again. */
+        void superseded();
     }
 
     private final ProxyLoop loop;
@@ -47,17 +51,19 @@ final class BackendOpening {
     /** It goes to a fleet that is not in use yet, and no client waits for it. */
     private final boolean ahead;
 
-    private final boolean holdWaits;
+    private final boolean forClients;
     private boolean ended;
+    /** Stands, and waits for the word of the {@link RouteCheck}. */
+    private @Nullable BackendConnection unchecked;
 
-    /** For clients, so that a hold waits for it. */
+    /** For clients. */
     BackendOpening(ProxyLoop loop, ConnectionKey key, BackendRoute route, Result result) {
         this(loop, key, route, result, true);
     }
 
-    /** {@code holdWaits}: whether the loop is not quiet as long as this is under way. */
-    BackendOpening(ProxyLoop loop, ConnectionKey key, BackendRoute route, Result result, boolean holdWaits) {
-        this.holdWaits = holdWaits;
+    /** {@code forClients}: whether it will carry their commands; then a hold waits for it, and the {@link RouteCheck} is asked. */
+    BackendOpening(ProxyLoop loop, ConnectionKey key, BackendRoute route, Result result, boolean forClients) {
+        this.forClients = forClients;
         this.loop = loop;
         this.key = key;
         this.route = route;
@@ -67,7 +73,7 @@ final class BackendOpening {
 
     void start() {
         startedAtNanos = loop.nanoTime();
-        if (holdWaits) {
+        if (forClients) {
             loop.openingStarted(this);
         }
         attempt();
@@ -84,6 +90,13 @@ final class BackendOpening {
     void giveUp() {
         if (!ended) {
             failed("ERR switchback: fleet " + route.fleet().name() + " does not answer and is being left");
+        }
+    }
+
+    /** The route is another one now. */
+    void supersede() {
+        if (!ended) {
+            finish(result::superseded);
         }
     }
 
@@ -178,7 +191,7 @@ final class BackendOpening {
             if (commands == 0) {
                 handshake.release();
                 over = true;
-                succeeded(connection());
+                stands(connection());
                 return;
             }
             replies = ByteBufAllocator.DEFAULT.heapBuffer();
@@ -203,7 +216,7 @@ final class BackendOpening {
             String said = end();
             boolean mustAuthenticateFirst = key.identity() == null && said.startsWith("-NOAUTH");
             if (run.errors == 0 || (ahead && mustAuthenticateFirst)) {
-                succeeded(connection());
+                stands(connection());
                 return;
             }
             connection().close();
@@ -265,10 +278,57 @@ final class BackendOpening {
                 + route.fleet().endpoint() + " cannot be reached: " + why);
     }
 
-    private void succeeded(BackendConnection connection) {
+    /** It is connected and authenticated. */
+    private void stands(BackendConnection connection) {
         if (ended) {
             connection.close();
-        } else if (connection.isOpen()) {
+            return;
+        }
+        RouteCheck check = ahead || !forClients ? null : loop.routeCheck();
+        if (check == null) {
+            succeeded(connection);
+            return;
+        }
+        stage = "waits for the ledger's word";
+        unchecked = connection;
+        loop.openingWaitsForRoute(this);
+        ask(check, connection);
+    }
+
+    private void ask(RouteCheck check, BackendConnection connection) {
+        check.mayCarry(route)
+                .exceptionally(failure -> String.valueOf(failure.getMessage()))
+                .thenAccept(whyNot -> loop.execute(() -> told(whyNot, connection)));
+    }
+
+    private void told(String whyNot, BackendConnection connection) {
+        if (ended) {
+            connection.close();
+        } else if (!connection.isOpen()) {
+            unchecked = null;
+            attempts = 0;
+            unreachable("it closed the connection");
+        } else if (whyNot.isEmpty()) {
+            loop.reachability().allowed();
+            succeeded(connection);
+        } else {
+            loop.reachability().notAllowed(route, whyNot);
+            loop.executor().schedule(() -> askAgain(connection), PAUSE_MS, TimeUnit.MILLISECONDS);
+        }
+    }
+
+    private void askAgain(BackendConnection connection) {
+        RouteCheck check = loop.routeCheck();
+        if (check == null || ended) {
+            told("", connection);
+        } else {
+            ask(check, connection);
+        }
+    }
+
+    private void succeeded(BackendConnection connection) {
+        if (connection.isOpen()) {
+            unchecked = null;
             loop.reachability().reached(route);
             finish(() -> result.opened(connection));
         } else {
@@ -285,8 +345,12 @@ final class BackendOpening {
             throw new IllegalStateException("an opening ended twice");
         }
         ended = true;
-        if (holdWaits) {
+        if (forClients) {
             loop.openingEnded(this);
+        }
+        BackendConnection unused = unchecked;
+        if (unused != null) {
+            unused.close();
         }
         tell.run();
     }

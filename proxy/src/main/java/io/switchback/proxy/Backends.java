@@ -114,6 +114,12 @@ final class Backends {
             resumeWaiting();
         }
 
+        @Override
+        public void superseded() {
+            slot.opening = false;
+            resumeWaiting();
+        }
+
         private void resumeWaiting() {
             slot.waiting.forEach(loop::resumeLater);
             slot.waiting.clear();
@@ -138,6 +144,12 @@ final class Backends {
                     public void failed(String error) {
                         opening--;
                         result.failed(error);
+                    }
+
+                    @Override
+                    public void superseded() {
+                        opening--;
+                        result.superseded();
                     }
                 })
                 .start();
@@ -170,6 +182,11 @@ final class Backends {
             @Override
             public void failed(String error) {
                 session.ownConnectionFailed(error);
+            }
+
+            @Override
+            public void superseded() {
+                session.ownConnectionNotOpened();
             }
         });
     }
@@ -245,6 +262,11 @@ final class Backends {
         @Override
         public void failed(String error) {
             done.completeExceptionally(new IllegalStateException(error));
+        }
+
+        @Override
+        public void superseded() {
+            failed("the route has changed");
         }
 
         private void completeIfAllThere() {

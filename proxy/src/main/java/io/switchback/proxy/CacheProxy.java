@@ -327,6 +327,14 @@ public final class CacheProxy implements AutoCloseable {
     }
 
     /**
+     * Sets or, by null, removes what has the last word on new connections. When this returns, every connection that clients do not use yet
+     * is looked at by it before they do.
+     */
+    public void routeCheck(@Nullable RouteCheck check) {
+        onAllLoops(loop -> loop.routeCheck(check)).join();
+    }
+
+    /**
      * From when {@code route} is in use on, replies to writes are given out once the other fleet has the writes too. Completes once
      * every loop can ask for that, so that nobody waits for it when the route has come; fails where the route's fleet does not answer, and is set all the
      * same: no write is sent there before it does. Another protection for another route replaces it.

@@ -658,6 +658,12 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         loop.resumeLater(this);
     }
 
+    /** The route has changed meanwhile: if one is still needed, it is asked for anew. */
+    void ownConnectionNotOpened() {
+        ownConnectionOpening = false;
+        loop.resumeLater(this);
+    }
+
     void ownConnectionFailed(String error) {
         ownConnectionOpening = false;
         ownConnectionFailure = error;

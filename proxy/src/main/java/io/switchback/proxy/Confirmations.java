@@ -312,6 +312,11 @@ final class Confirmations {
             waitingForReady.clear();
             resumeWaiting();
         }
+
+        @Override
+        public void superseded() {
+            failed("the route has changed");
+        }
     }
 
     private void resumeWaiting() {

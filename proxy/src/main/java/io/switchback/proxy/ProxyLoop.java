@@ -45,9 +45,11 @@ final class ProxyLoop {
     private boolean holding;
     private @Nullable HoldRound round;
     private @Nullable CommandGuard guard;
+    private @Nullable RouteCheck routeCheck;
     private byte[][] existsReserved = {};
     private int commandsUnanswered;
     private final Set<BackendOpening> openings = new LinkedHashSet<>();
+    private final Set<BackendOpening> openingsWaitingForRoute = new LinkedHashSet<>();
     private long receivingBytes;
     private boolean turnEnds;
 
@@ -197,7 +199,17 @@ final class ProxyLoop {
         openings.add(opening);
     }
 
+    /** It stands, and must not be used yet: a hold does not wait for it any more. */
+    void openingWaitsForRoute(BackendOpening opening) {
+        openingsWaitingForRoute.add(opening);
+        openings.remove(opening);
+        if (holding) {
+            endTurnSoon();
+        }
+    }
+
     void openingEnded(BackendOpening opening) {
+        openingsWaitingForRoute.remove(opening);
         openings.remove(opening);
         if (holding) {
             endTurnSoon();
@@ -261,6 +273,7 @@ final class ProxyLoop {
         sessions.forEach(this::resumeLater);
         if (changed) {
             backends.routeChanged();
+            List.copyOf(openingsWaitingForRoute).forEach(BackendOpening::supersede);
         } else {
             backends.closeAhead();
         }
@@ -281,6 +294,15 @@ final class ProxyLoop {
 
     void guard(@Nullable CommandGuard next) {
         guard = next;
+    }
+
+    @Nullable
+    RouteCheck routeCheck() {
+        return routeCheck;
+    }
+
+    void routeCheck(@Nullable RouteCheck next) {
+        routeCheck = next;
     }
 
     // --- traffic

@@ -162,8 +162,8 @@ final class CacheSwitch implements AutoCloseable {
         if (part.acceptLoss()) {
             RelayLink unserved = ahead;
             if (unserved != null) {
-                MovingCache.demandChanged(RoleCommands.follow(servers.a(), unserved.face(), part.token()));
-                cutOffMissingNodes();
+                MovingCache.demandChanged(
+                        RoleCommands.follow(servers.a(), unserved.face(), part.token(), othersAtFence()));
             }
             takeWhatTheLinkHas(deadline);
             stopLink(deadline);
@@ -178,8 +178,7 @@ final class CacheSwitch implements AutoCloseable {
         demandApplied(link, offset, deadline);
         began = lap("drain", began);
         RoleChange.Changed fenced = MovingCache.demandChanged(
-                Objects.requireNonNull(watchA, "prepare comes before fence").follow(waiting.face()));
-        cutOffMissingNodes();
+                Objects.requireNonNull(watchA, "prepare comes before fence").follow(waiting.face(), othersAtFence()));
         began = lap("fence", began);
         if (fenced.offsetAtChange() != offset) {
             // Writers from outside, an expiry or a PING came in between. A 7.0 server goes on feeding the link; a 6.0
@@ -201,14 +200,12 @@ final class CacheSwitch implements AutoCloseable {
     }
 
     /**
-     * A refuses writes by now, but not all that a node may send which does not know it: reads would be stale, scripts that catch
-     * their errors would answer as if they had written. The reply to CLIENT KILL is a barrier: what a killed connection had sent has run
-     * before it, or never runs. A node opens a new one only once it has read the route.
+     * A refuses writes from then on, but not all that a node may send which does not know it: reads would be stale, scripts that catch
+     * their errors would answer as if they had written. So the connections of missing nodes go in the same instant, and no
+     * client ever hears READONLY. A node uses a new one only as {@link LedgerRouteCheck} says. Nodes that take part hold, and lose nothing.
      */
-    private void cutOffMissingNodes() {
-        if (nodesAreMissing) {
-            servers.a().demand("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
-        }
+    private RoleCommands.OtherClients othersAtFence() {
+        return nodesAreMissing ? RoleCommands.OtherClients.KILLED : RoleCommands.OtherClients.KEPT;
     }
 
     /** What the link has received of a fleet that is gone, B shall have; what it has not received, nobody can confirm. */

@@ -44,6 +44,7 @@ final class NodeParticipants implements AutoCloseable {
     private final ReleaseStore store;
     private final ScheduledExecutorService clock;
     private final Map<String, CacheParticipant> participants = new LinkedHashMap<>();
+    private final Map<String, LedgerRouteCheck> routeChecks = new LinkedHashMap<>();
     /** The release that each cache is armed for. */
     private final Map<String, String> armedFor = new LinkedHashMap<>();
 
@@ -56,9 +57,10 @@ final class NodeParticipants implements AutoCloseable {
         this.store = new ReleaseStore(ledger, environment);
         this.clock = Executors.newSingleThreadScheduledExecutor(
                 Thread.ofPlatform().daemon().name("switch clock").factory());
-        caches.values()
-                .forEach(cache -> participants.put(
-                        cache.name(), new CacheParticipant(cache, nodes, ledger, ownLedger, environment, clock)));
+        for (ManagedCache cache : caches.values()) {
+            participants.put(cache.name(), new CacheParticipant(cache, nodes, ledger, ownLedger, environment, clock));
+            routeChecks.put(cache.name(), new LedgerRouteCheck(nodes.self().node(), cache.name(), ledger, store));
+        }
     }
 
     // ---- questions
@@ -241,6 +243,8 @@ final class NodeParticipants implements AutoCloseable {
                 .proxy()
                 .links(List.of(
                         MovingCache.linkName(release, name, Side.OLD), MovingCache.linkName(release, name, Side.NEW)));
+        // Before anybody counts on it.
+        cache(name).proxy().routeCheck(routeChecks.get(name));
         store.arm(release, name, nodes.self());
         armedFor.put(name, release);
         LOG.info("cache {} is armed for release {}", name, release);
@@ -251,6 +255,7 @@ final class NodeParticipants implements AutoCloseable {
         if (armedFor.remove(name) != null) {
             participant.guarding().lift();
             participant.protecting().lift();
+            cache(name).proxy().routeCheck(null);
             cache(name).proxy().links(List.of());
             LOG.info("cache {} is in no release any more", name);
         }
@@ -268,6 +273,7 @@ final class NodeParticipants implements AutoCloseable {
     @Override
     public void close() {
         participants.values().forEach(CacheParticipant::close);
+        routeChecks.values().forEach(LedgerRouteCheck::close);
         clock.shutdownNow();
     }
 }

@@ -10,6 +10,7 @@ import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.Token;
 import io.switchback.fleet.TokenWatch;
 import io.switchback.sync.LinkBase;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -126,8 +127,21 @@ final class SwitchServers implements AutoCloseable {
      * come already, and A is promoted first; a second fence may come in between, so this looks again.
      */
     ReplicationState takeBack() {
+        boolean ahead = spareA != null;
+        try {
+            return takeBackOnce();
+        } catch (FleetException e) {
+            if (!ahead || e.code() != FleetException.Code.UNREACHABLE) {
+                throw e;
+            }
+            // The fence may have killed the connection that was opened ahead.
+            return takeBackOnce();
+        }
+    }
+
+    private ReplicationState takeBackOnce() {
         connectForAbort();
-        ServerConnection a = java.util.Objects.requireNonNull(spareA);
+        ServerConnection a = Objects.requireNonNull(spareA);
         try {
             for (int attempt = 1; attempt <= TAKE_BACK_ATTEMPTS_MAX; attempt++) {
                 RoleCommands.Offer offer = RoleCommands.offerToken(a, token.close());

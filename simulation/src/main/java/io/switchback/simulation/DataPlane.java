@@ -1,5 +1,6 @@
 package io.switchback.simulation;
 
+import io.switchback.ledger.Decisions;
 import io.switchback.ledger.Route;
 import io.switchback.ledger.Routes;
 import java.util.ArrayDeque;
@@ -13,8 +14,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * What a node does for clients: a route, a hold, one connection to each fleet, commands that are parked or unanswered. A command is taken
- * up and sent in two events, so that a node can be stopped with it in hand. A new connection is made, then the route is read in the
- * ledger, and only then it carries commands.
+ * up and sent in two events, so that a node can be stopped with it in hand. A new connection is made, then the ledger is asked for the route and
+ * for a switch under way, and only then it carries commands.
  */
 final class DataPlane {
     private static final long CLIENT_MICROS_MIN = 4_000;
@@ -32,8 +33,6 @@ final class DataPlane {
         final Set<Command> unanswered = new HashSet<>();
         /** When it reached the server: what is killed there later is this one too. */
         long openedAt;
-        /** When the ledger said that the route allows it. */
-        long checkedAt;
 
         boolean broken;
 
@@ -184,9 +183,7 @@ final class DataPlane {
                 connection.openedAt = world().now();
                 connection.run = server.run();
             });
-            if (world().has(PlantedBug.NO_ROUTE_CHECK)) {
-                then(() -> connection.checkedAt = world().now());
-            } else {
+            if (!world().has(PlantedBug.NO_ROUTE_CHECK)) {
                 askLedger(this::check);
             }
             then(this::use);
@@ -198,7 +195,16 @@ final class DataPlane {
             if (!known.fleet().equals(server.name())) {
                 throw new Failure(Failure.Code.STEP_FAILED, "the route has changed");
             }
-            connection.checkedAt = world().now();
+            Records.Pending pending = SimNode.state(node().ledger(), world()).pending();
+            if (pending != null
+                    && pending.epoch() == known.epoch()
+                    && !pending.participants().contains(node().name())
+                    && !world().has(PlantedBug.UNDECIDED_SWITCH_NOT_SEEN)
+                    && new Decisions(node().ledger())
+                            .read(pending.id().toString())
+                            .isEmpty()) {
+                throw new Failure(Failure.Code.STEP_FAILED, "a switch is under way without this node");
+            }
         }
 
         private void use() {
@@ -261,7 +267,6 @@ final class DataPlane {
     void openAhead(SimServer server) {
         Connection opened = new Connection(server);
         opened.openedAt = world.now();
-        opened.checkedAt = world.now();
         ahead = opened;
     }
 

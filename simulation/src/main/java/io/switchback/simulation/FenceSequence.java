@@ -13,10 +13,11 @@ final class FenceSequence {
     enum FenceStep {
         /** A's offset is read, and B has applied it. */
         DRAIN,
-        /** In one transaction that the token guards: A's last offset, and A follows the reverse link's face. */
+        /**
+         * In one transaction that the token guards: A's last offset, A follows the reverse link's face, and where there are nodes that do
+         * not take part, clients' connections are killed at A.
+         */
         FOLLOW,
-        /** Connections of nodes that do not take part are killed at A. */
-        KILL,
         /** What came between the drain and the fence has been applied at B too. */
         DRAIN_REST,
         /** The forward link lets nothing pass, and nothing is on its way. */
@@ -31,12 +32,7 @@ final class FenceSequence {
 
     static List<FenceStep> steps(@Nullable PlantedBug bug) {
         List<FenceStep> steps = new ArrayList<>(List.of(
-                FenceStep.DRAIN,
-                FenceStep.FOLLOW,
-                FenceStep.KILL,
-                FenceStep.DRAIN_REST,
-                FenceStep.FREEZE,
-                FenceStep.READ_TARGET));
+                FenceStep.DRAIN, FenceStep.FOLLOW, FenceStep.DRAIN_REST, FenceStep.FREEZE, FenceStep.READ_TARGET));
         if (bug == null) {
             return steps;
         }
@@ -51,7 +47,6 @@ final class FenceSequence {
             }
             case OFFSET_BEFORE_FENCE -> steps.remove(FenceStep.DRAIN_REST);
             case NO_FENCE -> steps.remove(FenceStep.FOLLOW);
-            case MISSING_NOT_KILLED -> steps.remove(FenceStep.KILL);
             case PROMOTED_BEFORE_DECISION -> steps.add(FenceStep.PROMOTE);
             default -> {}
         }

@@ -21,7 +21,6 @@ final class Laws {
 
     private final World world;
     private final Map<String, Verdict> recorded = new HashMap<>();
-    private final Map<Long, Set<String>> participants = new HashMap<>();
     /** Switches with ABORT on record after which somebody has let go. */
     private final Set<Long> over = new HashSet<>();
 
@@ -31,7 +30,6 @@ final class Laws {
     private long decidedAt;
 
     private long fencedAt;
-    private Set<String> decidedBy = Set.of();
     private long lastFenceAt;
     private boolean written;
     private boolean answered;
@@ -89,8 +87,6 @@ final class Laws {
                 throw new LawBroken("L3: " + id + " is decided for the membership at version " + evidence.membership()
                         + ", and it is at " + membership + ": a node was not counted");
             }
-            long number = Long.parseLong(id.substring(id.indexOf('.') + 1));
-            decidedBy = participants.getOrDefault(number, Set.of());
         } else {
             aborts++;
         }
@@ -108,10 +104,6 @@ final class Laws {
         written = false;
         answered = false;
         world.trace(SimLedger.NAME, () -> "the route is " + next);
-    }
-
-    void begun(long number, Set<String> nodes) {
-        participants.put(number, nodes);
     }
 
     // ---- the servers
@@ -138,13 +130,9 @@ final class Laws {
         if (server.name().equals(route.fleet()) || !answered) {
             return;
         }
-        boolean tookPart = decidedBy.contains(node.name());
-        boolean inBetween = connection.openedAt > fencedAt && connection.checkedAt <= decidedAt;
-        if (tookPart || !inBetween || world.has(PlantedBug.KILL_AT_FENCE_ALONE)) {
-            throw new LawBroken("L4: a client of " + node.name() + " reads from " + server.name()
-                    + " over a connection of " + connection.openedAt + ", and others have written to " + route
-                    + ", fenced at " + fencedAt + ", decided at " + decidedAt);
-        }
+        throw new LawBroken("L4: a client of " + node.name() + " reads from " + server.name()
+                + " over a connection of " + connection.openedAt + ", and others have written to " + route
+                + ", fenced at " + fencedAt + ", decided at " + decidedAt);
     }
 
     void acknowledged(long write, SimNode node) {

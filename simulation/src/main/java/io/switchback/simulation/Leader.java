@@ -294,7 +294,6 @@ final class Leader extends Script {
         Records.Pending begun = new Records.Pending(
                 number, toB, epoch, world().protocol(), participants, membership, somebodyIsMissing, null);
         Records.State now = state();
-        world().laws().begun(number, participants);
         world().trace(
                         node().name(),
                         () -> "begins " + begun.id() + " to "
@@ -579,11 +578,6 @@ final class Leader extends Script {
                 await(() -> flowing.applied(offset), deadline, "the drain took too long");
             }
             case FOLLOW -> follow(of, a);
-            case KILL -> {
-                if (of.somebodyIsMissing()) {
-                    ask(a.name(), a::killClients);
-                }
-            }
             case DRAIN_REST -> {
                 long last = Objects.requireNonNull(fenced).offset();
                 await(() -> flowing.applied(last), deadline, "the drain took too long");
@@ -613,6 +607,9 @@ final class Leader extends Script {
         }
         ask(a.name(), () -> {
             SimServer.Changed changed = watch.follow(face, by);
+            if (of.somebodyIsMissing() && !world().has(PlantedBug.MISSING_NOT_KILLED)) {
+                a.killClients();
+            }
             if (!world().has(PlantedBug.OFFSET_BEFORE_FENCE)) {
                 fenced = changed;
             }

@@ -56,6 +56,6 @@ public enum PlantedBug {
     LATE_READY_TAKEN,
     /** The target of a link is told once to follow it, and not again where that did not arrive or was undone by a late command. */
     LINK_NOT_POINTED_AGAIN,
-    /** Connections of nodes that do not take part are killed at the fence alone, and not again after the decision. */
-    KILL_AT_FENCE_ALONE;
+    /** A new connection of a node that does not take part in a switch is looked at by the route alone, and used before the decision. */
+    UNDECIDED_SWITCH_NOT_SEEN;
 }
