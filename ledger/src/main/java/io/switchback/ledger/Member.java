@@ -9,9 +9,15 @@ import java.util.List;
  * @param incarnation of this process alone, so that a node that was started again is another member of the same name
  * @param address where the other nodes reach it, as host:port; empty where there are no others
  * @param caches that it serves
+ * @param holdsWithoutLedger whether it holds its clients where it cannot be sure that its lease lasts, so that nobody has to ask it then
  */
-public record Member(String node, String incarnation, String address, List<String> caches) {
+public record Member(String node, String incarnation, String address, List<String> caches, boolean holdsWithoutLedger) {
     public Member {
         caches = List.copyOf(caches);
+    }
+
+    /** One that goes on serving without the ledger. */
+    public Member(String node, String incarnation, String address, List<String> caches) {
+        this(node, incarnation, address, caches, false);
     }
 }

@@ -7,7 +7,7 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
-import java.util.function.UnaryOperator;
+import java.util.function.Function;
 
 /**
  * The nodes that are registered: every one that may hold connections of clients, whether it can be heard or not. A node
@@ -55,30 +55,35 @@ public final class Members {
         return roster(ledger.read(PATH));
     }
 
-    /** Registers a node, in place of an earlier one of its name. */
+    /**
+     * Registers a node, in place of an earlier one of its name. The version moves also where the same is registered already: what was
+     * prepared while nobody heard of it can then not be decided any more.
+     */
     public Roster join(Member member) {
         return change(members -> {
             List<Member> more = without(members, member.node());
             more.add(member);
             more.sort(Comparator.comparing(Member::node));
-            return more;
+            return Optional.of(more);
         });
     }
 
     /** A node has stopped serving, or a person says so. One of the same name that was started since stays. */
     public Roster leave(Member member) {
-        return change(members -> members.contains(member) ? without(members, member.node()) : members);
+        return change(
+                members -> members.contains(member) ? Optional.of(without(members, member.node())) : Optional.empty());
     }
 
-    private Roster change(UnaryOperator<List<Member>> changing) {
+    /** {@code changing} says what the members shall be, or empty where nothing is to be changed. */
+    private Roster change(Function<List<Member>, Optional<List<Member>>> changing) {
         for (int attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
             Optional<Entry> before = ledger.read(PATH);
             Roster known = roster(before);
-            List<Member> after = changing.apply(known.members());
-            if (after.equals(known.members())) {
+            Optional<List<Member>> after = changing.apply(known.members());
+            if (after.isEmpty()) {
                 return known;
             }
-            byte[] value = Json.bytes(json(after));
+            byte[] value = Json.bytes(json(after.get()));
             Operation operation = before.isPresent()
                     ? new Operation.Replace(PATH, value, before.get().version())
                     : new Operation.Create(PATH, value);
@@ -108,7 +113,11 @@ public final class Members {
             List<String> caches = new ArrayList<>();
             one.path("caches").forEach(cache -> caches.add(cache.asText()));
             members.add(new Member(
-                    Json.text(one, "node"), Json.text(one, "incarnation"), Json.text(one, "address"), caches));
+                    Json.text(one, "node"),
+                    Json.text(one, "incarnation"),
+                    Json.text(one, "address"),
+                    caches,
+                    one.path("holdsWithoutLedger").asBoolean(false)));
         }
         return members;
     }
@@ -119,7 +128,8 @@ public final class Members {
             ObjectNode one = all.addObject();
             one.put("node", member.node())
                     .put("incarnation", member.incarnation())
-                    .put("address", member.address());
+                    .put("address", member.address())
+                    .put("holdsWithoutLedger", member.holdsWithoutLedger());
             ArrayNode caches = one.putArray("caches");
             member.caches().forEach(caches::add);
         }

@@ -35,6 +35,9 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
     private final TrafficRecorder.Counts traffic;
     private final ReplyScanner scanner = new ReplyScanner();
     private final ArrayDeque<Run> unanswered = new ArrayDeque<>();
+    /** What came while this node might not serve: an answer of a fleet that others may have left. Bounded, as no more is read. */
+    private final ArrayDeque<ByteBuf> notBelieved = new ArrayDeque<>();
+
     private final List<ClientSession> waitingForRoom = new ArrayList<>();
     private final long bytesOutstandingMax;
 
@@ -121,12 +124,35 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
     @Override
     public void flushNow() {
         flushAsked = false;
+        if (loop.hasLapsed()) {
+            loop.suspended(this);
+        } else {
+            channel.flush();
+        }
+    }
+
+    /** What was not let through is, now that this node may serve again. */
+    void goOn() {
         channel.flush();
+        while (!notBelieved.isEmpty()) {
+            take(notBelieved.remove());
+        }
+        channel.config().setAutoRead(true);
     }
 
     @Override
     public void channelRead(ChannelHandlerContext context, Object message) {
         ByteBuf in = (ByteBuf) message;
+        if (open && loop.hasLapsed()) {
+            notBelieved.add(in);
+            channel.config().setAutoRead(false);
+            loop.suspended(this);
+        } else {
+            take(in);
+        }
+    }
+
+    private void take(ByteBuf in) {
         try {
             received(in);
         } finally {
@@ -238,6 +264,9 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
             return;
         }
         open = false;
+        loop.noLongerSuspended(this);
+        notBelieved.forEach(ByteBuf::release);
+        notBelieved.clear();
         loop.backends().closed(this);
         for (Run run = unanswered.poll(); run != null; run = unanswered.poll()) {
             if (run.counted) {

@@ -319,6 +319,29 @@ public final class CacheProxy implements AutoCloseable {
         return CompletableFuture.allOf(done);
     }
 
+    // --- for how long this node may serve
+
+    /**
+     * Clients are served until then, on the environment's monotonic clock ({@link Long#MAX_VALUE}: without end). Every turn of every loop looks at
+     * it before anything is sent, and every answer of a fleet is looked at before it is passed on; a process that is stopped between the look and the
+     * sending is what remains. Where the time is over already, only {@link #serveAgainUntil} helps. Returns at once.
+     */
+    public void serveUntil(long nanos) {
+        loops.forEach(loop -> loop.execute(() -> loop.serveUntil(nanos)));
+    }
+
+    /** Whether the time of {@link #serveUntil} is over: clients wait, without an error. */
+    public boolean hasLapsed() {
+        boolean[] any = {false};
+        onEachLoop(loop -> any[0] |= loop.hasLapsed());
+        return any[0];
+    }
+
+    /** Goes on serving after the time was over, on the route as it is: whoever says so knows that it is still the right one. */
+    public void serveAgainUntil(long nanos) {
+        onAllLoops(loop -> loop.serveAgainUntil(nanos)).join();
+    }
+
     // --- what the control plane asks
 
     /** Sets or, by null, removes the guard. When it returns, every command that is taken from now on is looked at by it. */

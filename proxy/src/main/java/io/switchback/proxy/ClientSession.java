@@ -158,7 +158,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     private boolean step() {
         stuck = true;
-        if (loop.isHolding()) {
+        if (loop.isHolding() || loop.hasLapsed()) {
             return false;
         }
         // First, since an EXEC that waits can only go over a connection that has the queue.

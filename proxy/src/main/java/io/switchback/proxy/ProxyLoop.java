@@ -52,6 +52,12 @@ final class ProxyLoop {
     private final Set<BackendOpening> openingsWaitingForRoute = new LinkedHashSet<>();
     private long receivingBytes;
     private boolean turnEnds;
+    /** {@link Long#MAX_VALUE}, to be compared as it is, where that has no end. */
+    private long serveUntilNanos = Long.MAX_VALUE;
+
+    private boolean lapsed;
+    /** Connections with commands or replies that were not let through. */
+    private final Set<BackendConnection> suspended = new LinkedHashSet<>();
 
     ProxyLoop(
             EventLoop executor,
@@ -152,6 +158,41 @@ final class ProxyLoop {
         }
         flushable.clear();
         reportQuiet();
+    }
+
+    // --- for how long this node may serve
+
+    /** Whether the time is over; then nothing is sent to a fleet, and nothing that comes from one is believed. */
+    boolean hasLapsed() {
+        if (!lapsed && serveUntilNanos != Long.MAX_VALUE && serveUntilNanos - nanoTime() <= 0) {
+            lapsed = true;
+        }
+        return lapsed;
+    }
+
+    /** Only where it is not over yet: what may have happened since, somebody has to look at first. */
+    void serveUntil(long nanos) {
+        if (!hasLapsed()) {
+            serveUntilNanos = nanos;
+        }
+    }
+
+    /** It was looked at. */
+    void serveAgainUntil(long nanos) {
+        serveUntilNanos = nanos;
+        lapsed = false;
+        List<BackendConnection> waiting = List.copyOf(suspended);
+        suspended.clear();
+        waiting.forEach(BackendConnection::goOn);
+        sessions.forEach(this::resumeLater);
+    }
+
+    void suspended(BackendConnection connection) {
+        suspended.add(connection);
+    }
+
+    void noLongerSuspended(BackendConnection connection) {
+        suspended.remove(connection);
     }
 
     // --- clients

@@ -107,10 +107,14 @@ class RouteCheckTest {
     void aConnectionThatIsKilledWhileItWaitsIsOpenedAnew() throws Exception {
         try (RawClient client = ProxyFixture.client(proxy)) {
             client.send("SET", "k", "1");
-            CompletableFuture<String> killed = question();
+            CompletableFuture<String> question = question();
             first.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
-            killed.complete("");
-            question().complete("");
+            String withAnotherConnection = Integer.toString(1 + CONNECTIONS_OF_THIS_TEST);
+            while (!first.info("clients", "connected_clients").equals(withAnotherConnection)) {
+                question.complete("not now");
+                question = question();
+            }
+            question.complete("");
             assertThat(client.reply().text()).isEqualTo("OK");
         }
     }

@@ -719,7 +719,12 @@ final class CacheParticipant implements AutoCloseable {
         if (isInSwitch()) {
             return false;
         }
-        HoldOutcome outcome = cache.proxy().hold(limit).join();
+        CompletableFuture<HoldOutcome> holding = cache.proxy().hold(limit);
+        if (cache.proxy().hasLapsed()) {
+            // What was sent before may be answered by a fleet that others have left.
+            cache.proxy().giveUpUnanswered();
+        }
+        HoldOutcome outcome = holding.join();
         if (outcome instanceof HoldOutcome.Failed(String why)) {
             LOG.warn("{}: it cannot change to {} yet: {}", name, route, why);
             return false;

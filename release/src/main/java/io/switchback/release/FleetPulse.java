@@ -21,7 +21,7 @@ import org.slf4j.LoggerFactory;
 /**
  * Whether the fleets in use are alive, as all nodes see them. A fleet is taken for dead once this node has had no answer for some time, and no
  * registered node gets one either: a node that is cut off must not move everybody's clients, and one that cannot be asked may still
- * serve its own clients there.
+ * serve its own clients there, unless it holds them without the ledger, and that hears no more of it.
  *
  * <p>A server that answers anything at all, be it an error, is alive. For the release's own thread.
  */
@@ -40,6 +40,7 @@ final class FleetPulse {
     private final Duration after;
     private final Nodes nodes;
     private final Members members;
+    private final Presence presence;
     private final Environment environment;
     /** By cache: since when its fleet has not answered. */
     private final Map<String, Long> silentSinceNanos = new HashMap<>();
@@ -60,7 +61,14 @@ final class FleetPulse {
         static final Findings ALL_ALIVE = new Findings(Map.of(), List.of());
     }
 
-    FleetPulse(List<MovingCache> caches, Duration after, Nodes nodes, Members members, Environment environment) {
+    FleetPulse(
+            List<MovingCache> caches,
+            Duration after,
+            Nodes nodes,
+            Members members,
+            Presence presence,
+            Environment environment) {
+        this.presence = presence;
         this.caches = caches;
         this.after = after;
         this.nodes = nodes;
@@ -127,6 +135,12 @@ final class FleetPulse {
                 }
             } catch (CompletionException e) {
                 LOG.debug("node {} does not say whether fleet {} is alive", one.getKey(), fleet, e);
+                if (members.roster()
+                        .member(one.getKey())
+                        .filter(presence::certainlyHolds)
+                        .isPresent()) {
+                    continue;
+                }
                 doubt = "node " + one.getKey() + " cannot be asked, and may still serve its clients there; bring it"
                         + " back, remove it (switchback node remove " + one.getKey()
                         + "), or say rollback --accept-loss";

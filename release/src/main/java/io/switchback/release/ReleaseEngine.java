@@ -4,6 +4,7 @@ import io.switchback.environment.Environment;
 import io.switchback.fleet.Token;
 import io.switchback.ledger.Claim;
 import io.switchback.ledger.JournalEntry;
+import io.switchback.ledger.Lease;
 import io.switchback.ledger.Ledger;
 import io.switchback.ledger.LedgerException;
 import io.switchback.ledger.Member;
@@ -24,6 +25,7 @@ import java.util.concurrent.CompletionStage;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -48,6 +50,7 @@ public final class ReleaseEngine implements AutoCloseable {
     private final Nodes nodes;
     private final Ledger ledger;
     private final ReleaseStore store;
+    private final Presence presence;
     private final Map<String, ManagedCache> caches;
     private final NodeParticipants participants;
     private final Path backupFolder;
@@ -56,6 +59,7 @@ public final class ReleaseEngine implements AutoCloseable {
     private final List<Thread> threads = new ArrayList<>();
     private final Semaphore changes = new Semaphore(0);
     private final List<Watch> watches = new ArrayList<>();
+    private @Nullable ServingLease servingLease;
     private volatile boolean closing;
 
     /** Does nothing yet; {@code ownLedger} keeps what this node's participants must not forget, and may be the common one. */
@@ -69,6 +73,7 @@ public final class ReleaseEngine implements AutoCloseable {
         this.nodes = nodes;
         this.ledger = ledger;
         this.store = new ReleaseStore(ledger, environment);
+        this.presence = new Presence(ledger);
         this.caches = caches;
         this.participants = new NodeParticipants(caches, nodes, ledger, ownLedger, environment);
         this.backupFolder = backupFolder;
@@ -95,8 +100,17 @@ public final class ReleaseEngine implements AutoCloseable {
                 : CompletableFuture.supplyAsync(() -> ReleaseStore.bytes(run.status()));
     }
 
+    /** This node serves only while that lease lasts. To be called before {@link #resume}, with the caches held. */
+    public void serveOnlyWith(Lease lease) {
+        servingLease = new ServingLease(lease, ledger, nodes, caches.values());
+    }
+
     /** Goes on where this node stood, lets its clients go, and looks into the ledger from now on. */
     public void resume() {
+        ServingLease serving = servingLease;
+        if (serving != null) {
+            serving.begin();
+        }
         participants.resume();
         for (String path : List.of("releases", "owners", "routes", "leaders", Ledger.PRESENCE)) {
             watches.add(ledger.watch(path, changes::release));
@@ -137,6 +151,10 @@ public final class ReleaseEngine implements AutoCloseable {
     private synchronized void look() {
         if (closing) {
             return;
+        }
+        ServingLease serving = servingLease;
+        if (serving != null) {
+            serving.look(participants::look);
         }
         participants.look();
         store.open().forEach(this::look);
@@ -179,7 +197,7 @@ public final class ReleaseEngine implements AutoCloseable {
         // A claim of this very process without a run is one whose answer was lost: it is taken over from itself.
         boolean led = leader.filter(
                         one -> !one.incarnation().equals(nodes.self().incarnation()))
-                .filter(one -> Presence.isThere(ledger, one.node(), one.incarnation()))
+                .filter(one -> presence.isThere(one.node(), one.incarnation()))
                 .isPresent();
         ReleaseFile file = store.file(release);
         if (!led && file.moves().stream().allMatch(move -> caches.containsKey(move.cache()))) {
@@ -327,10 +345,7 @@ public final class ReleaseEngine implements AutoCloseable {
         return new Members(ledger)
                 .roster().members().stream()
                         .map(member -> new NodeStatus(
-                                member.node(),
-                                member.address(),
-                                member.caches(),
-                                Presence.isThere(ledger, member.node(), member.incarnation())))
+                                member.node(), member.address(), member.caches(), presence.isThere(member)))
                         .toList();
     }
 
@@ -341,7 +356,7 @@ public final class ReleaseEngine implements AutoCloseable {
                 .member(node)
                 .orElseThrow(() -> new ReleaseException(
                         ReleaseException.Code.UNKNOWN, "there is no node \"" + node + "\" in the ledger"));
-        if (Presence.isThere(ledger, member.node(), member.incarnation())) {
+        if (presence.isThere(member)) {
             throw new ReleaseException(
                     ReleaseException.Code.NOT_NOW, "node \"" + node + "\" is there and serves; stop it first");
         }
@@ -385,6 +400,10 @@ public final class ReleaseEngine implements AutoCloseable {
                 Thread.currentThread().interrupt();
                 break;
             }
+        }
+        ServingLease serving = servingLease;
+        if (serving != null) {
+            serving.close();
         }
         participants.close();
     }

@@ -90,7 +90,13 @@ final class ReleaseRun {
         this.orders = new Orders(file.name(), store);
         this.claim = claim;
         this.traffic = new TrafficWatch(caches, nodes, new Members(claim.ledger()), environment);
-        this.pulse = new FleetPulse(caches, file.fleetLossAfter(), nodes, new Members(claim.ledger()), environment);
+        this.pulse = new FleetPulse(
+                caches,
+                file.fleetLossAfter(),
+                nodes,
+                new Members(claim.ledger()),
+                new Presence(claim.ledger()),
+                environment);
         this.switching = new Switching(file, nodes, claim.ledger(), caches, standing, orders, environment);
         this.preparation = new FleetPreparation(file, standing);
     }

@@ -22,7 +22,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.CompletableFuture;
@@ -52,6 +51,7 @@ final class Switching {
     private final Nodes nodes;
     private final Ledger ledger;
     private final ReleaseStore store;
+    private final Presence presence;
     private final List<MovingCache> caches;
     private final Standing standing;
     private final Orders orders;
@@ -71,6 +71,7 @@ final class Switching {
         this.nodes = nodes;
         this.ledger = ledger;
         this.store = new ReleaseStore(ledger, environment);
+        this.presence = new Presence(ledger);
         this.caches = caches;
         this.standing = standing;
         this.orders = orders;
@@ -118,7 +119,7 @@ final class Switching {
             throws InterruptedException {
         List<CacheSwitch> parts = List.of();
         try {
-            Attendance attendance = attendance();
+            Attendance attendance = attendance(dead);
             long number = ReleaseStore.switchNumbers(ledger).next();
             PendingSwitch begun = new PendingSwitch(
                     file.name(),
@@ -183,7 +184,11 @@ final class Switching {
     private SwitchRun run(PendingSwitch begun, List<CacheSwitch> parts) {
         SwitchRun.Hooks hooks = new SwitchRun.Hooks(
                 evidence -> standing.save(standing.state().preCommitted(begun.with(evidence))),
-                node -> isThere(new Members(ledger).roster().member(node)),
+                node -> new Members(ledger)
+                        .roster()
+                        .member(node)
+                        .filter(presence::isThere)
+                        .isPresent(),
                 orders::stopping);
         return new SwitchRun(begun, nodes, new SwitchRegister(ledger), file.holdLimit(), parts, hooks, environment);
     }
@@ -199,27 +204,42 @@ final class Switching {
 
     /**
      * Every registered node that is there takes part. One that is not may have connections of clients all the same: it has to
-     * have acknowledged the release, because then it follows the stricter rules by which it can be fenced.
+     * have acknowledged the release, because then it follows the stricter rules by which it can be fenced; and where the fleet is {@code
+     * dead}, there is no fence, so everybody has to be there. A node that certainly holds its clients does no harm in either case.
      */
-    private Attendance attendance() throws InterruptedException {
+    private Attendance attendance(Set<String> dead) throws InterruptedException {
         Deadline deadline = Deadline.in(environment, READY_LIMIT);
         while (true) {
             ledger.catchUp();
             Members.Roster roster = new Members(ledger).roster();
             List<String> unarmed = new ArrayList<>();
+            List<String> unasked = new ArrayList<>();
             Set<String> participants = new TreeSet<>();
             boolean somebodyIsMissing = false;
             for (Member member : roster.members()) {
                 List<MovingCache> served = caches.stream()
                         .filter(cache -> member.caches().contains(cache.name()))
                         .toList();
-                if (!served.stream().allMatch(cache -> store.isArmed(file.name(), cache.name(), member))) {
+                if (presence.certainlyHolds(member)) {
+                    somebodyIsMissing |= !served.isEmpty();
+                } else if (!served.stream().allMatch(cache -> store.isArmed(file.name(), cache.name(), member))) {
                     unarmed.add(member.node());
-                } else if (isThere(Optional.of(member))) {
+                } else if (presence.isThere(member)) {
                     served.forEach(cache -> participants.add(SwitchMessages.participant(member.node(), cache.name())));
                 } else {
                     somebodyIsMissing |= !served.isEmpty();
+                    if (served.stream().anyMatch(cache -> dead.contains(cache.name()))) {
+                        unasked.add(member.node());
+                    }
                 }
+            }
+            if (!unasked.isEmpty()) {
+                throw new ReleaseException(
+                        ReleaseException.Code.STEP_FAILED,
+                        "the fleet in use does not answer and cannot be fenced, and these nodes may still serve their"
+                                + " clients there: " + String.join(", ", unasked)
+                                + "; bring them back, remove them (switchback node remove NAME), or say rollback"
+                                + " --accept-loss");
             }
             if (unarmed.isEmpty() && !participants.isEmpty()) {
                 return new Attendance(participants, roster.version(), somebodyIsMissing);
@@ -234,11 +254,6 @@ final class Switching {
             standing.say("waits for nodes to acknowledge the release: " + String.join(", ", unarmed));
             orders.pauseWithin(orders.waiting(), TURN);
         }
-    }
-
-    private boolean isThere(Optional<Member> member) {
-        return member.filter(one -> Presence.isThere(ledger, one.node(), one.incarnation()))
-                .isPresent();
     }
 
     /** Asks every participant at once, and waits for all. */

@@ -124,16 +124,22 @@ public final class Node implements AutoCloseable {
                     : engine.answer(subject, question);
         };
         CompletableFuture<String> ended = new CompletableFuture<>();
-        Nodes nodes = join(file, environment, ledger, handler, ended, opened);
+        Membership membership = join(file, environment, ledger, handler, ended, opened);
+        Nodes nodes = membership.nodes();
+        boolean holds = nodes.self().holdsWithoutLedger();
         Map<String, ManagedCache> caches = new LinkedHashMap<>();
         for (CacheSettings cache : file.caches()) {
-            CacheProxy proxy = openProxy(file, cache, ledger, environment);
+            boolean held = holds || ReleaseEngine.mustBeginHeld(ledger, environment, cache.name());
+            CacheProxy proxy = openProxy(file, cache, ledger, held);
             opened.add(proxy);
             caches.put(cache.name(), new ManagedCache(cache.name(), proxy, cache.fleets()));
         }
         ReleaseEngine engine =
                 new ReleaseEngine(nodes, ledger, own, caches, file.dataFolder().resolve("backups"), environment);
         opened.add(engine);
+        if (holds) {
+            engine.serveOnlyWith(membership.lease());
+        }
         answering.set(engine);
         engine.resume();
         AdminApi admin = file.admin()
@@ -148,8 +154,11 @@ public final class Node implements AutoCloseable {
         return node;
     }
 
+    /** That this process is a member, and for how long the ledger shows it to the others. */
+    private record Membership(Nodes nodes, Lease lease) {}
+
     /** Registers this process as a member, visible to the others. */
-    private static Nodes join(
+    private static Membership join(
             NodeFile file,
             Environment environment,
             Ledger ledger,
@@ -164,6 +173,7 @@ public final class Node implements AutoCloseable {
                     file.node(),
                     incarnation,
                     caches,
+                    file.onLedgerLoss() == NodeFile.OnLedgerLoss.HOLD,
                     peerAddress(file, connect),
                     secret(ledger, environment),
                     ledger,
@@ -190,7 +200,7 @@ public final class Node implements AutoCloseable {
             LOG.warn("the node is not registered yet: {}", e.getMessage());
         }
         ledger.catchUp();
-        return nodes;
+        return new Membership(nodes, lease);
     }
 
     /** Where the file says, or at the address of this machine that leads to the ledger. */
@@ -221,14 +231,13 @@ public final class Node implements AutoCloseable {
         return new PeerSecret(ledger.read(SECRET).orElseThrow().value());
     }
 
-    private static CacheProxy openProxy(NodeFile file, CacheSettings cache, Ledger ledger, Environment environment) {
+    private static CacheProxy openProxy(NodeFile file, CacheSettings cache, Ledger ledger, boolean held) {
         Route route = route(cache, ledger);
         FleetSpec fleet = cache.fleets().get(route.fleet());
         if (fleet == null) {
             throw new NodeException("cache \"" + cache.name() + "\" is routed to fleet \"" + route.fleet()
                     + "\", which " + file.file() + " does not name; name it again, or the node cannot serve the cache");
         }
-        boolean held = ReleaseEngine.mustBeginHeld(ledger, environment, cache.name());
         CacheProxy proxy = listen(
                 new ProxySettings(cache.name(), file.node(), cache.listen()),
                 new BackendRoute(fleet, route.epoch()),
@@ -240,7 +249,7 @@ public final class Node implements AutoCloseable {
                 fleet.name(),
                 fleet.endpoint(),
                 route.epoch(),
-                held ? "; held until its release has looked" : "");
+                held ? "; held until the node has looked where its releases stand" : "");
         return proxy;
     }
 

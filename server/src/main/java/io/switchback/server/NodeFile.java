@@ -25,6 +25,7 @@ import java.util.regex.Pattern;
  * @param ledger which one
  * @param dataFolder where this node keeps what is its own: the embedded ledger, its participants' log, backups; relative ones are relative
  *     to the file's folder
+ * @param onLedgerLoss what it does while it cannot be sure that the ledger counts it
  * @param peers where the other nodes reach this one; empty for any free port at the address that leads to the ledger
  * @param caches at least one
  */
@@ -34,6 +35,7 @@ public record NodeFile(
         Optional<AdminSettings> admin,
         LedgerAddress ledger,
         Path dataFolder,
+        OnLedgerLoss onLedgerLoss,
         Optional<Endpoint> peers,
         List<CacheSettings> caches) {
     private static final String EMBEDDED = "embedded:";
@@ -52,6 +54,14 @@ public record NodeFile(
 
         /** A ZooKeeper ensemble that all nodes share, as {@code host:port,host:port/root}. */
         record ZooKeeper(String connect) implements LedgerAddress {}
+    }
+
+    /** What a node does that loses a shared ledger. */
+    public enum OnLedgerLoss {
+        /** Serves its clients where they are. */
+        SERVE,
+        /** Holds its clients until the ledger has told it where they belong. */
+        HOLD
     }
 
     /** Where the admin API listens, on this machine only, and the token that it asks for. */
@@ -88,13 +98,13 @@ public record NodeFile(
         YamlMap root = file.root();
         Addresses addresses = new Addresses();
         root.unsupported("services");
-        root.unsupported("on-ledger-loss");
         NodeFile node = new NodeFile(
                 path,
                 root.name("node"),
                 root.has("admin") ? Optional.of(admin(root.map("admin"), addresses)) : Optional.empty(),
                 ledger(root),
                 dataFolder(root, file),
+                onLedgerLoss(root),
                 peers(root, addresses),
                 caches(root, addresses));
         addresses.check();
@@ -150,13 +160,26 @@ public record NodeFile(
         return file.resolve(ledger.substring(EMBEDDED.length()));
     }
 
+    private static OnLedgerLoss onLedgerLoss(YamlMap root) {
+        if (root.has("on-ledger-loss") && !isShared(root)) {
+            root.problem(
+                    "on-ledger-loss",
+                    "a node with an embedded ledger has it with it; expected a ledger zookeeper://...");
+        }
+        return root.choice("on-ledger-loss", OnLedgerLoss.class, OnLedgerLoss.SERVE);
+    }
+
+    private static boolean isShared(YamlMap root) {
+        return !root.has("ledger") || root.text("ledger").startsWith(ZOOKEEPER);
+    }
+
     private static Optional<Endpoint> peers(YamlMap root, Addresses addresses) {
         if (!root.has("peers")) {
             return Optional.empty();
         }
         YamlMap peers = root.map("peers");
         HostPort listen = peers.bindAddress("listen");
-        if (root.has("ledger") && !root.text("ledger").startsWith(ZOOKEEPER)) {
+        if (!isShared(root)) {
             root.problem("peers", "a node with an embedded ledger has no peers; expected a ledger zookeeper://...");
         }
         Endpoint endpoint = new Endpoint(listen.host(), listen.port());

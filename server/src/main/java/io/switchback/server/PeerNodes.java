@@ -72,6 +72,7 @@ final class PeerNodes implements Nodes, AutoCloseable {
             String node,
             String incarnation,
             List<String> caches,
+            boolean holdsWithoutLedger,
             InetSocketAddress listen,
             PeerSecret secret,
             Ledger ledger,
@@ -98,7 +99,8 @@ final class PeerNodes implements Nodes, AutoCloseable {
             }
         });
         directory.read(members.roster());
-        return new PeerNodes(new Member(node, incarnation, address, caches), network, watch, superseded);
+        return new PeerNodes(
+                new Member(node, incarnation, address, caches, holdsWithoutLedger), network, watch, superseded);
     }
 
     @Override
