@@ -43,7 +43,8 @@ import picocli.CommandLine.HelpCommand;
             "A first look:        switchback demo",
             "A node:              switchback serve node.yaml",
             "A release on it:     switchback release start release.yaml && switchback release follow",
-            "The worst night:     switchback where node.yaml"
+            "The worst night:     switchback where node.yaml",
+            "How it is tried:     switchback simulate --seeds 1000"
         })
 public final class Main {
     static final int DONE = 0;
@@ -105,6 +106,9 @@ public final class Main {
             }
             if (type == DemoCommand.class) {
                 return type.cast(new DemoCommand(out));
+            }
+            if (type == SimulateCommand.class) {
+                return type.cast(new SimulateCommand(out));
             }
             return CommandLine.defaultFactory().create(type);
         }

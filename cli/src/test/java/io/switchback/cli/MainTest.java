@@ -10,6 +10,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** The command line: help, mistakes, exit codes. */
 final class MainTest {
@@ -26,6 +28,21 @@ final class MainTest {
         assertThat(run("--version")).isZero();
         assertThat(run("release", "--help")).isZero();
         assertThat(out.toString(UTF_8)).contains("rollback", "finish", "resume", "abort", "follow", "journal");
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"serve", "release", "node", "where", "demo", "simulate"})
+    void everyCommandHasItsHelp(String command) {
+        assertThat(run(command, "--help")).as(err.toString(UTF_8)).isZero();
+        assertThat(out.toString(UTF_8)).contains("Usage: switchback " + command);
+    }
+
+    @Test
+    void simulateSaysWhatItDidAndThatAllLawsHeld() {
+        assertThat(run("simulate", "--seeds", "20")).as(out.toString(UTF_8)).isZero();
+        assertThat(out.toString(UTF_8)).contains("20");
+        assertThat(run("simulate", "--seed", "3", "--nodes", "2")).isZero();
+        assertThat(run("simulate", "--protocol", "one-phase")).isEqualTo(Main.MISTAKE);
     }
 
     @Test

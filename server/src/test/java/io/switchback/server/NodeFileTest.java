@@ -56,6 +56,7 @@ class NodeFileTest {
                         Optional.of(new NodeFile.AdminSettings(new HostPort("127.0.0.1", 7070), Secret.of("t0ken"))),
                         new LedgerAddress.Embedded(),
                         folder.resolve("data"),
+                        NodeFile.OnLedgerLoss.SERVE,
                         Optional.empty(),
                         List.of(
                                 new NodeFile.CacheSettings(
@@ -96,6 +97,14 @@ class NodeFileTest {
                 "node: n\nledger: zookeeper://zk1:2181/a/b\ndata: own\npeers: { listen: 10.0.0.9:7071 }\n" + caches));
         assertThat(more.dataFolder()).isEqualTo(folder.resolve("own"));
         assertThat(more.peers()).contains(new Endpoint("10.0.0.9", 7071));
+        assertThat(more.onLedgerLoss()).isEqualTo(NodeFile.OnLedgerLoss.SERVE);
+
+        NodeFile holds =
+                NodeFile.read(write("node: n\nledger: zookeeper://zk1:2181/a\non-ledger-loss: hold\n" + caches));
+        assertThat(holds.onLedgerLoss()).isEqualTo(NodeFile.OnLedgerLoss.HOLD);
+        assertThat(problemsOf("node: n\nledger: embedded:./d\non-ledger-loss: hold\n" + caches))
+                .containsExactly(":3: on-ledger-loss: a node with an embedded ledger has it with it; expected a ledger"
+                        + " zookeeper://...");
 
         assertThat(problemsOf("node: n\nledger: zookeeper://zk1:2181\n" + caches))
                 .containsExactly(":2: ledger: expected " + LEDGER_FORMS + ", found \"zookeeper://zk1:2181\"");
