@@ -16,6 +16,7 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
+import java.util.Optional;
 import java.util.TreeMap;
 import java.util.function.Predicate;
 import redis.clients.jedis.Jedis;
@@ -143,15 +144,18 @@ final class SeveralNodes implements AutoCloseable {
     ReleaseStatus await(int number, String release, String what, Predicate<ReleaseStatus> reached) {
         try {
             Await.until(TwoFleets.STEP_LIMIT, what, () -> {
-                ReleaseStatus now = status(number, release);
-                boolean there = reached.test(now);
-                if (!there && now.status() == Status.FAILED) {
+                Optional<ReleaseStatus> now = node(number).releases().status(release);
+                boolean there = now.filter(reached).isPresent();
+                if (!there && now.filter(one -> one.status() == Status.FAILED).isPresent()) {
                     throw new AssertionError("the release failed instead of: " + what);
                 }
                 return there;
             });
         } catch (AssertionError e) {
-            throw new AssertionError(e.getMessage() + "; it stands at " + status(number, release), e);
+            throw new AssertionError(
+                    e.getMessage() + "; it stands at "
+                            + node(number).releases().status(release),
+                    e);
         }
         return status(number, release);
     }
