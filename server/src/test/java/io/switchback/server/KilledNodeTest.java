@@ -37,11 +37,11 @@ final class KilledNodeTest {
         ServerBinary server = server();
         try (TwoFleets fleets = TwoFleets.start(server, server, folder)) {
             int port = freePort();
-            fleets.writeNodeFile(port);
-            ServingNode first = ServingNode.start(fleets, TwoFleets.release(RELEASE, "hold: { limit: 5s }"));
+            Path nodeFile = fleets.writeNodeFile(port);
+            ServingNode first = ServingNode.start(nodeFile, TwoFleets.release(RELEASE, "hold: { limit: 5s }"));
             try (first;
                     Load load = load(port)) {
-                first.begin(fleets);
+                first.begin();
                 first.awaitSaid("at OBSERVE on NEW, way back OPEN");
                 load.awaitAnswers(200, TwoFleets.STEP_LIMIT);
                 first.kill();
@@ -68,13 +68,13 @@ final class KilledNodeTest {
         ServerBinary server = server();
         try (TwoFleets fleets = TwoFleets.start(server, server, folder)) {
             int port = freePort();
-            fleets.writeNodeFile(port);
+            Path nodeFile = fleets.writeNodeFile(port);
             OrdersTest.slowCopy(fleets.blue);
-            ServingNode first = ServingNode.start(fleets, TwoFleets.release(RELEASE, "hold: { limit: 5s }"));
+            ServingNode first = ServingNode.start(nodeFile, TwoFleets.release(RELEASE, "hold: { limit: 5s }"));
             try (first;
                     Load load = load(port)) {
                 load.awaitAnswers(200, TwoFleets.STEP_LIMIT);
-                first.begin(fleets);
+                first.begin();
                 first.awaitSaid("at MIGRATE on OLD, way back NOT_NEEDED, link copying");
                 first.kill();
                 LastRoute route = LastRoute.read(fleets.nodeFile()).getFirst();

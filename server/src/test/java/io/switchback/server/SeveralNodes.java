@@ -16,6 +16,7 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
+import java.util.Optional;
 import java.util.TreeMap;
 import java.util.function.Predicate;
 import redis.clients.jedis.Jedis;
@@ -27,7 +28,9 @@ final class SeveralNodes implements AutoCloseable {
     final RealServer blue;
     final RealServer green;
     private final Path folder;
+    /** As in a node's file: where the ensemble is, and the folder of this test in it. */
     private final String ledger;
+
     private final Map<Integer, Node> nodes = new TreeMap<>();
 
     private SeveralNodes(RealServer blue, RealServer green, Path folder, String ledger) {
@@ -37,7 +40,7 @@ final class SeveralNodes implements AutoCloseable {
         this.ledger = ledger;
     }
 
-    /** Starts the servers and {@code count} nodes, numbered from 1. */
+    /** Starts the servers and {@code count} nodes of this process, numbered from 1. */
     static SeveralNodes start(
             ServerBinary blue, ServerBinary green, ZooKeeperEnsemble ensemble, int count, Path folder) {
         RealServer old = RealServer.start(blue, folder.resolve("blue"));
@@ -73,6 +76,17 @@ final class SeveralNodes implements AutoCloseable {
     /** The same node with its folder, where somebody else's ledger is at the address of the one that it knows. */
     Path nodeFileOnAnotherLedger(int number) {
         return nodeFile(number, "data-" + number, ledger + "-another");
+    }
+
+    /** Starts a node in a process of its own, which the caller closes; {@code release} is what it begins when it is told to. */
+    ServingNode startProcess(int number, ReleaseFile release) {
+        return ServingNode.start(nodeFile(number), release);
+    }
+
+    /** As {@link #startProcess(int, ReleaseFile)}, where the node reaches the ensemble at another address. */
+    ServingNode startProcess(int number, ReleaseFile release, String ensemble) {
+        String path = ledger.substring(ledger.indexOf('/'));
+        return ServingNode.start(nodeFile(number, "data-" + number, ensemble + path), release);
     }
 
     private Path nodeFile(int number, String data, String onLedger) {
@@ -130,15 +144,18 @@ final class SeveralNodes implements AutoCloseable {
     ReleaseStatus await(int number, String release, String what, Predicate<ReleaseStatus> reached) {
         try {
             Await.until(TwoFleets.STEP_LIMIT, what, () -> {
-                ReleaseStatus now = status(number, release);
-                boolean there = reached.test(now);
-                if (!there && now.status() == Status.FAILED) {
+                Optional<ReleaseStatus> now = node(number).releases().status(release);
+                boolean there = now.filter(reached).isPresent();
+                if (!there && now.filter(one -> one.status() == Status.FAILED).isPresent()) {
                     throw new AssertionError("the release failed instead of: " + what);
                 }
                 return there;
             });
         } catch (AssertionError e) {
-            throw new AssertionError(e.getMessage() + "; it stands at " + status(number, release), e);
+            throw new AssertionError(
+                    e.getMessage() + "; it stands at "
+                            + node(number).releases().status(release),
+                    e);
         }
         return status(number, release);
     }
