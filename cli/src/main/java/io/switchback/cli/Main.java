@@ -106,6 +106,9 @@ public final class Main {
             if (type == DemoCommand.class) {
                 return type.cast(new DemoCommand(out));
             }
+            if (type == SimulateCommand.class) {
+                return type.cast(new SimulateCommand(out));
+            }
             return CommandLine.defaultFactory().create(type);
         }
     }
