@@ -19,6 +19,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.stream.Stream;
+import picocli.CommandLine;
 
 /**
  * The benchmark that anyone can run: {@code bench/run}. Prints a table, and writes the same as JSON.
@@ -27,6 +28,7 @@ import java.util.stream.Stream;
  * the proxy costs beside direct access, not what a server can do.
  */
 public final class Bench {
+    private static final String HOLD_TIMES = "hold-times";
     private static final int RUNS = 3;
     private static final double SECONDS_PER_RUN = 4;
     private static final double SECONDS_PER_QUICK_RUN = 1;
@@ -35,6 +37,7 @@ public final class Bench {
 
     private static final String HELP = """
             Usage: bench/run [--quick] [--switches] [--rate N] [--json FILE]
+                   bench/run hold-times [--help]
 
             Measures what Switchback costs beside direct access, and what clients see of switches, on this machine.
 
@@ -42,6 +45,8 @@ public final class Bench {
               --switches   only the switches
               --rate N     switches at N requests a second; without it at the highest that leaves a third of the machine idle
               --json FILE  writes the figures for a program as well
+
+            hold-times measures for how long switches over several nodes hold clients, and what for.
             """;
 
     private final PrintStream out = System.out;
@@ -62,6 +67,12 @@ public final class Bench {
     public static void main(String[] arguments) {
         Path launcher = Path.of(arguments[0]).toAbsolutePath();
         Deque<String> options = new ArrayDeque<>(List.of(arguments).subList(1, arguments.length));
+        if (HOLD_TIMES.equals(options.peek())) {
+            options.remove();
+            System.exit(new CommandLine(new HoldTimes())
+                    .setCaseInsensitiveEnumValuesAllowed(true)
+                    .execute(options.toArray(String[]::new)));
+        }
         boolean quick = false;
         boolean switchesOnly = false;
         List<Integer> rates = SwitchBench.RATES;
@@ -80,7 +91,7 @@ public final class Bench {
         Bench bench = new Bench(launcher, quick, switchesOnly, rates);
         bench.run();
         if (json != null) {
-            bench.write(json);
+            write(json, bench.results, System.out);
         }
     }
 
@@ -104,8 +115,8 @@ public final class Bench {
         } catch (IOException e) {
             throw new UncheckedIOException("There is no place for the benchmark's files", e);
         }
-        ServerBinary older = ServerBinary.named("redis-7.0").orElseGet(ServerBinary::any);
-        ServerBinary newer = ServerBinary.named("valkey-9.1").orElse(older);
+        ServerBinary older = older();
+        ServerBinary newer = newer();
         results.put("machine", Machine.description());
         results.put("servers", List.of(older.toString(), newer.toString()));
         Machine.description().forEach((name, text) -> out.printf("%-10s %s%n", name, text));
@@ -181,7 +192,15 @@ public final class Bench {
                 row.disturbed() > 0 ? "  (disturbed " + row.disturbed() + ")" : "");
     }
 
-    private void write(Path file) {
+    static ServerBinary older() {
+        return ServerBinary.named("redis-7.0").orElseGet(ServerBinary::any);
+    }
+
+    static ServerBinary newer() {
+        return ServerBinary.named("valkey-9.1").orElseGet(Bench::older);
+    }
+
+    static void write(Path file, Map<String, Object> results, PrintStream out) {
         try {
             new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT).writeValue(file.toFile(), results);
             out.println("written to " + file);
@@ -190,7 +209,7 @@ public final class Bench {
         }
     }
 
-    private static void delete(Path folder) {
+    static void delete(Path folder) {
         try (Stream<Path> files = Files.walk(folder)) {
             for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
                 Files.delete(file);

@@ -2,12 +2,10 @@ package io.switchback.bench;
 
 import io.switchback.cli.admin.AdminClient;
 import io.switchback.fleet.Endpoint;
+import io.switchback.testkit.Ports;
 import io.switchback.testkit.RealServer;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.net.InetAddress;
-import java.net.InetSocketAddress;
-import java.net.ServerSocket;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -34,8 +32,8 @@ final class NodeProcess implements AutoCloseable {
     private NodeProcess(Path launcher, Path folder, RealServer blue, RealServer green) {
         this.launcher = launcher;
         this.folder = folder;
-        this.port = freePort();
-        this.adminPort = freePort();
+        this.port = Ports.free();
+        this.adminPort = Ports.free();
         this.nodeFile = folder.resolve("node.yaml");
         String text = """
                 node: bench
@@ -148,15 +146,6 @@ final class NodeProcess implements AutoCloseable {
             return Files.readString(outputOf("serve"), StandardCharsets.UTF_8);
         } catch (IOException e) {
             return "(its output cannot be read: " + e.getMessage() + ")";
-        }
-    }
-
-    private static int freePort() {
-        try (ServerSocket socket = new ServerSocket()) {
-            socket.bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0));
-            return socket.getLocalPort();
-        } catch (IOException e) {
-            throw new UncheckedIOException("There is no free port", e);
         }
     }
 

@@ -1,7 +1,6 @@
 package io.switchback.bench;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import io.switchback.cli.admin.AdminClient;
 import io.switchback.testkit.RealServer;
 import io.switchback.testkit.load.Load;
 import io.switchback.testkit.load.LoadHistory;
@@ -17,7 +16,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.function.Predicate;
 
 /**
  * What clients see of switches forward and back: the longest pause of any client around each, beside the longest that the same
@@ -30,28 +28,13 @@ final class SwitchBench {
     /** In requests a second, tried one after the other. */
     static final List<Integer> RATES = List.of(20_000, 15_000, 10_000, 7_000, 5_000, 3_000);
 
-    private static final double IDLE_SHARE_MIN = 1.0 / 3;
-    private static final Duration RATE_TRIAL = Duration.ofSeconds(5);
-    /** Seldom, since the node shares its processors with everything else here. */
-    private static final Duration POLL = Duration.ofMillis(200);
-
     /** What begins so soon before or after a hold is counted as its doing. */
     private static final Duration MARGIN = Duration.ofMillis(20);
     /** Where the same clients are looked at without a switch, for as long. */
     private static final Duration BEFORE = Duration.ofMillis(-300);
 
-    private static final Duration STEP_LIMIT = Duration.ofMinutes(2);
-    private static final String RELEASE = """
-            release: bench
-            moves:
-              - { cache: bench, to: green }
-            gates:
-              art: { max-ratio: 1000 }
-              p99: { max-ratio: 1000 }
-              errors: { max-rate: 100% }
-              lag: { max: 10s }
-            observe: 24h
-            """;
+    /** What a release has where its file says nothing. */
+    private static final String HOLD_LIMIT = "500ms";
 
     private final NodeProcess node;
     private final RealServer server;
@@ -73,18 +56,26 @@ final class SwitchBench {
     }
 
     Map<String, Object> measure() {
-        AdminClient admin = node.admin();
         Map<String, Object> result = new LinkedHashMap<>();
         long began = System.nanoTime();
-        try (Load load = startAtARateThatLeavesRoom(result)) {
+        LoadSettings clients = LoadSettings.on("127.0.0.1", node.port())
+                .withClients(CLIENTS)
+                .withKeys(KEYS)
+                .withValueBytes(VALUE_BYTES)
+                .withPreload(true);
+        try (SteadyLoad steady = SteadyLoad.thatLeavesRoom(List.of(clients), server, rates, out)) {
+            result.put("requestsPerSecond", steady.requestsPerSecond());
+            result.put("idleShare", steady.idleShare());
+            result.put("keys", KEYS);
+            Load load = steady.loads().getFirst();
             LoadSnapshot before = load.snapshot();
             // What the clients' own start cost them is no measure of anything.
             windows.add(new TimeWindow(began, System.nanoTime()));
-            post(admin, "", RELEASE);
-            moved(admin, load, "NEW", () -> {});
+            DrivenRelease release = new DrivenRelease(node.admin(), "bench", HOLD_LIMIT);
+            moved(load, release.forward());
             for (int round = 1; round <= rounds; round++) {
-                moved(admin, load, "OLD", () -> post(admin, "/bench/rollback", ""));
-                moved(admin, load, "NEW", () -> post(admin, "/bench/resume", ""));
+                moved(load, release.back());
+                moved(load, release.forward());
                 out.printf(
                         Locale.ROOT,
                         "round %2d of %d:%n  %s%n  %s%n",
@@ -100,40 +91,9 @@ final class SwitchBench {
         return result;
     }
 
-    private Load startAtARateThatLeavesRoom(Map<String, Object> result) {
-        for (int rate : rates) {
-            server.call("FLUSHALL"); // whoever was here before had keys of its own
-            Load load = Load.start(LoadSettings.on("127.0.0.1", node.port())
-                    .withClients(CLIENTS)
-                    .withKeys(KEYS)
-                    .withValueBytes(VALUE_BYTES)
-                    .withOperationsPerSecond(rate)
-                    .withPreload(true));
-            Pause.of(RATE_TRIAL);
-            LoadSnapshot from = load.snapshot();
-            Machine.Work work = Machine.work();
-            Pause.of(RATE_TRIAL);
-            double idle = Machine.work().since(work).idleShare();
-            double reached = load.snapshot().since(from).requests() / (RATE_TRIAL.toMillis() / 1000.0);
-            out.printf(Locale.ROOT, "%nasked for %d requests/s: %.0f came, %.0f %% idle%n", rate, reached, idle * 100);
-            if ((idle >= IDLE_SHARE_MIN && reached > rate * 0.95) || rate == rates.getLast()) {
-                result.put("requestsPerSecond", reached);
-                result.put("idleShare", idle);
-                result.put("keys", KEYS);
-                return load;
-            }
-            load.close();
-        }
-        throw new AssertionError("the last rate is taken as it is");
-    }
-
-    /** Gives the order, waits for the switch, and notes what the clients saw around it. */
-    private void moved(AdminClient admin, Load load, String side, Runnable order) {
-        order.run();
-        long giveUpAt = System.nanoTime() + STEP_LIMIT.toNanos();
-        await(admin, giveUpAt, release -> release.path("side").asText().equals(side));
-        JsonNode tried = status(admin).path("switches");
-        JsonNode last = tried.path(tried.size() - 1);
+    /** Notes what the clients saw around the last of these switches, which a release's status shows. */
+    private void moved(Load load, List<JsonNode> tried) {
+        JsonNode last = tried.getLast();
         double heldMs = last.path("heldMillis").asDouble();
         long began = nanoTimeOf(Instant.parse(last.path("at").asText()));
         TimeWindow window = new TimeWindow(began, began + (long) (heldMs * 1e6)).widened(MARGIN);
@@ -141,44 +101,18 @@ final class SwitchBench {
         LoadWindow earlier = load.window(shifted(window, BEFORE));
         windows.add(window);
         seen.add(new Seen(
-                side,
+                last.path("to").asText(),
                 heldMs,
                 clients.longestPause().toNanos() / 1e6,
                 earlier.longestPause().toNanos() / 1e6,
                 clients.errors(),
                 last.path("tookMillis")));
-        await(
-                admin,
-                giveUpAt,
-                release -> side.equals("OLD")
-                        ? release.path("status").asText().equals("ROLLED_BACK")
-                                && release.path("caches")
-                                        .path(0)
-                                        .path("link")
-                                        .asText()
-                                        .equals("streaming")
-                        : release.path("caches")
-                                .path(0)
-                                .path("wayBack")
-                                .asText()
-                                .equals("OPEN"));
-    }
-
-    private static void await(AdminClient admin, long giveUpAt, Predicate<JsonNode> reached) {
-        while (!reached.test(status(admin))) {
-            Pause.of(POLL);
-            if (System.nanoTime() - giveUpAt > 0) {
-                throw new IllegalStateException("not reached: " + status(admin).toPrettyString());
-            }
-        }
     }
 
     private void summarize(Map<String, Object> result, LoadHistory history, LoadSnapshot total) {
-        double[] held = seen.stream().mapToDouble(Seen::heldMs).sorted().toArray();
-        double[] pauses =
-                seen.stream().mapToDouble(Seen::longestPauseMs).sorted().toArray();
-        double[] before =
-                seen.stream().mapToDouble(Seen::pauseBeforeMs).sorted().toArray();
+        Spread held = Spread.of(seen, Seen::heldMs);
+        Spread pauses = Spread.of(seen, Seen::longestPauseMs);
+        Spread before = Spread.of(seen, Seen::pauseBeforeMs);
         double elsewhereMs = history.longestPauseOutside(windows).toNanos() / 1e6;
         out.printf(
                 Locale.ROOT,
@@ -191,22 +125,22 @@ final class SwitchBench {
                 seen.size(),
                 ((Number) result.getOrDefault("requestsPerSecond", 0)).doubleValue(),
                 KEYS,
-                held[held.length / 2],
-                held[held.length - 1],
-                pauses[pauses.length / 2],
-                pauses[pauses.length - 1],
-                before[before.length / 2],
-                before[before.length - 1],
+                held.median(),
+                held.worst(),
+                pauses.median(),
+                pauses.worst(),
+                before.median(),
+                before.worst(),
                 elsewhereMs,
                 total.requests(),
                 total.errors(),
                 total.reconnects());
-        result.put("heldMsMedian", held[held.length / 2]);
-        result.put("heldMsWorst", held[held.length - 1]);
-        result.put("longestPauseMsMedian", pauses[pauses.length / 2]);
-        result.put("longestPauseMsWorst", pauses[pauses.length - 1]);
-        result.put("pauseBeforeMsMedian", before[before.length / 2]);
-        result.put("pauseBeforeMsWorst", before[before.length - 1]);
+        result.put("heldMsMedian", held.median());
+        result.put("heldMsWorst", held.worst());
+        result.put("longestPauseMsMedian", pauses.median());
+        result.put("longestPauseMsWorst", pauses.worst());
+        result.put("pauseBeforeMsMedian", before.median());
+        result.put("pauseBeforeMsWorst", before.worst());
         result.put("longestPauseMsWithoutSwitch", elsewhereMs);
         result.put("requests", total.requests());
         result.put("errors", total.errors());
@@ -221,13 +155,5 @@ final class SwitchBench {
 
     private static TimeWindow shifted(TimeWindow window, Duration by) {
         return new TimeWindow(window.fromNanos() + by.toNanos(), window.toNanos() + by.toNanos());
-    }
-
-    private static JsonNode status(AdminClient admin) {
-        return admin.read("/v1/releases/bench");
-    }
-
-    private static void post(AdminClient admin, String path, String body) {
-        admin.post("/v1/releases" + path, AdminClient.bytes(body));
     }
 }

@@ -14,7 +14,7 @@ import java.util.stream.Stream;
  *
  * <p>Any thread. A process that is itself killed with SIGKILL runs no such hook; nothing inside it could.
  */
-final class ChildProcesses {
+public final class ChildProcesses {
     private static final long KILL_LIMIT_MS = 5_000;
     private static final Set<Process> RUNNING = ConcurrentHashMap.newKeySet();
     private static final Set<Path> FOLDERS = ConcurrentHashMap.newKeySet();
@@ -25,11 +25,13 @@ final class ChildProcesses {
 
     private ChildProcesses() {}
 
-    static void started(Process process) {
+    /** It is killed when this process ends. */
+    public static void started(Process process) {
         RUNNING.add(process);
     }
 
-    static void ended(Process process) {
+    /** Somebody has ended it. */
+    public static void ended(Process process) {
         RUNNING.remove(process);
     }
 

@@ -7,7 +7,7 @@ import java.net.ServerSocket;
 import java.util.concurrent.ThreadLocalRandom;
 
 /** Ports of the loopback address that nobody listens on at the moment of asking. Any thread. */
-final class Ports {
+public final class Ports {
     // Below the range from which Linux takes the ports of outgoing connections, so that none is in the way of a
     // restart.
     private static final int PORT_MIN = 10_240;
@@ -16,7 +16,8 @@ final class Ports {
 
     private Ports() {}
 
-    static int free() {
+    /** One of them, below those that the system itself gives to outgoing connections. */
+    public static int free() {
         for (int attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
             int candidate = ThreadLocalRandom.current().nextInt(PORT_MIN, PORT_MAX);
             try (ServerSocket socket = new ServerSocket()) {

@@ -21,8 +21,8 @@ import java.util.stream.Collectors;
  * Real ZooKeeper servers, each a process of its own with a folder of its own, on the loopback address only.
  *
  * <p>Members are numbered from 0. They tick every {@link #TICK}, so that a session timeout can be as short as two ticks and as long as twenty.
- * They write their log without forcing it to the disk: here processes are killed, not machines. For one thread at a time, except that
- * {@link #connect} may be used by any. All are killed when this process ends, whatever happens.
+ * They write their log without forcing it to the disk where they need not: in tests processes are killed, not machines. For one thread at a
+ * time, except that {@link #connect} may be used by any. All are killed when this process ends, whatever happens.
  */
 public final class ZooKeeperEnsemble implements AutoCloseable {
     /** The servers' unit of time. */
@@ -49,8 +49,17 @@ public final class ZooKeeperEnsemble implements AutoCloseable {
      * @param folder its own, for folders and logs of the members
      */
     public static ZooKeeperEnsemble start(int size, Path folder) {
+        return start(size, folder, false);
+    }
+
+    /** As {@link #start}; every member forces its log to the disk before it acknowledges a transaction, as one in use does. */
+    public static ZooKeeperEnsemble startForcing(int size, Path folder) {
+        return start(size, folder, true);
+    }
+
+    private static ZooKeeperEnsemble start(int size, Path folder, boolean forcing) {
         for (int attempt = 1; ; attempt++) {
-            ZooKeeperEnsemble ensemble = prepared(size, folder.resolve("attempt-" + attempt));
+            ZooKeeperEnsemble ensemble = prepared(size, folder.resolve("attempt-" + attempt), forcing);
             try {
                 ensemble.members.forEach(Member::launch);
                 ensemble.awaitAll();
@@ -66,7 +75,7 @@ public final class ZooKeeperEnsemble implements AutoCloseable {
         }
     }
 
-    private static ZooKeeperEnsemble prepared(int size, Path folder) {
+    private static ZooKeeperEnsemble prepared(int size, Path folder, boolean forcing) {
         if (size != 1 && size != 3) {
             throw new IllegalArgumentException("An ensemble of " + size + " members: expected 1 or 3");
         }
@@ -82,7 +91,7 @@ public final class ZooKeeperEnsemble implements AutoCloseable {
         }
         List<Member> members = new ArrayList<>();
         for (int i = 0; i < size; i++) {
-            members.add(new Member(i, folder.resolve("member-" + i), numbered.get(i), peers));
+            members.add(new Member(i, folder.resolve("member-" + i), numbered.get(i), peers, forcing));
         }
         return new ZooKeeperEnsemble(members);
     }
@@ -185,7 +194,7 @@ public final class ZooKeeperEnsemble implements AutoCloseable {
         private final int port;
         private final List<Process> processes = new ArrayList<>();
 
-        Member(int number, Path folder, int port, List<String> peers) {
+        Member(int number, Path folder, int port, List<String> peers, boolean forcing) {
             this.number = number;
             this.folder = folder;
             this.port = port;
@@ -193,13 +202,13 @@ public final class ZooKeeperEnsemble implements AutoCloseable {
                 Files.createDirectories(folder.resolve("data"));
                 ChildProcesses.deleteAtExit(folder);
                 Files.writeString(folder.resolve("data/myid"), (number + 1) + "\n");
-                Files.write(folder.resolve("zoo.cfg"), settings(peers));
+                Files.write(folder.resolve("zoo.cfg"), settings(peers, forcing));
             } catch (IOException e) {
                 throw new UncheckedIOException("The folder of a ZooKeeper server cannot be made", e);
             }
         }
 
-        private List<String> settings(List<String> peers) {
+        private List<String> settings(List<String> peers, boolean forcing) {
             List<String> settings = new ArrayList<>(List.of(
                     "tickTime=" + TICK.toMillis(),
                     "initLimit=20",
@@ -210,7 +219,7 @@ public final class ZooKeeperEnsemble implements AutoCloseable {
                     "maxClientCnxns=0",
                     "admin.enableServer=false",
                     "4lw.commands.whitelist=srvr",
-                    "forceSync=no",
+                    "forceSync=" + (forcing ? "yes" : "no"),
                     "preAllocSize=1024"));
             settings.addAll(peers);
             return settings;

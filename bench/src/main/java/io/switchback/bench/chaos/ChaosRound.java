@@ -1,6 +1,7 @@
 package io.switchback.bench.chaos;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import io.switchback.bench.ChildNode;
 import io.switchback.cli.admin.AdminClient;
 import io.switchback.testkit.Await;
 import io.switchback.testkit.RealServer;
@@ -29,6 +30,9 @@ import redis.clients.jedis.Jedis;
  */
 final class ChaosRound implements AutoCloseable {
     private static final int NODES = 3;
+    /** Quickly there again after each kill. */
+    private static final List<String> JVM = List.of("-XX:+UseSerialGC", "-Xmx256m", "-XX:TieredStopAtLevel=1");
+
     private static final String RELEASE = "r";
     private static final Duration SETTLE_LIMIT = Duration.ofMinutes(2);
     private static final Duration CLIENT_TIMEOUT = Duration.ofSeconds(20);
@@ -40,7 +44,7 @@ final class ChaosRound implements AutoCloseable {
     private final ZooKeeperEnsemble ensemble;
     private final RealServer blue;
     private final RealServer green;
-    private final List<ChaosNode> nodes = new ArrayList<>();
+    private final List<ChildNode> nodes = new ArrayList<>();
     private final List<Load> loads = new ArrayList<>();
     private final List<String> events = new ArrayList<>();
     private final long beganNanos = System.nanoTime();
@@ -71,7 +75,8 @@ final class ChaosRound implements AutoCloseable {
         this.blue = RealServer.startWithConfigFile(server("redis-7.0"), folder.resolve("blue"));
         this.green = RealServer.startWithConfigFile(server("valkey-9.1"), folder.resolve("green"));
         for (int number = 1; number <= NODES; number++) {
-            nodes.add(new ChaosNode(number, folder, ensemble.connect() + "/chaos-" + seed, blue.port(), green.port()));
+            String ledger = "zookeeper://" + ensemble.connect() + "/chaos-" + seed;
+            nodes.add(new ChildNode(number, folder, ledger, blue.port(), green.port(), JVM));
         }
     }
 
@@ -94,7 +99,7 @@ final class ChaosRound implements AutoCloseable {
         } catch (RuntimeException | AssertionError e) {
             note("it went wrong: " + e);
             problem = String.valueOf(e.getMessage());
-            nodes.forEach(ChaosNode::dumpThreads);
+            nodes.forEach(ChildNode::dumpThreads);
             pause(DUMP_MILLIS);
         }
         return new Outcome(
@@ -114,9 +119,9 @@ final class ChaosRound implements AutoCloseable {
     }
 
     private void begin(String protocol) {
-        nodes.forEach(ChaosNode::start);
-        nodes.forEach(ChaosNode::awaitReady);
-        for (ChaosNode node : nodes) {
+        nodes.forEach(ChildNode::start);
+        nodes.forEach(ChildNode::awaitReady);
+        for (ChildNode node : nodes) {
             loads.add(Load.start(LoadSettings.on("127.0.0.1", node.port())
                     .withClients(4)
                     .withOperationsPerSecond(300)
@@ -128,13 +133,13 @@ final class ChaosRound implements AutoCloseable {
         }
         any().admin().post("/v1/releases", AdminClient.bytes("""
                 release: r
-                moves: [{ cache: sessions, to: green }]
+                moves: [{ cache: %s, to: green }]
                 commit: %s
                 hold: { limit: 2s, attempts: 20 }
                 gates: { art: off, p99: off, errors: off, dlp: off, lag: { max: 10m } }
                 observe: 1h
                 fleet-loss: { then: wait }
-                """.formatted(protocol)));
+                """.formatted(ChildNode.CACHE, protocol)));
         note("released by " + protocol + " commit");
     }
 
@@ -153,7 +158,7 @@ final class ChaosRound implements AutoCloseable {
     }
 
     private void disturbOnce() {
-        ChaosNode node = nodes.get(random.nextInt(NODES));
+        ChildNode node = nodes.get(random.nextInt(NODES));
         int member = random.nextInt(ensemble.size());
         RealServer server = random.nextBoolean() ? blue : green;
         switch (random.nextInt(8)) {
@@ -221,7 +226,7 @@ final class ChaosRound implements AutoCloseable {
         if (wanted.isEmpty()) {
             return;
         }
-        ChaosNode node = any();
+        ChildNode node = any();
         try {
             node.admin().post("/v1/releases/" + RELEASE + "/" + wanted, new byte[0]);
             orders++;
@@ -247,13 +252,13 @@ final class ChaosRound implements AutoCloseable {
         events.add(String.format("%7.2f %s", (System.nanoTime() - beganNanos) / 1e9, what));
     }
 
-    private ChaosNode any() {
-        List<ChaosNode> up = nodes.stream().filter(ChaosNode::isUp).toList();
+    private ChildNode any() {
+        List<ChildNode> up = nodes.stream().filter(ChildNode::isUp).toList();
         return up.isEmpty() ? nodes.getFirst() : up.get(random.nextInt(up.size()));
     }
 
     private Optional<JsonNode> status() {
-        for (ChaosNode node : nodes) {
+        for (ChildNode node : nodes) {
             if (node.isUp()) {
                 try {
                     return Optional.of(node.admin().read("/v1/releases/" + RELEASE));
@@ -268,9 +273,9 @@ final class ChaosRound implements AutoCloseable {
     // ---- the end ----
 
     private void heal() {
-        nodes.forEach(ChaosNode::heal);
+        nodes.forEach(ChildNode::heal);
         ensemble.heal();
-        nodes.forEach(ChaosNode::awaitReady);
+        nodes.forEach(ChildNode::awaitReady);
         note("healed");
     }
 
@@ -338,7 +343,7 @@ final class ChaosRound implements AutoCloseable {
         if (!inUse.info("replication", "role").equals("master")) {
             return "fleet " + name(inUse) + " is in use and no primary";
         }
-        for (ChaosNode node : nodes) {
+        for (ChildNode node : nodes) {
             String fleet = node.admin()
                     .read("/v1/node")
                     .path("caches")
@@ -370,7 +375,7 @@ final class ChaosRound implements AutoCloseable {
     @Override
     public void close() {
         loads.forEach(Load::close);
-        nodes.forEach(ChaosNode::close);
+        nodes.forEach(ChildNode::close);
         blue.resume();
         green.resume();
         green.close();
