@@ -46,12 +46,6 @@ final class MainTest {
     }
 
     @Test
-    void simulateRunsSeedsAndSaysThatAllLawsHeld() {
-        assertThat(run("simulate", "--seeds", "2", "--nodes", "2")).isZero();
-        assertThat(out.toString(UTF_8)).contains("all laws held over 2 seeds");
-    }
-
-    @Test
     void anUnknownCommandIsAMistakeThatIsNamed() {
         assertThat(run("demmo")).isEqualTo(Main.MISTAKE);
         assertThat(err.toString(UTF_8)).contains("demmo");

@@ -50,7 +50,10 @@ final class CacheSwitch implements AutoCloseable {
     private final Map<String, Duration> took = new LinkedHashMap<>();
     private @Nullable TokenWatch watchA;
     private @Nullable RelayLink ahead;
+    private final boolean fromIsDead;
+    private final boolean toIsDead;
     private boolean fromDoesNotAnswer;
+    private boolean hasRoles = true;
     private @Nullable String unequalBecause;
     private @Nullable ReplicationState promoted;
     private String unconfirmed = "";
@@ -60,14 +63,22 @@ final class CacheSwitch implements AutoCloseable {
      *
      * @param nodesAreMissing whether there are nodes that do not take part and may still have connections to A
      * @param fromIsDead whether A is known not to answer, so that nobody waits for it once more
+     * @param toIsDead whether B is
      */
     CacheSwitch(
-            SwitchPart part, MovingCache cache, boolean nodesAreMissing, boolean fromIsDead, Environment environment) {
+            SwitchPart part,
+            MovingCache cache,
+            boolean nodesAreMissing,
+            boolean fromIsDead,
+            boolean toIsDead,
+            Environment environment) {
         this.part = part;
         this.cache = cache;
         this.from = part.to().other();
         this.nodesAreMissing = nodesAreMissing;
+        this.fromIsDead = fromIsDead;
         this.fromDoesNotAnswer = fromIsDead;
+        this.toIsDead = toIsDead;
         this.environment = environment;
         this.servers = new SwitchServers(part.token(), cache.fleet(from), cache.fleet(part.to()));
     }
@@ -250,11 +261,29 @@ final class CacheSwitch implements AutoCloseable {
         }
     }
 
-    /** After the decision: B becomes a primary. Repeatable. */
+    /** Whether the fleets have the roles that the verdict asks for; not where one is dead. */
+    boolean hasRoles() {
+        return hasRoles;
+    }
+
+    /** After the decision: B becomes a primary, if it lives. Repeatable. */
     void commit(CacheEvidence evidence) {
         cache.token(part.token());
         long began = environment.nanoTime();
-        SwitchServers.Promoted made = servers.promote(evidence.base());
+        SwitchServers.Promoted made;
+        try {
+            made = servers.promote(evidence.base());
+        } catch (FleetException e) {
+            if (!toIsDead) {
+                throw e;
+            }
+            hasRoles = false;
+            unequalBecause = cache.fleet(part.to()).endpoint() + " died in the middle of switch " + part.id()
+                    + ": fleet " + cache.fleet(from).name()
+                    + " has everything up to the switch; not confirmed there is what came after it";
+            unconfirmed = unequalBecause;
+            return;
+        }
         if (!made.asDecided()) {
             unequalBecause = another(made.before(), Objects.requireNonNull(evidence.base()));
         }
@@ -309,16 +338,17 @@ final class CacheSwitch implements AutoCloseable {
         }
     }
 
-    /** After the decision, or before it was asked for: A is, or becomes again, a primary. Repeatable. */
+    /** After the decision, or before it was asked for: A is, or becomes again, a primary, if it lives. Repeatable. */
     void abort() {
         closeAhead();
         cache.token(part.token().close());
         try {
             promoted = servers.takeBack();
         } catch (FleetException e) {
-            if (!part.acceptLoss()) {
+            if (!part.acceptLoss() && !fromIsDead) {
                 throw e;
             }
+            hasRoles = !fromIsDead;
             cache.linkNote(cache.fleet(from).endpoint() + " may have been left read-only: " + e.getMessage());
         }
     }

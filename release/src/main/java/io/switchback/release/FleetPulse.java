@@ -1,6 +1,7 @@
 package io.switchback.release;
 
 import io.switchback.environment.Environment;
+import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.ServerConnection;
@@ -42,8 +43,8 @@ final class FleetPulse {
     private final Members members;
     private final Presence presence;
     private final Environment environment;
-    /** By cache: since when its fleet has not answered. */
-    private final Map<String, Long> silentSinceNanos = new HashMap<>();
+    /** Since when a fleet, known by its address, has not answered. */
+    private final Map<Endpoint, Long> silentSinceNanos = new HashMap<>();
 
     private long lookedNanos;
 
@@ -98,10 +99,10 @@ final class FleetPulse {
         for (MovingCache cache : caches) {
             FleetSpec fleet = cache.fleet(inUse);
             if (isAlive(fleet)) {
-                silentSinceNanos.remove(cache.name());
+                silentSinceNanos.remove(fleet.endpoint());
                 continue;
             }
-            long silent = now - silentSinceNanos.computeIfAbsent(cache.name(), any -> now);
+            long silent = now - silentSinceNanos.computeIfAbsent(fleet.endpoint(), any -> now);
             if (silent >= after.toNanos()) {
                 String doubt = doubt(cache.name(), fleet.name());
                 if (doubt.isEmpty()) {

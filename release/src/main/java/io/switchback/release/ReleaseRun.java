@@ -97,7 +97,8 @@ final class ReleaseRun {
                 new Members(claim.ledger()),
                 new Presence(claim.ledger()),
                 environment);
-        this.switching = new Switching(file, nodes, claim.ledger(), caches, standing, orders, environment);
+        this.switching =
+                new Switching(file, nodes, claim.ledger(), caches, standing, orders, this::lostFleets, environment);
         this.preparation = new FleetPreparation(file, standing);
     }
 
@@ -222,7 +223,7 @@ final class ReleaseRun {
         } catch (Orders.GiveWay e) {
             standing.say("");
         } catch (FleetLost e) {
-            leave(e.caches);
+            leave(e);
         } catch (FleetException e) {
             doesNotAnswer(String.valueOf(e.getMessage()));
         } catch (ReleaseException e) {
@@ -284,50 +285,56 @@ final class ReleaseRun {
         standing.say("waits: " + what);
         LOG.warn("release {} waits in step {}: {}", file.name(), now.step().title(), what);
         environment.sleep(RETRY);
-        Map<String, String> lost = lostFleets();
+        Map<String, String> lost = now.pendingSwitch() == null ? lostFleets(now.side()) : Map.of();
         if (!lost.isEmpty()) {
-            leave(lost);
+            leave(new FleetLost(now.side(), lost));
         }
     }
 
     // ---- the fleet in use dies ----
 
-    /** Thrown within a step whose fleet in use has died; never leaves {@link ReleaseRun}. */
-    private static final class FleetLost extends RuntimeException {
-        private static final long serialVersionUID = 1;
-        private final transient Map<String, String> caches;
-
-        FleetLost(Map<String, String> caches) {
-            this.caches = caches;
-        }
-    }
-
-    /** The caches whose fleet in use is dead while the other one has its data, with how that was found. */
-    private Map<String, String> lostFleets() {
-        ReleaseState now = standing.state();
-        boolean otherHasTheData = caches.stream().allMatch(cache -> cache.copied() || now.side() == Side.NEW);
-        if (file.onFleetLoss() == OnFleetLoss.WAIT || !otherHasTheData || now.pendingSwitch() != null) {
+    /** The caches whose fleet on that side, the one in use, is dead while the other one has its data, with how that was found. */
+    private Map<String, String> lostFleets(Side inUse) {
+        boolean otherHasTheData = caches.stream().allMatch(cache -> cache.copied() || inUse == Side.NEW);
+        if (file.onFleetLoss() == OnFleetLoss.WAIT || !otherHasTheData) {
             return Map.of();
         }
-        FleetPulse.Findings found = pulse.look(now.side());
+        FleetPulse.Findings found = pulse.look(inUse);
         found.doubts().forEach(standing::say);
         return found.caches();
+    }
+
+    private void demandAlive(Side inUse) {
+        Map<String, String> lost = lostFleets(inUse);
+        if (!lost.isEmpty()) {
+            throw new FleetLost(inUse, lost);
+        }
     }
 
     /**
      * Moves everybody to the fleet that lives and ends the release there. Where both are silent there is nowhere to go: the release goes
      * on to wait.
      */
-    private void leave(Map<String, String> lost) throws InterruptedException {
-        Side to = standing.state().side().other();
-        String why = String.join("; ", lost.values());
+    private void leave(FleetLost lost) throws InterruptedException {
+        Side to = lost.inUse().other();
+        String why = String.valueOf(lost.getMessage());
         LOG.error("release {}: {}", file.name(), why);
         if (!caches.stream().allMatch(cache -> cache.answers(to))) {
             standing.say(why + "; and the other fleet does not answer either");
             return;
         }
         standing.journal("fleet loss", why, Map.of());
-        if (switching.to(to, List.copyOf(lost.keySet()), lost.keySet(), why)) {
+        boolean moved;
+        try {
+            moved = switching.to(
+                    to, List.copyOf(lost.caches().keySet()), lost.caches().keySet(), why);
+        } catch (FleetLost again) {
+            // The attempt was given up, and what it left cannot be put in order at a fleet that is dead: the next turn
+            // tries again.
+            LOG.warn("release {}: {}", file.name(), again.getMessage());
+            return;
+        }
+        if (moved) {
             traffic.clear();
             judgements = List.of();
             end(to == Side.NEW ? Status.FINISHED : Status.ABORTED, why);
@@ -667,10 +674,7 @@ final class ReleaseRun {
     private void pause(Duration time) throws InterruptedException {
         orders.pause(time);
         traffic.sample(standing.state().side());
-        Map<String, String> lost = lostFleets();
-        if (!lost.isEmpty()) {
-            throw new FleetLost(lost);
-        }
+        demandAlive(standing.state().side());
     }
 
     private static void demandNotBroken(MovingCache cache) {

@@ -27,6 +27,7 @@ import java.util.TreeSet;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.ExecutionException;
+import java.util.function.Function;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -55,6 +56,9 @@ final class Switching {
     private final List<MovingCache> caches;
     private final Standing standing;
     private final Orders orders;
+    /** The caches whose fleet on a side, in use there, is dead, with how that was found. */
+    private final Function<Side, Map<String, String>> lostFleets;
+
     private final Environment environment;
     private final List<SwitchStatus> tried = new CopyOnWriteArrayList<>();
 
@@ -66,6 +70,7 @@ final class Switching {
             List<MovingCache> caches,
             Standing standing,
             Orders orders,
+            Function<Side, Map<String, String>> lostFleets,
             Environment environment) {
         this.file = file;
         this.nodes = nodes;
@@ -75,6 +80,7 @@ final class Switching {
         this.caches = caches;
         this.standing = standing;
         this.orders = orders;
+        this.lostFleets = lostFleets;
         this.environment = environment;
     }
 
@@ -86,6 +92,8 @@ final class Switching {
     /**
      * Moves the traffic; tries again where an attempt was given up before its decision. True once the traffic is there; false
      * where the attempts are used up, and then the release stands still.
+     *
+     * @throws FleetLost where the fleet in use has died in the middle of it
      */
     boolean to(Side side, List<String> lossAccepted, String why) throws InterruptedException {
         return to(side, lossAccepted, Set.of(), why);
@@ -97,7 +105,7 @@ final class Switching {
         Order carriedOut = orders.waiting();
         for (int attempt = 1; attempt <= file.holdAttempts() && !orders.stopping(); attempt++) {
             reason = attempt(side, lossAccepted, dead, why);
-            if (standing.state().side() == side) {
+            if (isOpenNowhere() && standing.state().side() == side) {
                 return true;
             }
             String givenUp = "attempt " + attempt + " of " + file.holdAttempts() + " was given up: " + reason;
@@ -113,6 +121,10 @@ final class Switching {
                 "the switch was given up " + file.holdAttempts()
                         + " times, and clients stay where they were; the last time: " + reason));
         return false;
+    }
+
+    private boolean isOpenNowhere() {
+        return standing.state().pendingSwitch() == null;
     }
 
     private String attempt(Side to, List<String> lossAccepted, Set<String> dead, String why)
@@ -131,14 +143,14 @@ final class Switching {
                     attendance.participants(),
                     attendance.membership(),
                     null);
-            standing.save(standing.state().beginning(begun));
+            standing.save(settled().beginning(begun));
             standing.say("moves all traffic to the " + (to == Side.OLD ? "old" : "new") + " fleet"
                     + (why.isEmpty() ? "" : ": " + why));
             standing.journal(
                     "switch",
                     begun.id() + " begins",
                     Map.of("to", to.name(), "participants", String.join(", ", attendance.participants())));
-            parts = open(begun, attendance.isSomebodyMissing(), dead);
+            parts = open(begun, attendance.isSomebodyMissing(), dead, Set.of());
             Deadline catchUp = Deadline.in(environment, CATCH_UP);
             parts.forEach(part -> part.prepare(catchUp));
             makeReady(begun, parts);
@@ -170,13 +182,15 @@ final class Switching {
                 .toList();
     }
 
-    private List<CacheSwitch> open(PendingSwitch begun, boolean somebodyIsMissing, Set<String> dead) {
+    private List<CacheSwitch> open(
+            PendingSwitch begun, boolean somebodyIsMissing, Set<String> deadA, Set<String> deadB) {
         return caches.stream()
                 .map(cache -> new CacheSwitch(
                         begun.part(cache.name()).orElseThrow(),
                         cache,
                         somebodyIsMissing,
-                        dead.contains(cache.name()),
+                        deadA.contains(cache.name()),
+                        deadB.contains(cache.name()),
                         environment))
                 .toList();
     }
@@ -300,6 +314,11 @@ final class Switching {
 
     /** What comes once clients are served again: the way back opens, or everything goes on as it was; then the books are closed. */
     private void end(PendingSwitch begun, List<CacheSwitch> parts, SwitchRun.Report report) {
+        goOnAfter(parts, report);
+        closed(begun, report);
+    }
+
+    private void goOnAfter(List<CacheSwitch> parts, SwitchRun.Report report) {
         parts.stream()
                 .map(CacheSwitch::unconfirmed)
                 .filter(what -> !what.isEmpty())
@@ -312,7 +331,6 @@ final class Switching {
                 part.goOnWhereItWas();
             }
         }
-        closed(begun, report);
     }
 
     private static SwitchStatus shown(PendingSwitch begun, SwitchRun.Report report) {
@@ -342,14 +360,26 @@ final class Switching {
     /**
      * Brings a switch that was begun to its end: what its register says, or abort where nothing is there. Tries until the
      * servers have done it; clients that are held meanwhile are let go by their nodes after a while all the same.
+     *
+     * @throws FleetLost where the fleet that its verdict leads to is dead. Then it stays open, so that whoever finds it puts the roles in order should
+     *     that fleet come back, until the switch away from there takes its place
      */
     void closePending() throws InterruptedException {
         PendingSwitch pending = standing.state().pendingSwitch();
+        Map<String, String> lost = Map.of();
         while (pending != null && !orders.stopping()) {
-            List<CacheSwitch> parts = open(pending, false, Set.of());
+            boolean committed = isCommitted(pending);
+            Set<String> none = Set.of();
+            List<CacheSwitch> parts =
+                    open(pending, false, committed ? none : lost.keySet(), committed ? lost.keySet() : none);
             try {
-                end(pending, parts, run(pending, parts).goOn());
-                return;
+                SwitchRun.Report report = run(pending, parts).goOn();
+                if (parts.stream().allMatch(CacheSwitch::hasRoles)) {
+                    end(pending, parts, report);
+                    return;
+                }
+                goOnAfter(parts, report);
+                throw new FleetLost(inUseAfter(pending, committed), lost);
             } catch (FleetException | ReleaseException | LedgerException e) {
                 if (e instanceof LedgerException failure && failure.code() == LedgerException.Code.SUPERSEDED) {
                     throw e;
@@ -360,6 +390,25 @@ final class Switching {
             } finally {
                 parts.forEach(CacheSwitch::close);
             }
+            lost = lostFleets.apply(inUseAfter(pending, isCommitted(pending)));
         }
+    }
+
+    private boolean isCommitted(PendingSwitch pending) {
+        return new SwitchRegister(ledger)
+                .read(pending.id().toString())
+                .filter(decision -> decision.verdict() == Verdict.COMMIT)
+                .isPresent();
+    }
+
+    private static Side inUseAfter(PendingSwitch pending, boolean committed) {
+        return committed ? pending.to() : pending.to().other();
+    }
+
+    /** As it will stand once the switch that is open is closed, if there is one: it is decided, and away from a dead fleet leads another one. */
+    private ReleaseState settled() {
+        ReleaseState now = standing.state();
+        PendingSwitch open = now.pendingSwitch();
+        return open == null ? now : now.closed(open, isCommitted(open));
     }
 }

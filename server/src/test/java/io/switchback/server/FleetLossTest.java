@@ -2,6 +2,9 @@ package io.switchback.server;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.switchback.ledger.Ledger;
+import io.switchback.ledger.Operation;
+import io.switchback.ledger.Outcome;
 import io.switchback.release.Order;
 import io.switchback.release.ReleaseState.Side;
 import io.switchback.release.ReleaseState.Status;
@@ -9,6 +12,8 @@ import io.switchback.release.ReleaseStatus;
 import io.switchback.testkit.Await;
 import io.switchback.testkit.ServerBinary;
 import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import redis.clients.jedis.Jedis;
@@ -78,6 +83,74 @@ final class FleetLossTest {
             } finally {
                 fleets.blue.resume();
             }
+        }
+    }
+
+    /** The switch cannot be undone at a server that is silent; that must not keep the release from leaving it. */
+    @Test
+    void aFleetThatHangsWhenItIsAboutToBeLeftAnywayIsLeftAllTheSame() throws Exception {
+        try (TwoFleets fleets = TwoFleets.start(ServerBinary.any(), ServerBinary.any(), folder)) {
+            fleets.startNode();
+            fleets.begin(TwoFleets.release(RELEASE, release("")));
+            fleets.awaitObserving(RELEASE);
+            fleets.green.stop();
+            try {
+                fleets.order(RELEASE, Order.Kind.ROLLBACK);
+                ReleaseStatus ended = fleets.awaitStatus(RELEASE, Status.ABORTED);
+                assertThat(ended.side()).isEqualTo(Side.OLD);
+                assertThat(fleets.blue.info("replication", "role")).isEqualTo("master");
+                try (Jedis client = fleets.client()) {
+                    assertThat(client.incr("served")).isEqualTo(1);
+                }
+            } finally {
+                fleets.green.resume();
+            }
+        }
+    }
+
+    /** It dies once it is decided that clients belong there, before it is a primary. */
+    @Test
+    void aFleetThatDiesAsTheSwitchToItIsDecidedIsLeftForTheOneBefore() {
+        try (TwoFleets fleets = TwoFleets.start(ServerBinary.any(), ServerBinary.any(), folder)) {
+            fleets.startNode(ledger -> new AfterDecision(ledger, fleets.green::kill));
+            fleets.begin(TwoFleets.release(RELEASE, release("")));
+            ReleaseStatus ended = fleets.awaitStatus(RELEASE, Status.ABORTED);
+            assertThat(ended.side()).isEqualTo(Side.OLD);
+            assertThat(ended.warnings()).anyMatch(warning -> warning.contains("not confirmed there"));
+            assertThat(fleets.blue.info("replication", "role")).isEqualTo("master");
+            try (Jedis client = fleets.client()) {
+                assertThat(client.incr("served")).isEqualTo(1);
+            }
+        }
+    }
+
+    /** Has something happen right after the first commit of a switch is in the ledger. */
+    private static final class AfterDecision implements ForwardingLedger {
+        private final Ledger ledger;
+        private final Runnable then;
+        private final AtomicBoolean done = new AtomicBoolean();
+
+        AfterDecision(Ledger ledger, Runnable then) {
+            this.ledger = ledger;
+            this.then = then;
+        }
+
+        @Override
+        public Outcome transact(List<Operation> operations) {
+            Outcome outcome = ledger.transact(operations);
+            boolean moves =
+                    operations.stream().anyMatch(operation -> operation.path().startsWith("decisions/"))
+                            && operations.stream()
+                                    .anyMatch(operation -> operation.path().startsWith("routes/"));
+            if (moves && done.compareAndSet(false, true)) {
+                then.run();
+            }
+            return outcome;
+        }
+
+        @Override
+        public Ledger ledger() {
+            return ledger;
         }
     }
 

@@ -17,7 +17,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.TreeMap;
+import java.util.TreeSet;
 import java.util.function.Predicate;
 import redis.clients.jedis.Jedis;
 
@@ -32,6 +34,7 @@ final class SeveralNodes implements AutoCloseable {
     private final String ledger;
 
     private final Map<Integer, Node> nodes = new TreeMap<>();
+    private final Set<Integer> holding = new TreeSet<>();
 
     private SeveralNodes(RealServer blue, RealServer green, Path folder, String ledger) {
         this.blue = blue;
@@ -55,6 +58,11 @@ final class SeveralNodes implements AutoCloseable {
             several.close();
             throw e;
         }
+    }
+
+    /** The node that will be started with that number holds its clients where it has lost the ledger. */
+    void holdsWithoutLedger(int number) {
+        holding.add(number);
     }
 
     Node startNode(int number) {
@@ -95,6 +103,7 @@ final class SeveralNodes implements AutoCloseable {
                     node: node-%1$d
                     ledger: zookeeper://%2$s
                     data: ./%5$s
+                    on-ledger-loss: %6$s
                     caches:
                       sessions:
                         listen: "127.0.0.1:0"
@@ -103,7 +112,7 @@ final class SeveralNodes implements AutoCloseable {
                           blue: { standalone: "127.0.0.1:%3$d" }
                           green: { standalone: "127.0.0.1:%4$d" }
                     """.formatted(
-                            number, onLedger, blue.port(), green.port(), data));
+                    number, onLedger, blue.port(), green.port(), data, holding.contains(number) ? "hold" : "serve"));
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
@@ -153,9 +162,7 @@ final class SeveralNodes implements AutoCloseable {
             });
         } catch (AssertionError e) {
             throw new AssertionError(
-                    e.getMessage() + "; it stands at "
-                            + node(number).releases().status(release),
-                    e);
+                    e.getMessage() + "; it stands at " + node(number).releases().status(release), e);
         }
         return status(number, release);
     }
