@@ -26,6 +26,7 @@ import java.util.TreeMap;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -138,7 +139,9 @@ final class KnownTrapsTest {
         @Override
         void turn(int turn) throws InterruptedException {
             Pipeline pipeline = client.pipelined();
-            keys(turn).forEach(key -> pipeline.set(key, "old", SetParams.setParams().px(timeToLiveMs(key))));
+            keys(turn)
+                    .forEach(key ->
+                            pipeline.set(key, "old", SetParams.setParams().px(timeToLiveMs(key))));
             keys(turn - BEHIND).forEach(key -> pipeline.set(key, "new"));
             List<Response<String>> seen = new ArrayList<>();
             keys(turn - 2 * BEHIND).forEach(key -> seen.add(pipeline.get(key)));
@@ -217,16 +220,18 @@ final class KnownTrapsTest {
                 .anyMatch(NodeStatus::isThere);
     }
 
-    /** What clients have asked a follower to write: refused, or run as a script; nothing of it comes down a link. */
+    /** What clients have asked a follower to write: run as a script, or refused; nothing of it comes down a link. */
     private static String askedByClients(RealServer follower) {
         Map<String, String> commands = follower.info("commandstats");
-        return commands.getOrDefault("cmdstat_eval", "no script").replaceAll(",.*", "")
-                + refused(commands, "set")
-                + refused(commands, "incr");
+        return "scripts: " + figure(commands, "eval", "calls") + ", refused: " + figure(commands, "set", "rejected_calls")
+                + " SET, " + figure(commands, "incr", "rejected_calls") + " INCR";
     }
 
-    private static String refused(Map<String, String> commands, String command) {
-        return commands.getOrDefault("cmdstat_" + command, "").replaceAll(".*,(rejected_calls=[0-9]+),.*", ", $1 " + command);
+    private static long figure(Map<String, String> commands, String command, String name) {
+        return Stream.of(commands.getOrDefault("cmdstat_" + command, "").split(",", -1))
+                .filter(one -> one.startsWith(name + "="))
+                .mapToLong(one -> Long.parseLong(one.substring(name.length() + 1)))
+                .sum();
     }
 
     /** A client that sends while nobody reads, looks at the answers when there are some, and asks on until it is served as before. */
@@ -363,8 +368,10 @@ final class KnownTrapsTest {
     void aLeaderThatSleepsBeforeItDecidesFindsTheSwitchAbortedWhenItWakesUp() {
         AtomicReference<ServingNode> leader = new AtomicReference<>();
         try (SeveralNodes nodes = start();
-                DecisionWire wire =
-                        new DecisionWire(ensemble.connect(0), () -> Objects.requireNonNull(leader.get()).stop(), true);
+                DecisionWire wire = new DecisionWire(
+                        ensemble.connect(0),
+                        () -> Objects.requireNonNull(leader.get()).stop(),
+                        true);
                 ServingNode first = nodes.startProcess(1, release("{ limit: 1s, attempts: 1 }"), wire.address())) {
             leader.set(first);
             nodes.startNode(2);
@@ -421,8 +428,10 @@ final class KnownTrapsTest {
     void aSwitchWhoseLeaderDiesOnceItIsDecidedIsCompletedByTheOthers() {
         AtomicReference<ServingNode> leader = new AtomicReference<>();
         try (SeveralNodes nodes = start();
-                DecisionWire wire =
-                        new DecisionWire(ensemble.connect(0), () -> Objects.requireNonNull(leader.get()).stop(), false);
+                DecisionWire wire = new DecisionWire(
+                        ensemble.connect(0),
+                        () -> Objects.requireNonNull(leader.get()).stop(),
+                        false);
                 ServingNode first = nodes.startProcess(1, release("{ limit: 1s }"), wire.address())) {
             leader.set(first);
             nodes.startNode(2);
@@ -525,9 +534,7 @@ final class KnownTrapsTest {
         }
 
         static List<String> keys(String name) {
-            return IntStream.rangeClosed(0, SHORT)
-                    .mapToObj(i -> name + "-" + i)
-                    .toList();
+            return IntStream.rangeClosed(0, SHORT).mapToObj(i -> name + "-" + i).toList();
         }
 
         @Override
@@ -629,7 +636,8 @@ final class KnownTrapsTest {
 
         void awaitSomeMore() {
             int enough = turns.get() + SOME;
-            Await.until(TwoFleets.STEP_LIMIT, "the load to go on", () -> turns.get() >= enough || problem.get() != null);
+            Await.until(
+                    TwoFleets.STEP_LIMIT, "the load to go on", () -> turns.get() >= enough || problem.get() != null);
         }
 
         @Override
@@ -740,7 +748,9 @@ final class KnownTrapsTest {
                 values.forEach((key, value) -> {
                     if (value.get() != null) {
                         contents.put(
-                                key, value.get() + " until " + Objects.requireNonNull(ends.get(key)).get());
+                                key,
+                                value.get() + " until "
+                                        + Objects.requireNonNull(ends.get(key)).get());
                     }
                 });
                 cursor = page.getCursor();

@@ -153,9 +153,7 @@ final class SeveralNodes implements AutoCloseable {
             });
         } catch (AssertionError e) {
             throw new AssertionError(
-                    e.getMessage() + "; it stands at "
-                            + node(number).releases().status(release),
-                    e);
+                    e.getMessage() + "; it stands at " + node(number).releases().status(release), e);
         }
         return status(number, release);
     }
@@ -178,7 +176,8 @@ final class SeveralNodes implements AutoCloseable {
     @Override
     public void close() {
         nodes.values().forEach(Node::close);
-        green.close();
-        blue.close();
+        // One that is asked to end waits for followers that will never come.
+        green.kill();
+        blue.kill();
     }
 }
