@@ -223,8 +223,9 @@ final class KnownTrapsTest {
     /** What clients have asked a follower to write: run as a script, or refused; nothing of it comes down a link. */
     private static String askedByClients(RealServer follower) {
         Map<String, String> commands = follower.info("commandstats");
-        return "scripts: " + figure(commands, "eval", "calls") + ", refused: " + figure(commands, "set", "rejected_calls")
-                + " SET, " + figure(commands, "incr", "rejected_calls") + " INCR";
+        return "scripts: " + figure(commands, "eval", "calls") + ", refused: "
+                + figure(commands, "set", "rejected_calls") + " SET, " + figure(commands, "incr", "rejected_calls")
+                + " INCR";
     }
 
     private static long figure(Map<String, String> commands, String command, String name) {
