@@ -185,7 +185,8 @@ final class SeveralNodes implements AutoCloseable {
     @Override
     public void close() {
         nodes.values().forEach(Node::close);
-        green.close();
-        blue.close();
+        // One that is asked to end waits for followers that will never come.
+        green.kill();
+        blue.kill();
     }
 }
