@@ -52,6 +52,24 @@ public final class Claim {
         if (!entry.map(found -> Json.read(found, Claim::holder)).equals(former)) {
             return Optional.empty();
         }
+        Taking taking = taking(ledger, release, entry, next);
+        return ledger.transact(List.of(taking.operation())) instanceof Outcome.Conflict
+                ? Optional.empty()
+                : Optional.of(taking.claim());
+    }
+
+    /**
+     * A claim that stands once a transaction of the caller's with {@code operation} in it has succeeded, so that what is claimed can begin
+     * together with the claim.
+     */
+    public record Taking(Operation operation, Claim claim) {}
+
+    /** Prepares to take a release from whoever leads it now, if anybody does. */
+    public static Taking taking(Ledger ledger, String release, Holder next) {
+        return taking(ledger, release, ledger.read(path(release)), next);
+    }
+
+    private static Taking taking(Ledger ledger, String release, Optional<Entry> entry, Holder next) {
         byte[] value = Json.bytes(Json.object()
                 .put("node", next.node())
                 .put("incarnation", next.incarnation())
@@ -59,10 +77,8 @@ public final class Claim {
         Operation operation = entry.isPresent()
                 ? new Operation.Replace(path(release), value, entry.get().version())
                 : new Operation.Create(path(release), value);
-        if (ledger.transact(List.of(operation)) instanceof Outcome.Conflict) {
-            return Optional.empty();
-        }
-        return Optional.of(new Claim(release, next, entry.map(Entry::version).orElse(-1L) + 1, ledger));
+        return new Taking(
+                operation, new Claim(release, next, entry.map(Entry::version).orElse(-1L) + 1, ledger));
     }
 
     public Holder holder() {

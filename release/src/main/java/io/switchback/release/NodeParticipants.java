@@ -96,12 +96,12 @@ final class NodeParticipants implements AutoCloseable {
                 of(
                         question,
                         NodeTraffic.Question.class,
-                        asked -> CompletableFuture.supplyAsync(() -> NodeTraffic.Answer.of(traffic(asked))));
+                        asked -> Answering.waiting(() -> NodeTraffic.Answer.of(traffic(asked))));
             case FleetPulse.SUBJECT ->
                 of(
                         question,
                         FleetPulse.Question.class,
-                        asked -> CompletableFuture.supplyAsync(() -> new FleetPulse.Answer(
+                        asked -> Answering.waiting(() -> new FleetPulse.Answer(
                                 FleetPulse.isAlive(cache(asked.cache()).fleet(asked.fleet())))));
             default ->
                 CompletableFuture.failedStage(

@@ -97,7 +97,7 @@ public final class ReleaseEngine implements AutoCloseable {
         ReleaseRun run = runs.get(ReleaseStore.value(question, String.class));
         return run == null
                 ? CompletableFuture.failedStage(new IllegalStateException("it does not lead that release"))
-                : CompletableFuture.supplyAsync(() -> ReleaseStore.bytes(run.status()));
+                : Answering.waiting(() -> ReleaseStore.bytes(run.status()));
     }
 
     /** This node serves only while that lease lasts. To be called before {@link #resume}, with the caches held. */
@@ -206,17 +206,14 @@ public final class ReleaseEngine implements AutoCloseable {
     }
 
     private void lead(ReleaseFile file, Optional<Claim.Holder> former) {
-        long term = ReleaseStore.switchNumbers(ledger).next();
-        Member self = nodes.self();
-        Claim.take(ledger, file.name(), former, new Claim.Holder(self.node(), self.incarnation(), term))
-                .ifPresent(claim -> {
-                    former.ifPresent(before -> LOG.info(
-                            "release {} is led by node {} from now on, before by {}",
-                            file.name(),
-                            self.node(),
-                            before.node()));
-                    run(file, claim);
-                });
+        Claim.take(ledger, file.name(), former, asHolder()).ifPresent(claim -> {
+            former.ifPresent(before -> LOG.info(
+                    "release {} is led by node {} from now on, before by {}",
+                    file.name(),
+                    claim.holder().node(),
+                    before.node()));
+            run(file, claim);
+        });
     }
 
     private void run(ReleaseFile file, Claim claim) {
@@ -267,9 +264,17 @@ public final class ReleaseEngine implements AutoCloseable {
                     move.cache(), from, move.to(), secret, 0, 0, null, null, null, List.of(), List.of(), null));
         }
         runs.remove(file.name());
-        store.create(file, records, who);
+        // Together, or another node would find a release that nobody leads, and take it.
+        Claim.Taking leading = Claim.taking(ledger, file.name(), asHolder());
+        store.create(file, records, leading.operation(), who);
         participants.look();
-        lead(file, Claim.holder(ledger, file.name()));
+        run(file, leading.claim());
+    }
+
+    /** For a new term of this process. */
+    private Claim.Holder asHolder() {
+        long term = ReleaseStore.switchNumbers(ledger).next();
+        return new Claim.Holder(nodes.self().node(), nodes.self().incarnation(), term);
     }
 
     private ManagedCache cache(String name) {

@@ -50,11 +50,12 @@ final class ReleaseStore {
     }
 
     /**
-     * Registers a release, all or nothing; refuses a name that is taken and a cache that another release has. A name whose
+     * Registers a release together with the claim of who leads it, all or nothing; refuses a name that is taken and a cache that another release has. A name whose
      * release ended in its check is free again, since that release has changed nothing.
      */
-    void create(ReleaseFile file, List<CacheRecord> caches, String who) {
+    void create(ReleaseFile file, List<CacheRecord> caches, Operation claim, String who) {
         List<Operation> operations = new ArrayList<>();
+        operations.add(claim);
         String state = path(file.name(), "state");
         byte[] first = bytes(ReleaseState.first(file.name()));
         operations.add(ledger.read(state)
