@@ -403,7 +403,7 @@ final class Leader extends Script {
         told = false;
         fenced = null;
         read = null;
-        deadline = node().clock() + NodeParticipant.HOLD_MICROS_MAX * 8 / 10;
+        deadline = node().clock() + world().holdLimitMicros() * 8 / 10;
         at = from;
         on(of, first);
     }
@@ -459,7 +459,7 @@ final class Leader extends Script {
 
     private void listen(Records.Pending of) {
         boolean undecided = !(at instanceof CoordinatorState.Finishing);
-        long until = undecided ? deadline : node().clock() + NodeParticipant.HOLD_MICROS_MAX;
+        long until = undecided ? deadline : node().clock() + world().holdLimitMicros();
         await(() -> !inbox.isEmpty() || node().clock() >= until, Long.MAX_VALUE, "");
         then(() -> {
             CoordinatorEvent event = inbox.poll();

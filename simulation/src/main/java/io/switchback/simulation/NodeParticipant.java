@@ -25,7 +25,9 @@ import org.jspecify.annotations.Nullable;
 
 /** A node as a participant: the real machine, and around it what holds, logs, settles, changes roles and lets go. */
 final class NodeParticipant {
-    static final long HOLD_MICROS_MAX = 250_000;
+    /** For so long a node that was made ready waits to be asked; who made it ready may be gone. */
+    private static final long READY_MICROS_KEPT = 30_000_000;
+
     private static final long DISK_MICROS_MAX = 3_000;
     private static final long VERDICT_MICROS_MAX = 2_500_000;
     private static final long RETRY_MICROS = 100_000;
@@ -51,13 +53,16 @@ final class NodeParticipant {
     private static final class Part {
         final Records.Pending of;
         final Seat seat;
+        final long readyAt;
         SimServer.@Nullable TokenWatch watchB;
         boolean rolesChanged;
         Records.@Nullable Evidence evidence;
 
-        Part(Records.Pending of, Seat seat) {
+        /** {@code readyAt}: on the node's clock. */
+        Part(Records.Pending of, Seat seat, long readyAt) {
             this.of = of;
             this.seat = seat;
+            this.readyAt = readyAt;
         }
     }
 
@@ -70,21 +75,10 @@ final class NodeParticipant {
     }
 
     boolean isInSwitch() {
-        return part != null || state instanceof ParticipantState.Open;
-    }
-
-    /** What it was made ready for is not under way any more, and it was never asked to prepare: nobody will end it here. */
-    void underWay(Records.@Nullable Pending now) {
         Part of = part;
-        if (of != null
-                && !(state instanceof ParticipantState.Open)
-                && tasks.isEmpty()
-                && !acting
-                && (now == null || now.number() != of.of.number())
-                && !world.has(PlantedBug.LATE_PREPARE_ACCEPTED)
-                && !world.has(PlantedBug.READY_FOR_EVER)) {
-            part = null;
-        }
+        boolean waits =
+                of != null && (node.clock() - of.readyAt < READY_MICROS_KEPT || world.has(PlantedBug.READY_FOR_EVER));
+        return waits || state instanceof ParticipantState.Open;
     }
 
     // ---- what is asked of it
@@ -103,7 +97,7 @@ final class NodeParticipant {
             answer.accept("it is over here");
             return;
         }
-        Part made = new Part(asked, asked.terms().seat(node.name()));
+        Part made = new Part(asked, asked.terms().seat(node.name()), node.clock());
         new Work(() -> answer.accept("it could not connect")) {
             @Override
             void work() {
@@ -187,7 +181,7 @@ final class NodeParticipant {
         Optional<Seat> seat = Optional.empty();
         if (open != null) {
             seat = Optional.of(open.terms().seat(node.name()));
-            Part known = new Part(open, seat.get());
+            Part known = new Part(open, seat.get(), node.clock());
             known.evidence = evidence != null ? evidence : node.loggedEvidence();
             part = known;
         }
@@ -271,7 +265,7 @@ final class NodeParticipant {
 
     private void startTimer() {
         long mine = ++timer;
-        later(node.byItsClock(HOLD_MICROS_MAX), () -> {
+        later(node.byItsClock(world.holdLimitMicros()), () -> {
             if (mine == timer) {
                 on(new ParticipantEvent.TimedOut());
             }
@@ -323,7 +317,7 @@ final class NodeParticipant {
         }
         world.holds(node);
         plane.hold(
-                HOLD_MICROS_MAX,
+                world.holdLimitMicros(),
                 why -> on(why.isEmpty() ? new ParticipantEvent.Held(id) : new ParticipantEvent.HoldFailed(id, why)));
     }
 

@@ -331,8 +331,6 @@ final class SimNode {
         private void adopt() {
             DataPlane proxy = Objects.requireNonNull(plane);
             Route next = Objects.requireNonNull(known);
-            Objects.requireNonNull(participant)
-                    .underWay(Objects.requireNonNull(state).pending());
             if (next.epoch() <= proxy.route().epoch() || inSwitch()) {
                 return;
             }

@@ -30,7 +30,10 @@ final class World {
 
     private static final long EQUAL_MICROS_MAX = 5_000_000;
     private static final long LOOK_MICROS = 25_000;
-    private static final int EVENTS_MAX = 3_000_000;
+    private static final long EVENTS_MAX = 3_000_000;
+    private static final long EVENTS_PER_NODE_MAX = 30_000;
+    private static final long HOLD_MICROS = 250_000;
+    private static final long HOLD_MICROS_PER_NODE = 2_000;
     private static final int TRACE_LINES_MAX = 100_000;
 
     /** What is to be simulated. */
@@ -63,6 +66,7 @@ final class World {
     private final Laws laws;
     private final Map<SimNode, Long> heldSince = new HashMap<>();
     private final long faultMicros;
+    private final long eventsMax;
     private long now;
     private long scheduled;
     private long eventCount;
@@ -80,6 +84,7 @@ final class World {
     World(long seed, Plan plan, boolean tracing) {
         this.random = new Random(seed * 0x9E3779B97F4A7C15L + 0x5851F42D4C957F2DL);
         this.plan = plan;
+        this.eventsMax = Math.max(EVENTS_MAX, plan.nodes() * EVENTS_PER_NODE_MAX);
         this.tracing = tracing;
         // Each seed has a weather of its own: a storm everywhere would never let a switch commit.
         Network.Weather weather = plan.storm()
@@ -121,6 +126,11 @@ final class World {
         }
     }
 
+    /** For how long clients may be held by a switch; a leader that has to ask very many takes longer. */
+    long holdLimitMicros() {
+        return Math.max(HOLD_MICROS, plan.nodes() * HOLD_MICROS_PER_NODE);
+    }
+
     // ---- the run
 
     void run() {
@@ -152,8 +162,8 @@ final class World {
             }
             Event event = events.remove();
             now = event.at();
-            if (++eventCount > EVENTS_MAX) {
-                throw new LawBroken("L7: more than " + EVENTS_MAX + " events; " + where());
+            if (++eventCount > eventsMax) {
+                throw new LawBroken("L7: more than " + eventsMax + " events; " + where());
             }
             event.what().run();
         }
