@@ -12,6 +12,7 @@ final class Network {
     private static final long MICROS_MAX = 1_500;
     private static final long LATE_MICROS_MAX = 60_000;
     private static final long VERY_LATE_MICROS_MAX = 900_000;
+    private static final long REPEATED_MICROS_MAX = 3_000_000;
 
     private final World world;
     private final Weather weather;
@@ -61,11 +62,11 @@ final class Network {
         world.at(delay(now, 1 - chance), arrive);
     }
 
-    /** As {@link #carry}, and now and then twice. */
+    /** As {@link #carry}, and now and then twice; the second may come when what it asks for is long over. */
     void carryPerhapsTwice(String from, String to, Runnable arrive) {
         carry(from, to, arrive);
         if (!world.calm() && world.chance(weather.repeated())) {
-            carry(from, to, arrive);
+            world.at(world.chance(0.5) ? 0 : world.between(0, REPEATED_MICROS_MAX), () -> carry(from, to, arrive));
         }
     }
 

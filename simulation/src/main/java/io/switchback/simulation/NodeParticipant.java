@@ -41,6 +41,9 @@ final class NodeParticipant {
     private final Deque<Task> tasks = new ArrayDeque<>();
     private boolean acting;
     private long timer;
+    /** For a mistake: what this participant must not remember. */
+    private final Map<SwitchId, Part> over = new HashMap<>();
+
     private final Map<SwitchId, List<Consumer<String>>> votes = new HashMap<>();
     private final Map<SwitchId, List<Consumer<Boolean>>> preCommits = new HashMap<>();
     private final Map<SwitchId, List<Runnable>> acknowledgements = new HashMap<>();
@@ -127,10 +130,14 @@ final class NodeParticipant {
             case ParticipantState.Finished finished -> finished.id().number();
             case ParticipantState.Open open -> open.seat().id().number() - 1;
         };
-        return asked.number() <= over && !world.has(PlantedBug.LATE_READY_TAKEN);
+        return asked.number() <= over;
     }
 
     void prepare(SwitchId id, Consumer<String> vote) {
+        Part before = over.get(id);
+        if (world.has(PlantedBug.LATE_PREPARE_ACCEPTED) && before != null) {
+            part = before;
+        }
         Part ready = part;
         if (ready == null || !ready.of.id().equals(id)) {
             vote.accept("not made ready");
@@ -422,7 +429,8 @@ final class NodeParticipant {
 
     private void acknowledge(SwitchId id) {
         Part of = part;
-        if (of != null && of.of.id().equals(id) && !world.has(PlantedBug.LATE_PREPARE_ACCEPTED)) {
+        if (of != null && of.of.id().equals(id)) {
+            over.put(id, of);
             part = null;
         }
         List<Runnable> all = acknowledgements.remove(id);

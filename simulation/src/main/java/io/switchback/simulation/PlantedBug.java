@@ -52,8 +52,6 @@ public enum PlantedBug {
     STARTED_NODE_DOES_NOT_PROMOTE,
     /** A node that was made ready and then heard nothing more, while the switch was closed without it, is in it for ever. */
     READY_FOR_EVER,
-    /** A node gets ready for a switch that is over, when the question comes late, and is in it for ever. */
-    LATE_READY_TAKEN,
     /** The target of a link is told once to follow it, and not again where that did not arrive or was undone by a late command. */
     LINK_NOT_POINTED_AGAIN,
     /** A new connection of a node that does not take part in a switch is looked at by the route alone, and used before the decision. */
