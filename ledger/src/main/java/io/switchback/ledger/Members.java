@@ -55,17 +55,28 @@ public final class Members {
         return roster(ledger.read(PATH));
     }
 
-    /**
-     * Registers a node, in place of an earlier one of its name. The version moves also where the same is registered already: what was
-     * prepared while nobody heard of it can then not be decided any more.
-     */
+    /** Registers a node, in place of an earlier one of its name. */
     public Roster join(Member member) {
-        return change(members -> {
-            List<Member> more = without(members, member.node());
-            more.add(member);
-            more.sort(Comparator.comparing(Member::node));
-            return Optional.of(more);
-        });
+        return change(members -> Optional.of(with(members, member)));
+    }
+
+    private static List<Member> with(List<Member> members, Member member) {
+        List<Member> more = without(members, member.node());
+        more.add(member);
+        more.sort(Comparator.comparing(Member::node));
+        return more;
+    }
+
+    /**
+     * A node that nobody may have heard of for a while is there again. The version moves, although the same is registered as before: what was
+     * prepared without it can then not be decided any more. Where another process has its name by now, nothing changes.
+     */
+    public Roster returned(Member member) {
+        return change(members -> members.stream()
+                        .anyMatch(one -> one.node().equals(member.node())
+                                && !one.incarnation().equals(member.incarnation()))
+                ? Optional.empty()
+                : Optional.of(with(members, member)));
     }
 
     /** A node has stopped serving, or a person says so. One of the same name that was started since stays. */

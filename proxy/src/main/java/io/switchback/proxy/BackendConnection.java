@@ -44,6 +44,9 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
     private @Nullable ClientSession owner;
     private long bytesOutstanding;
     private boolean open = true;
+    /** Commands of clients have been sent over it, not only the proxy's own. */
+    private boolean carriesClients;
+
     private boolean flushAsked;
     private boolean closeOnceQuiet;
     private long usedAtNanos;
@@ -97,6 +100,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
             throw new IllegalStateException("a closed connection was asked to send");
         }
         if (run.session != null) {
+            carriesClients = true;
             loop.sent(run.commands);
             run.counted = true;
         }
@@ -124,7 +128,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
     @Override
     public void flushNow() {
         flushAsked = false;
-        if (loop.hasLapsed()) {
+        if (carriesClients && loop.hasLapsed()) {
             loop.suspended(this);
         } else {
             channel.flush();
@@ -143,7 +147,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
     @Override
     public void channelRead(ChannelHandlerContext context, Object message) {
         ByteBuf in = (ByteBuf) message;
-        if (open && loop.hasLapsed()) {
+        if (open && carriesClients && loop.hasLapsed()) {
             notBelieved.add(in);
             channel.config().setAutoRead(false);
             loop.suspended(this);

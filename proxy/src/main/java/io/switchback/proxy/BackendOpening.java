@@ -37,8 +37,13 @@ final class BackendOpening {
         /** {@code error} is what clients are told: the server's own error where it gave one. */
         void failed(String error);
 
-        /** The route has changed before the connection could be used; whoever still needs one asks again. */
+        /** The connection cannot be used any more, or nobody wants it; whoever still needs one asks again. */
         void superseded();
+
+        /** Whether there still is somebody who waits for it. */
+        default boolean isWanted() {
+            return true;
+        }
     }
 
     private final ProxyLoop loop;
@@ -55,6 +60,8 @@ final class BackendOpening {
     private boolean ended;
     /** Stands, and waits for the word of the {@link RouteCheck}. */
     private @Nullable BackendConnection unchecked;
+
+    private boolean hasWaited;
 
     /** For clients. */
     BackendOpening(ProxyLoop loop, ConnectionKey key, BackendRoute route, Result result) {
@@ -306,12 +313,18 @@ final class BackendOpening {
             connection.close();
         } else if (!connection.isOpen()) {
             unchecked = null;
-            attempts = 0;
+            if (hasWaited) {
+                hasWaited = false;
+                attempts = 0;
+            }
             unreachable("it closed the connection");
         } else if (whyNot.isEmpty()) {
             loop.reachability().allowed();
             succeeded(connection);
+        } else if (!result.isWanted()) {
+            finish(result::superseded);
         } else {
+            hasWaited = true;
             loop.reachability().notAllowed(route, whyNot);
             loop.executor().schedule(() -> askAgain(connection), PAUSE_MS, TimeUnit.MILLISECONDS);
         }

@@ -50,7 +50,7 @@ final class Backends {
         String failure;
 
         long failedAtNanos;
-        final List<ClientSession> waiting = new ArrayList<>();
+        final Set<ClientSession> waiting = new LinkedHashSet<>();
     }
 
     Backends(ProxyLoop loop) {
@@ -151,6 +151,11 @@ final class Backends {
                         opening--;
                         result.superseded();
                     }
+
+                    @Override
+                    public boolean isWanted() {
+                        return result.isWanted();
+                    }
                 })
                 .start();
     }
@@ -187,6 +192,11 @@ final class Backends {
             @Override
             public void superseded() {
                 session.ownConnectionNotOpened();
+            }
+
+            @Override
+            public boolean isWanted() {
+                return !session.isClosed();
             }
         });
     }
@@ -297,6 +307,11 @@ final class Backends {
 
     // --- endings
 
+    /** A session is gone. */
+    void forget(ClientSession session) {
+        shared.values().forEach(slot -> slot.waiting.remove(session));
+    }
+
     /** A connection is gone. */
     void closed(BackendConnection connection) {
         all.remove(connection);
@@ -359,7 +374,9 @@ final class Backends {
     private void sweep() {
         long before = loop.nanoTime() - IDLE_NANOS;
         for (BackendConnection connection : List.copyOf(all)) {
-            if (connection.owner() == null && connection.idleSince(before)) {
+            // While new ones have to wait for the ledger's word, what is there is kept.
+            boolean mayBeAllThereIs = loop.routeCheck() != null && isShared(connection);
+            if (connection.owner() == null && connection.idleSince(before) && !mayBeAllThereIs) {
                 connection.close();
             }
         }

@@ -181,9 +181,13 @@ final class ProxyLoop {
     void serveAgainUntil(long nanos) {
         serveUntilNanos = nanos;
         lapsed = false;
-        List<BackendConnection> waiting = List.copyOf(suspended);
-        suspended.clear();
-        waiting.forEach(BackendConnection::goOn);
+        for (BackendConnection waiting : List.copyOf(suspended)) {
+            if (hasLapsed()) {
+                return;
+            }
+            suspended.remove(waiting);
+            waiting.goOn();
+        }
         sessions.forEach(this::resumeLater);
     }
 
@@ -203,6 +207,7 @@ final class ProxyLoop {
 
     void closed(ClientSession session) {
         sessions.remove(session);
+        backends.forget(session);
     }
 
     Set<ClientSession> sessions() {

@@ -348,13 +348,16 @@ final class CacheSwitch implements AutoCloseable {
             if (!part.acceptLoss() && !fromIsDead) {
                 throw e;
             }
-            hasRoles = !fromIsDead;
+            hasRoles = false;
             cache.linkNote(cache.fleet(from).endpoint() + " may have been left read-only: " + e.getMessage());
         }
     }
 
     /** After {@link #abort}, and after the nodes have let go: B follows A again. Repeatable. */
     void goOnWhereItWas() {
+        if (!hasRoles) {
+            return; // what the link has of A may be all that is left of it
+        }
         ReplicationState inUse = promoted;
         if (inUse != null) {
             cache.remember(record -> {

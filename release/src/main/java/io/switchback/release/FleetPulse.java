@@ -115,6 +115,11 @@ final class FleetPulse {
                 }
             }
         }
+        silentSinceNanos
+                .keySet()
+                .retainAll(caches.stream()
+                        .map(cache -> cache.fleet(inUse).endpoint())
+                        .toList());
         lookedNanos = environment.nanoTime();
         return new Findings(dead, doubts);
     }

@@ -190,14 +190,11 @@ final class NodeParticipants implements AutoCloseable {
     private void look(CacheParticipant participant) {
         String name = participant.cacheName();
         Optional<ReleaseState> state = state(name);
-        if (state.isPresent()) {
-            arm(participant, state.get().release());
-        } else {
+        state.ifPresent(open -> arm(participant, open.release()));
+        boolean isThere = follow(participant, state);
+        if (state.isEmpty() && isThere) {
+            // Not before: a node that has missed the last switch would use its connections to the fleet that was left.
             disarm(participant);
-        }
-        Route known = new Routes(ledger).current(name).orElseThrow();
-        if (known.epoch() > cache(name).proxy().route().epoch() && !participant.isInSwitch()) {
-            adopt(participant, known, state);
         }
         state.filter(now -> now.side() == Side.NEW && !participant.isInSwitch()).ifPresent(now -> {
             guard(participant, now.release());
@@ -207,6 +204,20 @@ final class NodeParticipants implements AutoCloseable {
             BackendRoute route = cache(name).proxy().route();
             new Routes(ownLedger).copy(name, new Route(route.fleet().name(), route.epoch()));
         }
+    }
+
+    /** Leads one cache where the ledger says that it is, if no switch does; whether it is there now. */
+    boolean follow(String cache) {
+        return follow(participant(cache), state(cache));
+    }
+
+    private boolean follow(CacheParticipant participant, Optional<ReleaseState> state) {
+        String name = participant.cacheName();
+        Route known = new Routes(ledger).current(name).orElseThrow();
+        if (known.epoch() > cache(name).proxy().route().epoch() && !participant.isInSwitch()) {
+            adopt(participant, known, state);
+        }
+        return known.epoch() == cache(name).proxy().route().epoch();
     }
 
     private void adopt(CacheParticipant participant, Route known, Optional<ReleaseState> state) {

@@ -24,11 +24,11 @@ final class Presence {
     }
 
     /**
-     * Whether that process, by its own clock, holds its clients: the ledger hears no more of it, so its lease has run out there
-     * already ({@link ServingLease}). Before it serves again it registers anew, so a decision that expects the membership as it was
+     * Whether that process, by its own clock, holds its clients: the ledger hears of nobody of its name, so its lease has run out there
+     * already ({@link ServingLease}); where another process has taken the name, it may not know yet. Before it serves again it registers anew, so a decision that expects the membership as it was
      * read <em>before</em> this look does not overlook it.
      */
     boolean certainlyHolds(Member member) {
-        return member.holdsWithoutLedger() && !isThere(member);
+        return member.holdsWithoutLedger() && !ledger.announced().containsKey(member.node());
     }
 }

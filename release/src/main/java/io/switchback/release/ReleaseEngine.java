@@ -102,7 +102,7 @@ public final class ReleaseEngine implements AutoCloseable {
 
     /** This node serves only while that lease lasts. To be called before {@link #resume}, with the caches held. */
     public void serveOnlyWith(Lease lease) {
-        servingLease = new ServingLease(lease, ledger, nodes, caches.values());
+        servingLease = new ServingLease(lease, ledger, nodes, caches.values(), environment);
     }
 
     /** Goes on where this node stood, lets its clients go, and looks into the ledger from now on. */
@@ -136,14 +136,14 @@ public final class ReleaseEngine implements AutoCloseable {
                 reported = false;
             } catch (LedgerException e) {
                 if (!reported && !closing) {
-                    LOG.warn(
-                            "the ledger does not answer; this node serves its clients where they are: {}",
-                            e.getMessage());
+                    LOG.warn("the ledger does not answer; clients stay where they are: {}", e.getMessage());
                     reported = true;
                 }
             } catch (InterruptedException e) {
                 Thread.currentThread().interrupt();
                 return;
+            } catch (RuntimeException e) {
+                LOG.error("a mistake in Switchback; the node goes on and looks again", e);
             }
         }
     }
@@ -154,7 +154,7 @@ public final class ReleaseEngine implements AutoCloseable {
         }
         ServingLease serving = servingLease;
         if (serving != null) {
-            serving.look(participants::look);
+            serving.look(participants::follow);
         }
         participants.look();
         store.open().forEach(this::look);
@@ -172,7 +172,10 @@ public final class ReleaseEngine implements AutoCloseable {
         if (known.equals(Optional.of(nodes.self()))) {
             return;
         }
-        if (known.isPresent() && nodes.isShared()) {
+        boolean another = known.filter(
+                        one -> !one.incarnation().equals(nodes.self().incarnation()))
+                .isPresent();
+        if (another && nodes.isShared()) {
             nodes.superseded();
             return;
         }
@@ -263,10 +266,10 @@ public final class ReleaseEngine implements AutoCloseable {
             records.add(new CacheRecord(
                     move.cache(), from, move.to(), secret, 0, 0, null, null, null, List.of(), List.of(), null));
         }
-        runs.remove(file.name());
         // Together, or another node would find a release that nobody leads, and take it.
         Claim.Taking leading = Claim.taking(ledger, file.name(), asHolder());
         store.create(file, records, leading.operation(), who);
+        runs.remove(file.name());
         participants.look();
         run(file, leading.claim());
     }

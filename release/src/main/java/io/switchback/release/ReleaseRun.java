@@ -24,6 +24,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -287,7 +288,7 @@ final class ReleaseRun {
         environment.sleep(RETRY);
         Map<String, String> lost = now.pendingSwitch() == null ? lostFleets(now.side()) : Map.of();
         if (!lost.isEmpty()) {
-            leave(new FleetLost(now.side(), lost));
+            leave(new FleetLost(now.side(), lost, false));
         }
     }
 
@@ -307,7 +308,7 @@ final class ReleaseRun {
     private void demandAlive(Side inUse) {
         Map<String, String> lost = lostFleets(inUse);
         if (!lost.isEmpty()) {
-            throw new FleetLost(inUse, lost);
+            throw new FleetLost(inUse, lost, false);
         }
     }
 
@@ -326,8 +327,8 @@ final class ReleaseRun {
         standing.journal("fleet loss", why, Map.of());
         boolean moved;
         try {
-            moved = switching.to(
-                    to, List.copyOf(lost.caches().keySet()), lost.caches().keySet(), why);
+            Set<String> dead = lost.isAccepted() ? Set.of() : lost.caches().keySet();
+            moved = switching.to(to, List.copyOf(lost.caches().keySet()), dead, why);
         } catch (FleetLost again) {
             // The attempt was given up, and what it left cannot be put in order at a fleet that is dead: the next turn
             // tries again.
@@ -337,6 +338,10 @@ final class ReleaseRun {
         if (moved) {
             traffic.clear();
             judgements = List.of();
+            Order accepted = lost.isAccepted() ? orders.waiting() : null;
+            if (accepted != null) {
+                orders.done(accepted);
+            }
             end(to == Side.NEW ? Status.FINISHED : Status.ABORTED, why);
         }
     }

@@ -1,18 +1,20 @@
 package io.switchback.release;
 
+import io.switchback.environment.Environment;
+import io.switchback.fleet.FleetException;
 import io.switchback.ledger.Lease;
 import io.switchback.ledger.Ledger;
+import io.switchback.ledger.Member;
 import io.switchback.ledger.Members;
-import io.switchback.ledger.Route;
-import io.switchback.ledger.Routes;
-import io.switchback.proxy.CacheProxy;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
+import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Predicate;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -22,7 +24,7 @@ import org.slf4j.LoggerFactory;
  *
  * <p>As long as the lease has not ended in between, each later end of it is simply passed on. Once it has, others may have moved the traffic, or may be
  * about to: so this node registers anew, which takes the ground from every decision that was prepared without it, then reads the routes and
- * follows them, and only then serves again. The end that counts then was read before all that.
+ * follows them, and only then serves again, where the lease has not ended once more in the meantime.
  */
 final class ServingLease implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(ServingLease.class);
@@ -33,10 +35,16 @@ final class ServingLease implements AutoCloseable {
     private final Nodes nodes;
     private final Collection<ManagedCache> caches;
     private final ScheduledExecutorService clock;
+    private final Environment environment;
     private boolean reported;
 
+    // Guarded by this object's lock.
+    private long unbrokenUntil;
+    private boolean isUnbroken;
+
     /** Limits the caches at once; they must be held, or not opened to clients yet. */
-    ServingLease(Lease lease, Ledger ledger, Nodes nodes, Collection<ManagedCache> caches) {
+    ServingLease(Lease lease, Ledger ledger, Nodes nodes, Collection<ManagedCache> caches, Environment environment) {
+        this.environment = environment;
         this.lease = lease;
         this.ledger = ledger;
         this.nodes = nodes;
@@ -52,23 +60,39 @@ final class ServingLease implements AutoCloseable {
         clock.scheduleWithFixedDelay(this::extend, BETWEEN.toMillis(), BETWEEN.toMillis(), TimeUnit.MILLISECONDS);
     }
 
-    private void extend() {
+    private synchronized void extend() {
         long until = lease.heldUntilNanos();
+        if (isPassed(unbrokenUntil)) {
+            isUnbroken = false;
+        } else {
+            unbrokenUntil = until;
+        }
         caches.forEach(cache -> cache.proxy().serveUntil(until));
+    }
+
+    private boolean isPassed(long nanos) {
+        return nanos != Long.MAX_VALUE && nanos - environment.nanoTime() <= 0;
+    }
+
+    /** From now on the lease is watched for a gap. */
+    private synchronized void watch() {
+        unbrokenUntil = lease.heldUntilNanos();
+        isUnbroken = lease.held();
+    }
+
+    /** Up to when the lease lasts, if it has not ended since {@link #watch}. */
+    private synchronized OptionalLong unbroken() {
+        return isUnbroken && !isPassed(unbrokenUntil) ? OptionalLong.of(unbrokenUntil) : OptionalLong.empty();
     }
 
     /**
      * Looks whether clients wait, and lets those go on that may. Blocks.
      *
-     * @param follow leads the caches where the ledger says that they are
+     * @param follow leads a cache where the ledger says that it is; whether it is there
      */
-    void look(Runnable follow) {
-        List<CacheProxy> waiting = new ArrayList<>();
-        for (ManagedCache cache : caches) {
-            if (cache.proxy().hasLapsed()) {
-                waiting.add(cache.proxy());
-            }
-        }
+    void look(Predicate<String> follow) {
+        List<ManagedCache> waiting =
+                caches.stream().filter(cache -> cache.proxy().hasLapsed()).toList();
         if (waiting.isEmpty()) {
             return;
         }
@@ -76,25 +100,43 @@ final class ServingLease implements AutoCloseable {
             reported = true;
             LOG.warn("the ledger may not count this node any more; clients wait until it does (on-ledger-loss: hold)");
         }
-        long until = lease.heldUntilNanos();
-        if (!lease.held()) {
+        watch();
+        Optional<Member> registered = Optional.empty();
+        if (unbroken().isPresent()) {
+            registered = new Members(ledger)
+                    .returned(nodes.self())
+                    .member(nodes.self().node());
+        }
+        if (lease.superseded()
+                || registered
+                        .filter(one -> !one.incarnation().equals(nodes.self().incarnation()))
+                        .isPresent()) {
+            nodes.superseded();
             return;
         }
-        new Members(ledger).join(nodes.self());
         ledger.catchUp();
-        follow.run();
-        boolean all = true;
-        for (ManagedCache cache : caches) {
-            Route known = new Routes(ledger).current(cache.name()).orElseThrow();
-            boolean there = known.epoch() == cache.proxy().route().epoch();
-            all &= there;
-            if (there && waiting.contains(cache.proxy())) {
-                cache.proxy().serveAgainUntil(until);
-            }
+        int resumed = 0;
+        for (ManagedCache cache : waiting) {
+            resumed += resume(cache, follow) ? 1 : 0;
         }
-        if (all) {
+        if (resumed == waiting.size()) {
             reported = false;
             LOG.info("the ledger counts this node; its clients go on");
+        }
+    }
+
+    private boolean resume(ManagedCache cache, Predicate<String> follow) {
+        try {
+            boolean isThere = follow.test(cache.name());
+            OptionalLong until = unbroken();
+            if (!isThere || until.isEmpty()) {
+                return false;
+            }
+            cache.proxy().serveAgainUntil(until.getAsLong());
+            return true;
+        } catch (FleetException | ReleaseException e) {
+            LOG.warn("cache {}: its clients wait: {}", cache.name(), e.getMessage());
+            return false;
         }
     }
 

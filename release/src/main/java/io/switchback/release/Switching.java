@@ -156,7 +156,9 @@ final class Switching {
             makeReady(begun, parts);
             SwitchRun.Report report = run(begun, parts).begin();
             tried.add(shown(begun, report));
-            end(begun, parts, report);
+            if (parts.stream().allMatch(CacheSwitch::hasRoles)) {
+                end(begun, parts, report);
+            }
             return report.reason();
         } catch (ReleaseException | FleetException e) {
             LOG.warn("a switch of release {} was given up", file.name(), e);
@@ -367,6 +369,7 @@ final class Switching {
     void closePending() throws InterruptedException {
         PendingSwitch pending = standing.state().pendingSwitch();
         Map<String, String> lost = Map.of();
+        boolean isAccepted = false;
         while (pending != null && !orders.stopping()) {
             boolean committed = isCommitted(pending);
             Set<String> none = Set.of();
@@ -379,7 +382,11 @@ final class Switching {
                     return;
                 }
                 goOnAfter(parts, report);
-                throw new FleetLost(inUseAfter(pending, committed), lost);
+                if (!lost.isEmpty()) {
+                    throw new FleetLost(inUseAfter(pending, committed), lost, isAccepted);
+                }
+                standing.say("waits to close switch " + pending.id() + ": the fleet where clients are does not answer");
+                environment.sleep(RETRY);
             } catch (FleetException | ReleaseException | LedgerException e) {
                 if (e instanceof LedgerException failure && failure.code() == LedgerException.Code.SUPERSEDED) {
                     throw e;
@@ -390,8 +397,30 @@ final class Switching {
             } finally {
                 parts.forEach(CacheSwitch::close);
             }
-            lost = lostFleets.apply(inUseAfter(pending, isCommitted(pending)));
+            Side inUse = inUseAfter(pending, isCommitted(pending));
+            lost = lostFleets.apply(inUse);
+            isAccepted = lost.isEmpty();
+            if (isAccepted) {
+                lost = givenUp(inUse);
+            }
         }
+    }
+
+    /** The caches whose fleet in use does not answer, where a person accepts the loss: that order must not wait for this switch. */
+    private Map<String, String> givenUp(Side inUse) {
+        Order order = orders.waiting();
+        Map<String, String> silent = new LinkedHashMap<>();
+        if (order != null && order.acceptLoss()) {
+            for (MovingCache cache : caches) {
+                if (!cache.answers(inUse)) {
+                    silent.put(
+                            cache.name(),
+                            "fleet " + cache.fleet(inUse).name() + " does not answer, and " + order.who()
+                                    + " accepts the loss");
+                }
+            }
+        }
+        return silent;
     }
 
     private boolean isCommitted(PendingSwitch pending) {

@@ -32,6 +32,8 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 import redis.clients.jedis.Connection;
 import redis.clients.jedis.Jedis;
 import redis.clients.jedis.Pipeline;
@@ -175,8 +177,9 @@ final class KnownTrapsTest {
      * A node that was stopped knows nothing of the switch when it wakes up. What its clients had asked for meanwhile would go to the fleet
      * that was left: refused there where it is a plain write, answered as if it had been done where a script catches the refusal.
      */
-    @Test
-    void aNodeThatWakesUpAfterASwitchBringsNothingToTheFleetThatWasLeft() {
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void aNodeThatWakesUpAfterASwitchBringsNothingToTheFleetThatWasLeft(boolean releaseHasEnded) {
         try (SeveralNodes nodes = start();
                 ServingNode sleeper = nodes.startProcess(1, release("{ limit: 5s }"))) {
             nodes.startNode(2);
@@ -194,6 +197,11 @@ final class KnownTrapsTest {
                     Await.until(TwoFleets.STEP_LIMIT, "the stopped node to be missed", () -> !isThere(nodes, "node-1"));
                     nodes.order(2, RELEASE, Order.Kind.ROLLBACK);
                     nodes.awaitStatus(3, RELEASE, Status.ROLLED_BACK);
+                    if (releaseHasEnded) {
+                        // Then the fleet that was left takes writes again, from whoever still goes there.
+                        nodes.order(2, RELEASE, Order.Kind.ABORT);
+                        nodes.awaitStatus(3, RELEASE, Status.ABORTED);
+                    }
                     try (Jedis other = nodes.client(3)) {
                         clients.forEach(client -> other.set(client.seen, "after"));
                     }
@@ -207,10 +215,15 @@ final class KnownTrapsTest {
                     sleeper.resume();
                 }
                 clients.forEach(client -> client.check(nodes.blue));
+                clients.forEach(client -> assertThat(nodes.green.call("EXISTS", client.counter))
+                        .as("the increments on the fleet that was left")
+                        .isEqualTo(releaseHasEnded ? 0L : 1L));
             } finally {
                 clients.forEach(SleepersClient::close);
             }
-            bothFleetsHoldTheSame(nodes);
+            if (!releaseHasEnded) {
+                bothFleetsHoldTheSame(nodes);
+            }
         }
     }
 
