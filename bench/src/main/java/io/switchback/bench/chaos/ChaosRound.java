@@ -318,18 +318,40 @@ final class ChaosRound implements AutoCloseable {
     }
 
     private void finish() {
-        JsonNode now = status().orElseThrow();
-        if (!now.path("status").asText().equals("FAILED")) {
-            String last = now.path("side").asText().equals("NEW") ? "finish" : "abort";
-            any().admin().post("/v1/releases/" + RELEASE + "/" + last, new byte[0]);
+        String[] said = {""};
+        try {
             Await.until(
                     SETTLE_LIMIT,
                     "the release to end",
-                    () -> status().filter(status -> List.of("FINISHED", "ABORTED")
-                                    .contains(status.path("status").asText()))
-                            .isPresent());
+                    () -> status().filter(now -> hasEnded(now, said)).isPresent());
+        } catch (AssertionError e) {
+            throw new AssertionError(
+                    e.getMessage() + "; it stands at "
+                            + status().map(ChaosRound::shown).orElse("?") + ", last said: " + said[0],
+                    e);
         }
         note("ended: " + status().map(ChaosRound::shown).orElse(""));
+    }
+
+    /** Says the last word as a person would: once more where the release went elsewhere meanwhile, by an order before or a gate. */
+    private boolean hasEnded(JsonNode now, String[] said) {
+        String status = now.path("status").asText();
+        if (List.of("FINISHED", "ABORTED", "FAILED").contains(status)) {
+            return true;
+        }
+        String side = now.path("side").asText();
+        String word = side.equals("NEW") ? "finish" : "abort";
+        String saying = word + " at " + status + " on " + side;
+        if (!saying.equals(said[0])) {
+            try {
+                any().admin().post("/v1/releases/" + RELEASE + "/" + word, new byte[0]);
+                said[0] = saying;
+                note(saying);
+            } catch (AdminClient.Unreachable | AdminClient.Refused e) {
+                note(saying + ": " + e.getMessage());
+            }
+        }
+        return false;
     }
 
     /** Every acknowledged write is where the clients are, all nodes lead there, and it is a primary. Fills in the counts. */
