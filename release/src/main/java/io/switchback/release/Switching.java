@@ -406,11 +406,14 @@ final class Switching {
         }
     }
 
-    /** The caches whose fleet in use does not answer, where a person accepts the loss: that order must not wait for this switch. */
+    /**
+     * The caches whose fleet in use does not answer, where a person accepts the loss: that order must not wait for this switch. It leads to the
+     * old fleet, so it says nothing where that one is silent.
+     */
     private Map<String, String> givenUp(Side inUse) {
         Order order = orders.waiting();
         Map<String, String> silent = new LinkedHashMap<>();
-        if (order != null && order.acceptLoss()) {
+        if (order != null && order.acceptLoss() && inUse == Side.NEW) {
             for (MovingCache cache : caches) {
                 if (!cache.answers(inUse)) {
                     silent.put(

@@ -108,6 +108,30 @@ final class FleetLossTest {
         }
     }
 
+    /** Where nothing happens by itself, a person's word is heard, also in the middle of a switch that cannot be undone. */
+    @Test
+    void whoAcceptsTheLossIsHeardInTheMiddleOfASwitch() throws Exception {
+        try (TwoFleets fleets = TwoFleets.start(ServerBinary.any(), ServerBinary.any(), folder)) {
+            fleets.startNode();
+            fleets.begin(TwoFleets.release(RELEASE, release(", then: wait")));
+            fleets.awaitObserving(RELEASE);
+            fleets.green.stop();
+            try {
+                fleets.order(RELEASE, Order.Kind.ROLLBACK);
+                fleets.await(
+                        RELEASE, "the switch to be stuck", now -> now.detail().contains("waits to close switch"));
+                fleets.node().releases().order(RELEASE, new Order(Order.Kind.ROLLBACK, true, "test"));
+                ReleaseStatus ended = fleets.awaitStatus(RELEASE, Status.ABORTED);
+                assertThat(ended.side()).isEqualTo(Side.OLD);
+                try (Jedis client = fleets.client()) {
+                    assertThat(client.incr("served")).isEqualTo(1);
+                }
+            } finally {
+                fleets.green.resume();
+            }
+        }
+    }
+
     /** It dies once it is decided that clients belong there, before it is a primary. */
     @Test
     void aFleetThatDiesAsTheSwitchToItIsDecidedIsLeftForTheOneBefore() {
