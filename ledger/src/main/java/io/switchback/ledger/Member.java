@@ -20,4 +20,9 @@ public record Member(String node, String incarnation, String address, List<Strin
     public Member(String node, String incarnation, String address, List<String> caches) {
         this(node, incarnation, address, caches, false);
     }
+
+    /** Whether this is another process of the same name. */
+    public boolean isAnotherProcessOf(Member other) {
+        return node.equals(other.node) && !incarnation.equals(other.incarnation);
+    }
 }

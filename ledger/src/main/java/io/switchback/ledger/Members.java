@@ -72,9 +72,7 @@ public final class Members {
      * prepared without it can then not be decided any more. Where another process has its name by now, nothing changes.
      */
     public Roster returned(Member member) {
-        return change(members -> members.stream()
-                        .anyMatch(one -> one.node().equals(member.node())
-                                && !one.incarnation().equals(member.incarnation()))
+        return change(members -> members.stream().anyMatch(one -> one.isAnotherProcessOf(member))
                 ? Optional.empty()
                 : Optional.of(with(members, member)));
     }

@@ -172,10 +172,7 @@ public final class ReleaseEngine implements AutoCloseable {
         if (known.equals(Optional.of(nodes.self()))) {
             return;
         }
-        boolean another = known.filter(
-                        one -> !one.incarnation().equals(nodes.self().incarnation()))
-                .isPresent();
-        if (another && nodes.isShared()) {
+        if (known.filter(one -> one.isAnotherProcessOf(nodes.self())).isPresent() && nodes.isShared()) {
             nodes.superseded();
             return;
         }

@@ -73,7 +73,11 @@ final class Standing {
         progress = howFar;
     }
 
+    /** Warns once: what is found again at each look is not said again. */
     void warn(String what) {
+        if (warnings.contains(what)) {
+            return;
+        }
         warnings.add(what);
         journal(state.step().title(), "warning: " + what, Map.of());
     }
