@@ -26,6 +26,7 @@ public final class ChildNode implements AutoCloseable {
     private static final String TOKEN = "token-of-the-bench";
 
     private final int number;
+    private final Place place;
     private final Path folder;
     private final Path file;
     private final List<String> jvm;
@@ -36,14 +37,31 @@ public final class ChildNode implements AutoCloseable {
     private int starts;
 
     /**
+     * Where a node is.
+     *
+     * @param address where it listens
+     * @param entering what to put before a command so that it runs there
+     */
+    public record Place(String address, List<String> entering) {
+        /** In the network of this process. */
+        public static final Place HERE = new Place("127.0.0.1", List.of());
+
+        public Place {
+            entering = List.copyOf(entering);
+        }
+    }
+
+    /**
      * Does not start it yet.
      *
      * @param folder that of all nodes; each has one of its own in it
      * @param ledger as a node's file says it
      * @param jvm options of its JVM
      */
-    public ChildNode(int number, Path folder, String ledger, int bluePort, int greenPort, List<String> jvm) {
+    public ChildNode(
+            int number, Place place, Path folder, String ledger, int bluePort, int greenPort, List<String> jvm) {
         this.number = number;
+        this.place = place;
         this.folder = folder.resolve("node-" + number);
         this.file = this.folder.resolve("node.yaml");
         this.jvm = List.copyOf(jvm);
@@ -51,16 +69,17 @@ public final class ChildNode implements AutoCloseable {
             Files.createDirectories(this.folder);
             Files.writeString(file, """
                     node: node-%1$d
-                    admin: { listen: "127.0.0.1:%2$d", token: %3$s }
+                    admin: { listen: "%9$s:%2$d", token: %3$s }
                     ledger: %4$s
                     caches:
                       %5$s:
-                        listen: "127.0.0.1:%6$d"
+                        listen: "%9$s:%6$d"
                         active: blue
                         fleets:
                           blue: { standalone: "127.0.0.1:%7$d" }
                           green: { standalone: "127.0.0.1:%8$d" }
-                    """.formatted(number, adminPort, TOKEN, ledger, CACHE, port, bluePort, greenPort));
+                    """.formatted(
+                            number, adminPort, TOKEN, ledger, CACHE, port, bluePort, greenPort, place.address()));
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
@@ -70,12 +89,16 @@ public final class ChildNode implements AutoCloseable {
         return number;
     }
 
+    public String address() {
+        return place.address();
+    }
+
     public int port() {
         return port;
     }
 
     public AdminClient admin() {
-        return new AdminClient(new Endpoint("127.0.0.1", adminPort), TOKEN);
+        return new AdminClient(new Endpoint(place.address(), adminPort), TOKEN);
     }
 
     /** Whether it runs and is not stopped. */
@@ -86,8 +109,8 @@ public final class ChildNode implements AutoCloseable {
 
     public void start() {
         starts++;
-        List<String> command =
-                new ArrayList<>(List.of(ProcessHandle.current().info().command().orElse("java")));
+        List<String> command = new ArrayList<>(place.entering());
+        command.add(ProcessHandle.current().info().command().orElse("java"));
         command.addAll(jvm);
         command.addAll(List.of(
                 "--enable-native-access=ALL-UNNAMED",

@@ -84,7 +84,8 @@ final class HoldTimesRun {
         try (RealServer blue = RealServer.startWithConfigFile(older, folder.resolve("blue"));
                 RealServer green = RealServer.startWithConfigFile(newer, folder.resolve("green"))) {
             for (int number = 1; number <= setup.nodes(); number++) {
-                ChildNode node = new ChildNode(number, folder, ledger, blue.port(), green.port(), JVM);
+                ChildNode node =
+                        new ChildNode(number, ChildNode.Place.HERE, folder, ledger, blue.port(), green.port(), JVM);
                 nodes.add(node);
                 node.start();
                 node.awaitReady();
@@ -100,7 +101,7 @@ final class HoldTimesRun {
 
     private List<LoadSettings> clients(List<ChildNode> nodes) {
         return nodes.stream()
-                .map(node -> LoadSettings.on("127.0.0.1", node.port())
+                .map(node -> LoadSettings.on(node.address(), node.port())
                         .withClients(Math.max(CLIENTS_PER_NODE_MIN, CLIENTS / nodes.size()))
                         .withKeys(KEYS / nodes.size())
                         .withPreload(true))

@@ -106,6 +106,11 @@ public final class ZooKeeperEnsemble implements AutoCloseable {
         return members.get(member).address();
     }
 
+    /** The port of one member. */
+    public int port(int member) {
+        return members.get(member).port;
+    }
+
     /** How many members there are, whether or not they run. */
     public int size() {
         return members.size();

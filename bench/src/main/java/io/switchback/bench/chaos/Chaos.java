@@ -1,6 +1,7 @@
 package io.switchback.bench.chaos;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
+import io.switchback.testkit.NodeNetworks;
 import io.switchback.testkit.ZooKeeperEnsemble;
 import java.io.IOException;
 import java.io.PrintStream;
@@ -16,6 +17,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The chaos that anyone can run: {@code bench/chaos}. Its rounds add up in a campaign: a file with a line for each, which says the seed, the
@@ -38,6 +40,9 @@ public final class Chaos {
               --seed SEED       of the first round; the next ones follow (1, or the one after the campaign's last)
               --campaign FILE   adds a line for each round
               --keep            keeps the folder of a round that went wrong, with the nodes' logs
+              --events          says what was done and when, of every round; otherwise only where one went wrong
+              --shared-network  never gives nodes a network of their own; without it they have one where this user may make
+                                network namespaces, and are cut off there as well
 
             Exit codes: 0 all held, 1 something did not, 2 a mistake on the command line.
             """;
@@ -50,16 +55,20 @@ public final class Chaos {
     private long seed = -1;
     private Path campaign;
     private boolean keep;
+    private boolean events;
 
     private Chaos() {
         this.campaign = Path.of("");
     }
 
-    /** Arguments: the commit that is tested, and those of {@link #HELP}. */
+    /**
+     * Arguments: the commit that is tested; whether this process has a {@code private} network, with nothing in it yet, or a {@code shared}
+     * one; and those of {@link #HELP}.
+     */
     public static void main(String[] arguments) throws IOException {
         Chaos chaos = new Chaos();
-        chaos.options(new ArrayDeque<>(List.of(arguments).subList(1, arguments.length)));
-        System.exit(chaos.run(arguments[0]));
+        chaos.options(new ArrayDeque<>(List.of(arguments).subList(2, arguments.length)));
+        System.exit(chaos.run(arguments[0], arguments[1].equals("private")));
     }
 
     private void options(Deque<String> options) throws IOException {
@@ -71,6 +80,8 @@ public final class Chaos {
                 case "--seed" -> seed = Long.parseLong(valueOf(option, options));
                 case "--campaign" -> campaign = Path.of(valueOf(option, options));
                 case "--keep" -> keep = true;
+                case "--events" -> events = true;
+                case "--shared-network" -> {} // the script has read it
                 case "--help", "-h" -> end(System.out, "", 0);
                 default -> end(System.err, "chaos: there is no option " + option + "\n", 2);
             }
@@ -102,14 +113,24 @@ public final class Chaos {
         System.exit(code);
     }
 
-    private int run(String commit) throws IOException {
+    private int run(String commit, boolean privateNetwork) throws IOException {
+        if (!privateNetwork) {
+            return run(commit, null);
+        }
+        try (NodeNetworks networks = NodeNetworks.open(ChaosRound.NODES)) {
+            out.println("chaos: each node has a network namespace of its own");
+            return run(commit, networks);
+        }
+    }
+
+    private int run(String commit, @Nullable NodeNetworks networks) throws IOException {
         Path folder = Files.createTempDirectory("switchback-chaos-");
         int failures = 0;
         try (ZooKeeperEnsemble ensemble =
                 ZooKeeperEnsemble.start(LEDGER_MEMBERS, Files.createDirectory(folder.resolve("ledger")))) {
             for (int round = 1; round <= rounds; round++, seed++) {
                 Path own = Files.createDirectory(folder.resolve("round-" + seed));
-                ChaosRound.Outcome outcome = round(ensemble, own);
+                ChaosRound.Outcome outcome = round(ensemble, networks, own);
                 out.printf(
                         "chaos: round %d of %d, seed %d, %s: %s; %d faults, %d orders, %d switches, %d answers, %d errors,"
                                 + " %d writes checked, %.0f s%n",
@@ -127,9 +148,11 @@ public final class Chaos {
                         outcome.seconds());
                 if (!outcome.problem().isEmpty()) {
                     failures++;
+                }
+                if (events || !outcome.problem().isEmpty()) {
                     outcome.events().forEach(event -> out.println("    " + event));
                 }
-                record(commit, outcome);
+                record(commit, networks != null, outcome);
                 if (outcome.problem().isEmpty() || !keep) {
                     delete(own);
                 }
@@ -144,13 +167,13 @@ public final class Chaos {
         return failures == 0 ? 0 : 1;
     }
 
-    private ChaosRound.Outcome round(ZooKeeperEnsemble ensemble, Path folder) {
-        try (ChaosRound round = new ChaosRound(seed, ensemble, folder)) {
+    private ChaosRound.Outcome round(ZooKeeperEnsemble ensemble, @Nullable NodeNetworks networks, Path folder) {
+        try (ChaosRound round = new ChaosRound(seed, ensemble, networks, folder)) {
             return round.run(time);
         }
     }
 
-    private void record(String commit, ChaosRound.Outcome outcome) throws IOException {
+    private void record(String commit, boolean ownNetworks, ChaosRound.Outcome outcome) throws IOException {
         if (!hasCampaign()) {
             return;
         }
@@ -159,6 +182,7 @@ public final class Chaos {
         line.put("commit", commit);
         line.put("at", Instant.now().toString());
         line.put("seconds", time.toSeconds());
+        line.put("network", ownNetworks ? "private" : "shared");
         line.put("protocol", outcome.protocol());
         line.put("held", outcome.problem().isEmpty());
         line.put("problem", outcome.problem());

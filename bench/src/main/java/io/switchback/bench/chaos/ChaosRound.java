@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import io.switchback.bench.ChildNode;
 import io.switchback.cli.admin.AdminClient;
 import io.switchback.testkit.Await;
+import io.switchback.testkit.NodeNetworks;
 import io.switchback.testkit.RealServer;
 import io.switchback.testkit.ServerBinary;
 import io.switchback.testkit.ZooKeeperEnsemble;
@@ -19,6 +20,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.SplittableRandom;
 import java.util.concurrent.locks.LockSupport;
+import org.jspecify.annotations.Nullable;
 import redis.clients.jedis.Jedis;
 
 /**
@@ -29,7 +31,7 @@ import redis.clients.jedis.Jedis;
  * <p>What the round does follows from its seed; when exactly it hits what, only the machine knows.
  */
 final class ChaosRound implements AutoCloseable {
-    private static final int NODES = 3;
+    static final int NODES = 3;
     /** Quickly there again after each kill. */
     private static final List<String> JVM = List.of("-XX:+UseSerialGC", "-Xmx256m", "-XX:TieredStopAtLevel=1");
 
@@ -42,6 +44,9 @@ final class ChaosRound implements AutoCloseable {
     private final long seed;
     private final SplittableRandom random;
     private final ZooKeeperEnsemble ensemble;
+    /** Of each node; null where nodes share the network of this process. */
+    private final @Nullable NodeNetworks networks;
+
     private final RealServer blue;
     private final RealServer green;
     private final List<ChildNode> nodes = new ArrayList<>();
@@ -68,15 +73,19 @@ final class ChaosRound implements AutoCloseable {
             double seconds,
             List<String> events) {}
 
-    ChaosRound(long seed, ZooKeeperEnsemble ensemble, Path folder) {
+    ChaosRound(long seed, ZooKeeperEnsemble ensemble, @Nullable NodeNetworks networks, Path folder) {
         this.seed = seed;
         this.random = new SplittableRandom(seed);
         this.ensemble = ensemble;
+        this.networks = networks;
         this.blue = RealServer.startWithConfigFile(server("redis-7.0"), folder.resolve("blue"));
         this.green = RealServer.startWithConfigFile(server("valkey-9.1"), folder.resolve("green"));
         for (int number = 1; number <= NODES; number++) {
             String ledger = "zookeeper://" + ensemble.connect() + "/chaos-" + seed;
-            nodes.add(new ChildNode(number, folder, ledger, blue.port(), green.port(), JVM));
+            ChildNode.Place place = networks == null
+                    ? ChildNode.Place.HERE
+                    : new ChildNode.Place(networks.address(number), networks.entering(number));
+            nodes.add(new ChildNode(number, place, folder, ledger, blue.port(), green.port(), JVM));
         }
     }
 
@@ -122,7 +131,7 @@ final class ChaosRound implements AutoCloseable {
         nodes.forEach(ChildNode::start);
         nodes.forEach(ChildNode::awaitReady);
         for (ChildNode node : nodes) {
-            loads.add(Load.start(LoadSettings.on("127.0.0.1", node.port())
+            loads.add(Load.start(LoadSettings.on(node.address(), node.port())
                     .withClients(4)
                     .withOperationsPerSecond(300)
                     .withKeys(400)
@@ -158,6 +167,11 @@ final class ChaosRound implements AutoCloseable {
     }
 
     private void disturbOnce() {
+        NodeNetworks cutting = networks;
+        if (cutting != null && random.nextInt(3) == 0) {
+            cut(cutting);
+            return;
+        }
         ChildNode node = nodes.get(random.nextInt(NODES));
         int member = random.nextInt(ensemble.size());
         RealServer server = random.nextBoolean() ? blue : green;
@@ -203,6 +217,37 @@ final class ChaosRound implements AutoCloseable {
         if (!node.isUp()) {
             node.heal();
         }
+    }
+
+    /** Somebody hears nothing of somebody else for a while, and no connection breaks. */
+    private void cut(NodeNetworks cutting) {
+        int node = random.nextInt(1, NODES + 1);
+        int millis = random.nextInt(100, 9_000);
+        String from = switch (random.nextInt(4)) {
+            case 0 -> {
+                cutting.cutOff(node);
+                yield "everybody";
+            }
+            case 1 -> {
+                RealServer server = random.nextBoolean() ? blue : green;
+                cutting.cutFrom(node, server.port());
+                yield "fleet " + name(server);
+            }
+            case 2 -> {
+                for (int member = 0; member < ensemble.size(); member++) {
+                    cutting.cutFrom(node, ensemble.port(member));
+                }
+                yield "the ledger";
+            }
+            default -> {
+                int other = node % NODES + 1;
+                cutting.cutBetween(other, node);
+                yield "node " + other;
+            }
+        };
+        fault("node " + node + " hears nothing of " + from + " for " + millis + " ms");
+        pauseWithOrders(millis);
+        cutting.heal();
     }
 
     private String name(RealServer server) {
@@ -396,6 +441,9 @@ final class ChaosRound implements AutoCloseable {
 
     @Override
     public void close() {
+        if (networks != null) {
+            networks.heal();
+        }
         loads.forEach(Load::close);
         nodes.forEach(ChildNode::close);
         blue.resume();
