@@ -39,24 +39,24 @@ public final class Decisions {
         if (together.stream().anyMatch(operation -> operation.path().startsWith(FOLDER))) {
             throw new IllegalArgumentException("a decision is written by this method alone");
         }
+        JsonNode evidence = Json.parse(evidenceJson);
         List<Operation> operations = new ArrayList<>();
         operations.add(new Operation.Create(
                 FOLDER + switchId,
                 Json.bytes(Json.object()
                         .put("verdict", verdict.name())
                         .put("reason", reason)
-                        .set("evidence", Json.parse(evidenceJson)))));
+                        .set("evidence", evidence))));
         operations.addAll(together);
-        Outcome outcome = ledger.transact(operations);
-        Optional<Decision> recorded = read(switchId);
-        return switch (outcome) {
-            case Outcome.Done() ->
-                recorded.orElseThrow(() -> new AssertionError("a decision was written and is not there: " + switchId));
+        return switch (ledger.transact(operations)) {
+            case Outcome.Done() -> new Decision(switchId, verdict, reason, Json.bytes(evidence));
             case Outcome.Conflict(Operation _, String why) ->
-                recorded.orElseThrow(() -> new LedgerException(
-                        LedgerException.Code.CONFLICT,
-                        "The switch " + switchId + " could not be decided (" + verdict + "): " + why
-                                + ". Nothing was changed; somebody else has changed what the decision rests on."));
+                read(switchId)
+                        .orElseThrow(
+                                () -> new LedgerException(
+                                        LedgerException.Code.CONFLICT,
+                                        "The switch " + switchId + " could not be decided (" + verdict + "): " + why
+                                                + ". Nothing was changed; somebody else has changed what the decision rests on."));
         };
     }
 

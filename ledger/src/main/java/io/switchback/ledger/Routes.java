@@ -36,18 +36,43 @@ public final class Routes {
      *     has not seen the route that he would replace, since somebody has been faster
      */
     public List<Operation> next(String cache, Route route) {
-        Optional<Entry> entry = ledger.read(path(cache));
-        long before = entry.map(Routes::route).map(Route::epoch).orElse(0L);
-        if (route.epoch() != before + 1) {
-            throw new LedgerException(
-                    LedgerException.Code.CONFLICT,
-                    "the route of " + cache + " is at epoch " + before + ", so the next one cannot be " + route);
+        return find(cache).next(route);
+    }
+
+    /** A look at the route of a cache, for whoever wants to replace it later and not look again then. */
+    public Found find(String cache) {
+        return new Found(cache, ledger.read(path(cache)));
+    }
+
+    /** The route of a cache when it was looked for, in the version of then. */
+    public static final class Found {
+        private final String cache;
+        private final Optional<Entry> entry;
+
+        private Found(String cache, Optional<Entry> entry) {
+            this.cache = cache;
+            this.entry = entry;
         }
-        byte[] value = value(route);
-        return List.of(
-                entry.isPresent()
-                        ? new Operation.Replace(path(cache), value, entry.get().version())
-                        : new Operation.Create(path(cache), value));
+
+        public String cache() {
+            return cache;
+        }
+
+        /** As {@link Routes#next(String, Route)}, of what was found; it conflicts as well if the route has changed since. */
+        public List<Operation> next(Route route) {
+            long before = entry.map(Routes::route).map(Route::epoch).orElse(0L);
+            if (route.epoch() != before + 1) {
+                throw new LedgerException(
+                        LedgerException.Code.CONFLICT,
+                        "the route of " + cache + " is at epoch " + before + ", so the next one cannot be " + route);
+            }
+            byte[] value = value(route);
+            return List.of(
+                    entry.isPresent()
+                            ? new Operation.Replace(
+                                    path(cache), value, entry.get().version())
+                            : new Operation.Create(path(cache), value));
+        }
     }
 
     /** Sets the first route of a cache; whoever is first has set it. What it is then. */

@@ -69,6 +69,22 @@ class ViewsTest {
     }
 
     @Test
+    void aRouteThatHasChangedSinceSomebodyLookedIsNotReplaced() {
+        Routes routes = new Routes(ledger);
+        Routes.Found none = routes.find("sessions");
+        ledger.transact(none.next(new Route("blue", 1)));
+        Routes.Found blue = routes.find("sessions");
+        ledger.transact(routes.next("sessions", new Route("green", 2)));
+
+        for (Routes.Found earlier : List.of(none, blue)) {
+            long epoch = earlier == none ? 1 : 2;
+            assertThat(ledger.transact(earlier.next(new Route("red", epoch)))).isInstanceOf(Outcome.Conflict.class);
+            assertThatThrownBy(() -> earlier.next(new Route("red", epoch + 1))).isInstanceOf(LedgerException.class);
+        }
+        assertThat(routes.current("sessions")).contains(new Route("green", 2));
+    }
+
+    @Test
     void aRouteThatCannotBeUnderstoodIsSaidAndNotGuessed() {
         for (String value : List.of(
                 "",

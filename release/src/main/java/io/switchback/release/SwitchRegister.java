@@ -61,6 +61,12 @@ final class SwitchRegister {
         return decisions.read(id);
     }
 
+    /** Looks at the routes that a commit will replace, before anybody waits for it. */
+    List<Routes.Found> lookAhead(List<String> caches) {
+        Routes routes = new Routes(ledger);
+        return caches.stream().map(routes::find).toList();
+    }
+
     /**
      * Records COMMIT and the routes, unless something is recorded or the membership or a route has changed; then ABORT.
      *
@@ -72,12 +78,21 @@ final class SwitchRegister {
             // By another party; its routes stand already, so there is nothing to replace them by.
             return recorded.get();
         }
+        return commit(
+                id,
+                why,
+                evidence,
+                lookAhead(evidence.caches().stream().map(CacheEvidence::cache).toList()));
+    }
+
+    /** As {@link #commit(String, String, Evidence)}, in one request, with what {@link #lookAhead} has found. */
+    Decision commit(String id, String why, Evidence evidence, List<Routes.Found> found) {
         List<Operation> together = new ArrayList<>();
         together.add(Members.expected(evidence.membership()));
         try {
-            Routes routes = new Routes(ledger);
-            for (CacheEvidence cache : evidence.caches()) {
-                together.addAll(routes.next(cache.cache(), new Route(cache.fleet(), cache.epoch())));
+            for (Routes.Found route : found) {
+                CacheEvidence cache = evidence.of(route.cache());
+                together.addAll(route.next(new Route(cache.fleet(), cache.epoch())));
             }
             return decisions.decide(id, Verdict.COMMIT, why, ReleaseStore.bytes(evidence), together);
         } catch (LedgerException e) {

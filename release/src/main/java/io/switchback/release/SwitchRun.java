@@ -10,6 +10,7 @@ import io.switchback.environment.Environment;
 import io.switchback.fleet.FleetException;
 import io.switchback.ledger.Decision;
 import io.switchback.ledger.LedgerException;
+import io.switchback.ledger.Routes;
 import io.switchback.ledger.Verdict;
 import io.switchback.release.ReleaseState.PendingSwitch;
 import io.switchback.release.SwitchMessages.Acknowledgement;
@@ -65,6 +66,7 @@ final class SwitchRun {
     private final Map<String, Duration> took = new LinkedHashMap<>();
     private final AtomicLong heldNanos = new AtomicLong();
     private @Nullable Evidence evidence;
+    private @Nullable List<Routes.Found> lookedAhead;
     private String reason = "";
     private long beganNanos;
     private long toldNanos;
@@ -114,6 +116,8 @@ final class SwitchRun {
 
     /** From the beginning; the caches and the nodes are ready. */
     Report begin() throws InterruptedException {
+        lookedAhead = register.lookAhead(
+                caches.stream().map(cache -> cache.cache().name()).toList());
         return run(new CoordinatorState.Initial(of.terms()), new CoordinatorEvent.Begin());
     }
 
@@ -271,16 +275,19 @@ final class SwitchRun {
     }
 
     private Verdict decide(Verdict wanted, String why) {
-        Evidence known = evidence;
         try {
-            Decision recorded = wanted == Verdict.COMMIT
-                    ? register.commit(of.id(), why, Objects.requireNonNull(known, "a commit rests on evidence"))
-                    : register.abort(of.id(), why);
+            Decision recorded = wanted == Verdict.COMMIT ? commit(why) : register.abort(of.id(), why);
             decided(recorded);
             return recorded.verdict();
         } catch (LedgerException e) {
             return presumeAbort(wanted, why, e);
         }
+    }
+
+    private Decision commit(String why) {
+        Evidence known = Objects.requireNonNull(evidence, "a commit rests on evidence");
+        List<Routes.Found> found = lookedAhead;
+        return found == null ? register.commit(of.id(), why, known) : register.commit(of.id(), why, known, found);
     }
 
     /**
