@@ -42,6 +42,7 @@ final class NodeParticipants implements AutoCloseable {
     private final Ledger ownLedger;
 
     private final ReleaseStore store;
+    private final Environment environment;
     private final ScheduledExecutorService clock;
     private final Map<String, CacheParticipant> participants = new LinkedHashMap<>();
     private final Map<String, LedgerRouteCheck> routeChecks = new LinkedHashMap<>();
@@ -55,6 +56,7 @@ final class NodeParticipants implements AutoCloseable {
         this.ledger = ledger;
         this.ownLedger = ownLedger;
         this.store = new ReleaseStore(ledger, environment);
+        this.environment = environment;
         this.clock = Executors.newSingleThreadScheduledExecutor(
                 Thread.ofPlatform().daemon().name("switch clock").factory());
         for (ManagedCache cache : caches.values()) {
@@ -250,6 +252,7 @@ final class NodeParticipants implements AutoCloseable {
         if (release.equals(armedFor.get(name))) {
             return;
         }
+        Rehearsal.once(environment);
         cache(name)
                 .proxy()
                 .links(List.of(

@@ -71,7 +71,6 @@ final class ReleaseRun {
     private final FleetPulse pulse;
     private final Switching switching;
     private final FleetPreparation preparation;
-    private boolean rehearsed;
     private boolean tookOver;
     private volatile List<Judgement> judgements = List.of();
 
@@ -411,10 +410,6 @@ final class ReleaseRun {
     }
 
     private void sync() throws InterruptedException {
-        if (!rehearsed) {
-            rehearsed = true;
-            Rehearsal.run(environment);
-        }
         long lagMillisMax = file.gates().lagMax().toMillis();
         Deadline stays = Deadline.in(environment, LAG_STAYS);
         while (!stays.passed()) {

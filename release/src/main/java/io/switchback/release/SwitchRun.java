@@ -24,6 +24,7 @@ import io.switchback.release.SwitchRegister.Evidence;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -149,7 +150,7 @@ final class SwitchRun {
             if (state instanceof CoordinatorState.PreCommitting && step.durability() == Durability.FORCED) {
                 hooks.preCommitted().accept(Objects.requireNonNull(evidence, "the fence comes before the pre-commit"));
             }
-            for (CoordinatorAction action : step.actions()) {
+            for (CoordinatorAction action : othersFirst(step.actions())) {
                 act(action, deadline);
             }
             Optional<Verdict> verdict = ended(state, event);
@@ -176,6 +177,29 @@ final class SwitchRun {
             }
             case CoordinatorState open -> Optional.empty();
         };
+    }
+
+    /**
+     * This node's own participant is asked last. It does what it is asked at once and on this thread; the others would be held, and let go, only after
+     * it.
+     */
+    private List<CoordinatorAction> othersFirst(List<CoordinatorAction> actions) {
+        return actions.stream()
+                .sorted(Comparator.comparing(this::isForThisNode))
+                .toList();
+    }
+
+    private boolean isForThisNode(CoordinatorAction action) {
+        return switch (action) {
+            case CoordinatorAction.AskToPrepare(String participant) -> isOwn(participant);
+            case CoordinatorAction.PreCommit(String participant) -> isOwn(participant);
+            case CoordinatorAction.Tell(String participant, Verdict _) -> isOwn(participant);
+            case CoordinatorAction.Fence _, CoordinatorAction.WriteDecision _, CoordinatorAction.Forget _ -> false;
+        };
+    }
+
+    private boolean isOwn(String participant) {
+        return SwitchMessages.nodeOf(participant).equals(nodes.self().node());
     }
 
     private void act(CoordinatorAction action, Deadline deadline) {

@@ -153,6 +153,9 @@ final class Switching {
             parts = open(begun, attendance.isSomebodyMissing(), dead, Set.of());
             Deadline catchUp = Deadline.in(environment, CATCH_UP);
             parts.forEach(part -> part.prepare(catchUp));
+            if (tried.isEmpty()) {
+                Rehearsal.ask(nodes, begun.participants(), environment);
+            }
             makeReady(begun, parts);
             SwitchRun.Report report = run(begun, parts).begin();
             tried.add(shown(begun, report));
