@@ -11,6 +11,7 @@ import io.switchback.fleet.ServerSettings;
 import io.switchback.fleet.Token;
 import io.switchback.fleet.dialect.Dialects;
 import io.switchback.fleet.dialect.StreamTranslator;
+import io.switchback.ledger.Claim;
 import io.switchback.proxy.CacheProxy;
 import io.switchback.proxy.ProtectionState;
 import io.switchback.release.ReleaseState.Side;
@@ -54,6 +55,7 @@ final class MovingCache implements AutoCloseable {
     private final Environment environment;
     private final Dialects dialects = new Dialects();
     private volatile Token token;
+    private final Claim claim;
     private CacheRecord record;
     private @Nullable RelayLink link;
     private @Nullable Side linkSource;
@@ -69,13 +71,15 @@ final class MovingCache implements AutoCloseable {
             CacheRecord record,
             ManagedCache cache,
             Protect protect,
-            Token term,
+            Claim claim,
             Path backupFolder,
             Environment environment) {
         this.release = release;
         this.store = store;
         this.record = record;
-        this.token = term;
+        this.claim = claim;
+        this.token = Token.open(
+                claim.holder().term(), release + " led by " + claim.holder().node());
         this.protect = protect;
         this.proxy = cache.proxy();
         this.oldFleet = cache.fleet(record.from());
@@ -144,6 +148,7 @@ final class MovingCache implements AutoCloseable {
             RelayLink copying = open(Side.OLD, new LinkStart.FullCopy(Optional.of(backupFolder)), target);
             adopt(copying, Side.OLD);
             copying.admit();
+            claim.demandStanding();
             // As a replica it has the token of whoever made it one, or will have it with the copy.
             RoleCommands.offerToken(target, token);
             demandChanged(RoleCommands.follow(target, copying.face(), token));
@@ -201,8 +206,34 @@ final class MovingCache implements AutoCloseable {
                     + " or it was restarted and its role was not in its config file");
             return;
         }
+        pointTo(follower, state, to);
+    }
+
+    private void pointTo(ServerConnection follower, ReplicationState state, RelayLink to) {
         if (!state.primary().equals(Optional.of(to.face()))) {
+            claim.demandStanding();
             demandChanged(RoleCommands.follow(follower, to.face(), token));
+        }
+    }
+
+    /**
+     * Between switches: a target that follows somebody else, while the link waits for it, is told to follow the link. A leader that was cut
+     * off may have told it otherwise before it learnt that it leads no more (until the copy there is no token that would keep it from that), and
+     * so may a person. One that became a primary is the link's to judge; one that does not answer is asked again at the next look.
+     */
+    void pointAgain(Side inUse) {
+        RelayLink waiting = link().filter(one -> one.status().phase() == LinkStatus.Phase.WAITING_FOR_TARGET)
+                .orElse(null);
+        if (waiting == null || linkSource != inUse || linkBroken() != null) {
+            return;
+        }
+        try (ServerConnection target = connect(inUse.other())) {
+            ReplicationState state = ReplicationState.read(target);
+            if (state.role() == ReplicationState.Role.REPLICA) {
+                pointTo(target, state, waiting);
+            }
+        } catch (FleetException e) {
+            LOG.debug("release {}, cache {}: the follower does not answer", release, name(), e);
         }
     }
 

@@ -1,7 +1,6 @@
 package io.switchback.release;
 
 import io.switchback.environment.Environment;
-import io.switchback.fleet.Token;
 import io.switchback.ledger.Claim;
 import io.switchback.ledger.JournalEntry;
 import io.switchback.ledger.Lease;
@@ -218,8 +217,6 @@ public final class ReleaseEngine implements AutoCloseable {
 
     private void run(ReleaseFile file, Claim claim) {
         ReleaseStore claimed = new ReleaseStore(claim.ledger(), environment);
-        Token token = Token.open(
-                claim.holder().term(), file.name() + " led by " + nodes.self().node());
         Path folder = backupFolder.resolve(file.name());
         List<MovingCache> moving = file.moves().stream()
                 .map(move -> new MovingCache(
@@ -228,7 +225,7 @@ public final class ReleaseEngine implements AutoCloseable {
                         claimed.cache(file.name(), move.cache()),
                         cache(move.cache()),
                         file.protect(),
-                        token,
+                        claim,
                         folder,
                         environment))
                 .toList();

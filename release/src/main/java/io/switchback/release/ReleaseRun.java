@@ -20,6 +20,7 @@ import io.switchback.sync.verify.VerificationSettings;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -60,6 +61,9 @@ final class ReleaseRun {
      */
     private static final Duration RELATIVE_TIME_TOLERANCE = Duration.ofSeconds(2);
 
+    /** How often it is looked whether the followers are told to follow the links. */
+    private static final Duration POINTING = Duration.ofSeconds(1);
+
     private final ReleaseFile file;
     private final Claim claim;
     private final List<MovingCache> caches;
@@ -71,7 +75,10 @@ final class ReleaseRun {
     private final FleetPulse pulse;
     private final Switching switching;
     private final FleetPreparation preparation;
-    private boolean tookOver;
+    /** The caches at whose fleet in use this leader's term is known. */
+    private final Set<String> tookOver = new HashSet<>();
+
+    private Deadline nextPointing;
     private volatile List<Judgement> judgements = List.of();
 
     ReleaseRun(
@@ -86,6 +93,7 @@ final class ReleaseRun {
         this.caches = caches;
         this.backupFolder = backupFolder;
         this.environment = environment;
+        this.nextPointing = Deadline.in(environment, POINTING);
         this.standing = new Standing(store, store.state(file.name()).orElseThrow());
         this.orders = new Orders(file.name(), store);
         this.claim = claim;
@@ -234,16 +242,19 @@ final class ReleaseRun {
     /**
      * After a pending switch is closed, which is done under its own token: whoever led before can do nothing at the servers any more. A server
      * that does not answer is asked again at the next turn. Before the copy there is nothing that it could do to the fleet in use, and no
-     * key of ours belongs into the backup.
+     * key of ours belongs into the backup; what it does to the other one until then is put right ({@link MovingCache#pointAgain}).
      */
     private void takeOver() {
-        if (!tookOver) {
-            Claim.Holder leader = claim.holder();
-            for (MovingCache cache : caches.stream().filter(MovingCache::copied).toList()) {
+        for (MovingCache cache : caches) {
+            if (cache.copied() && !tookOver.contains(cache.name())) {
                 long number = ReleaseStore.switchNumbers(claim.ledger()).next();
-                cache.takeOver(standing.state().side(), Token.open(number, file.name() + " led by " + leader.node()));
+                cache.takeOver(
+                        standing.state().side(),
+                        Token.open(
+                                number,
+                                file.name() + " led by " + claim.holder().node()));
+                tookOver.add(cache.name());
             }
-            tookOver = true;
         }
     }
 
@@ -630,6 +641,7 @@ final class ReleaseRun {
         for (MovingCache cache : caches) {
             try {
                 cache.reopenLink(standing.state().side());
+                cache.pointAgain(standing.state().side());
             } catch (FleetException e) {
                 LOG.warn("release {}: the link of {} is not open: {}", file.name(), cache.name(), e.getMessage());
             }
@@ -673,8 +685,13 @@ final class ReleaseRun {
     /** Waits, samples the traffic, and gives way to an order. */
     private void pause(Duration time) throws InterruptedException {
         orders.pause(time);
-        traffic.sample(standing.state().side());
-        demandAlive(standing.state().side());
+        Side inUse = standing.state().side();
+        traffic.sample(inUse);
+        demandAlive(inUse);
+        if (nextPointing.passed()) {
+            nextPointing = Deadline.in(environment, POINTING);
+            caches.forEach(cache -> cache.pointAgain(inUse));
+        }
     }
 
     private static void demandNotBroken(MovingCache cache) {

@@ -151,6 +151,9 @@ final class Switching {
                     begun.id() + " begins",
                     Map.of("to", to.name(), "participants", String.join(", ", attendance.participants())));
             parts = open(begun, attendance.isSomebodyMissing(), dead, Set.of());
+            parts.stream()
+                    .filter(part -> !part.part().acceptLoss())
+                    .forEach(part -> part.cache().pointAgain(to.other()));
             Deadline catchUp = Deadline.in(environment, CATCH_UP);
             parts.forEach(part -> part.prepare(catchUp));
             if (tried.isEmpty()) {
