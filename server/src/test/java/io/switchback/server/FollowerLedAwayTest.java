@@ -66,7 +66,10 @@ final class FollowerLedAwayTest {
         try (TwoFleets fleets = TwoFleets.start(ServerBinary.any(), ServerBinary.any(), folder)) {
             fleets.startNode();
             fleets.begin(TwoFleets.release(RELEASE, ""));
-            fleets.await(RELEASE, "sync", now -> now.step().compareTo(Step.SYNC) >= 0);
+            fleets.await(RELEASE, "sync", now -> now.step() == Step.SYNC);
+            // Not later: a switch has a token of its own.
+            fleets.order(RELEASE, Order.Kind.PAUSE);
+            fleets.awaitStatus(RELEASE, Status.PAUSED);
             FleetSpec green =
                     new FleetSpec("green", new Endpoint(fleets.green.host(), fleets.green.port()), Optional.empty());
             try (ServerConnection server = ServerConnection.open(green, Duration.ofSeconds(5))) {
