@@ -48,6 +48,10 @@ final class LedgerLossTest {
         nodes.startNode(HOLDS);
         nodes.begin(SERVES, release());
         nodes.awaitObserving(HOLDS, RELEASE);
+        assertThat(nodes.node(SERVES).releases().journal(RELEASE))
+                .as("as long as the ledger hears of it, it is asked as any other node")
+                .anyMatch(entry -> entry.what().endsWith(" begins")
+                        && entry.details().getOrDefault("participants", "").contains("node-" + HOLDS + "/"));
         try (Jedis served = nodes.client(SERVES);
                 Jedis held = nodes.client(HOLDS)) {
             assertThat(held.incr("held")).isEqualTo(1);
