@@ -184,8 +184,11 @@ final class CacheParticipant implements AutoCloseable {
     /** Whether it is in a switch, or being made ready for one. */
     synchronized boolean isInSwitch() {
         Part ready = part;
-        return state instanceof ParticipantState.Open
-                || (ready != null && environment.nanoTime() - ready.readyAtNanos < READY_KEPT.toNanos());
+        return state instanceof ParticipantState.Open || (ready != null && isKept(ready));
+    }
+
+    private boolean isKept(Part ready) {
+        return environment.nanoTime() - ready.readyAtNanos < READY_KEPT.toNanos();
     }
 
     // ---- what coordinators and peers ask; any thread
@@ -202,6 +205,11 @@ final class CacheParticipant implements AutoCloseable {
             ready = part;
             if (ready == null || !ready.of.id().equals(asked.id())) {
                 return CompletableFuture.completedFuture(new Vote(name + " was not made ready for " + asked.id()));
+            }
+            if (!isInSwitch()) {
+                // It may have gone elsewhere since, and could not lead its clients back to where that switch began.
+                return CompletableFuture.completedFuture(new Vote(name + " was made ready for " + asked.id()
+                        + " more than " + READY_KEPT.toSeconds() + " s ago; whoever asked then was given up"));
             }
             vote = votes.add(asked.id());
         }

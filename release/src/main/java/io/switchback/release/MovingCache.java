@@ -42,6 +42,8 @@ import org.slf4j.LoggerFactory;
 final class MovingCache implements AutoCloseable {
     /** How long a server may take to connect or to answer an administration command. */
     static final Duration SERVER_TIMEOUT = Duration.ofSeconds(5);
+    /** For a look that can be repeated; the release has other things to do meanwhile. */
+    private static final Duration LOOK_LIMIT = Duration.ofMillis(500);
 
     private static final Logger LOG = LoggerFactory.getLogger(MovingCache.class);
 
@@ -227,7 +229,7 @@ final class MovingCache implements AutoCloseable {
         if (waiting == null || linkSource != inUse || linkBroken() != null) {
             return;
         }
-        try (ServerConnection target = connect(inUse.other())) {
+        try (ServerConnection target = ServerConnection.open(fleet(inUse.other()), LOOK_LIMIT)) {
             ReplicationState state = ReplicationState.read(target);
             if (state.role() == ReplicationState.Role.REPLICA) {
                 pointTo(target, state, waiting);

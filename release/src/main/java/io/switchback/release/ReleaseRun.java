@@ -62,7 +62,7 @@ final class ReleaseRun {
     private static final Duration RELATIVE_TIME_TOLERANCE = Duration.ofSeconds(2);
 
     /** How often it is looked whether the followers are told to follow the links. */
-    private static final Duration POINTING = Duration.ofSeconds(1);
+    private static final Duration POINTING = Duration.ofSeconds(2);
 
     private final ReleaseFile file;
     private final Claim claim;

@@ -143,6 +143,10 @@ final class NodeParticipant {
             vote.accept("not made ready");
             return;
         }
+        if (!isInSwitch()) {
+            vote.accept("made ready too long ago");
+            return;
+        }
         votes.computeIfAbsent(id, any -> new ArrayList<>()).add(vote);
         on(new ParticipantEvent.PrepareAsked(ready.seat));
     }
