@@ -660,12 +660,13 @@ final class CacheParticipant implements AutoCloseable {
                 part = null;
             }
         }
+        if (of != null) {
+            // First: whoever hears that it is over may close this.
+            worker.execute(() -> dispose(of));
+        }
         waiting.forEach(one -> one.complete(new Acknowledgement(of == null ? 0 : of.heldNanos)));
         late.forEach(one -> one.complete(new Heard(true)));
         unanswered.forEach(one -> one.complete(new Vote(name + ": " + id + " is over here")));
-        if (of != null) {
-            worker.execute(() -> dispose(of));
-        }
         return DONE;
     }
 
