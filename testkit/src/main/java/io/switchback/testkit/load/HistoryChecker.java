@@ -1,6 +1,7 @@
 package io.switchback.testkit.load;
 
 import io.switchback.testkit.load.Registers.Expectation;
+import io.switchback.testkit.load.Registers.Expiry;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -133,8 +134,8 @@ public final class HistoryChecker {
         Response<Long> timeToLiveMs = pipeline.pttl(key);
         return () -> {
             long seen = names.sequenceOf(value.get());
-            long offMs = Math.abs(expected.expiresAtMs() - System.currentTimeMillis() - timeToLiveMs.get());
-            boolean alive = expected.expiresAtMs() != 0 && seen == expected.acknowledged();
+            long offMs = expected.expiry().distanceMs(System.currentTimeMillis() + timeToLiveMs.get());
+            boolean alive = !expected.expiry().equals(Expiry.NEVER) && seen == expected.acknowledged();
             if (alive && offMs > TIME_TO_LIVE_TOLERANCE_MS) {
                 // The value without its time to live is not what was written.
                 checked++;

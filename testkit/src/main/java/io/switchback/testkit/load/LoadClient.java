@@ -1,5 +1,6 @@
 package io.switchback.testkit.load;
 
+import io.switchback.testkit.load.Registers.Expiry;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
@@ -152,6 +153,7 @@ final class LoadClient implements Runnable {
         String value = names.value(number);
         attempt(
                 () -> {
+                    long askedMs = System.currentTimeMillis();
                     switch (kind) {
                         case STRING -> expect("OK", connection.set(names.string(slot, generation), value));
                         case EXPIRING ->
@@ -169,10 +171,12 @@ final class LoadClient implements Runnable {
                                             names.sortedSet(slot), (double) number, names.member(slot, generation)));
                         case PAIR -> writePair(slot, generation, value);
                     }
-                    long expiresAtMs = kind == RegisterKind.EXPIRING
-                            ? System.currentTimeMillis() + TIME_TO_LIVE_SECONDS * 1_000
-                            : 0;
-                    registers.acknowledge(slot, number, expiresAtMs);
+                    Expiry expiry = kind == RegisterKind.EXPIRING
+                            ? new Expiry(
+                                    askedMs + TIME_TO_LIVE_SECONDS * 1_000,
+                                    System.currentTimeMillis() + TIME_TO_LIVE_SECONDS * 1_000)
+                            : Expiry.NEVER;
+                    registers.acknowledge(slot, number, expiry);
                     record.timeline.acknowledgedWrites(kind == RegisterKind.PAIR ? 2 : 1);
                 },
                 () -> registers.unknown(slot, number));

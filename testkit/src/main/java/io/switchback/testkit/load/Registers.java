@@ -26,7 +26,7 @@ final class Registers {
     private final RegisterKind kind;
     private final int[] generations;
     private final long[] acknowledged;
-    private final long[] expiresAtMs;
+    private final Expiry[] expiries;
     private final List<Expectation> retired = new ArrayList<>();
     private long forgotten;
 
@@ -34,8 +34,21 @@ final class Registers {
         this.kind = kind;
         generations = new int[slots];
         acknowledged = new long[slots];
-        expiresAtMs = new long[slots];
+        expiries = new Expiry[slots];
         Arrays.fill(acknowledged, NONE);
+        Arrays.fill(expiries, Expiry.NEVER);
+    }
+
+    /**
+     * When a value runs out, by the wall clock in milliseconds: its time to live after some moment between the question and the answer.
+     */
+    record Expiry(long fromMs, long untilMs) {
+        static final Expiry NEVER = new Expiry(0, 0);
+
+        /** How far a moment lies outside. */
+        long distanceMs(long atMs) {
+            return Math.max(0, Math.max(fromMs - atMs, atMs - untilMs));
+        }
     }
 
     /**
@@ -43,10 +56,9 @@ final class Registers {
      *
      * @param acknowledged the last write that was acknowledged, or NONE, or GONE
      * @param unknown a later write of which it is not known whether it was executed, or NONE
-     * @param expiresAtMs wall clock, 0 where it does not expire
+     * @param expiry of the acknowledged value
      */
-    record Expectation(
-            RegisterKind kind, int slot, int generation, long acknowledged, long unknown, long expiresAtMs) {}
+    record Expectation(RegisterKind kind, int slot, int generation, long acknowledged, long unknown, Expiry expiry) {}
 
     RegisterKind kind() {
         return kind;
@@ -68,15 +80,15 @@ final class Registers {
         acknowledged[slot] = sequence;
     }
 
-    void acknowledge(int slot, long sequence, long expiresAt) {
+    void acknowledge(int slot, long sequence, Expiry expiry) {
         acknowledged[slot] = sequence;
-        expiresAtMs[slot] = expiresAt;
+        expiries[slot] = expiry;
     }
 
     /** The write got no answer, or an error: it may be executed now, later, or never. The register goes on under another name. */
     void unknown(int slot, long sequence) {
         if (retired.size() < RETIRED_MAX) {
-            retired.add(new Expectation(kind, slot, generations[slot], acknowledged[slot], sequence, 0));
+            retired.add(new Expectation(kind, slot, generations[slot], acknowledged[slot], sequence, Expiry.NEVER));
         } else {
             forgotten++;
         }
@@ -89,7 +101,7 @@ final class Registers {
         for (int slot = 0; slot < acknowledged.length; slot++) {
             if (acknowledged[slot] != NONE) {
                 visitor.accept(
-                        new Expectation(kind, slot, generations[slot], acknowledged[slot], NONE, expiresAtMs[slot]));
+                        new Expectation(kind, slot, generations[slot], acknowledged[slot], NONE, expiries[slot]));
             }
         }
     }
