@@ -58,6 +58,9 @@ final class Rehearsal {
 
     private static final Duration ANSWER_LIMIT = Duration.ofSeconds(1);
     private static final String NAME = "rehearsal";
+    /** What no release can be called. */
+    private static final String NO_RELEASE = "(" + NAME + ")";
+
     private static final String PARTICIPANT = SwitchMessages.participant(NAME, NAME);
     private static final AtomicBoolean DONE = new AtomicBoolean();
 
@@ -150,7 +153,8 @@ final class Rehearsal {
                         true))
                 .toCompletableFuture()
                 .join();
-        SwitchRun.Hooks hooks = new SwitchRun.Hooks(evidence -> {}, any -> true, () -> false);
+        // Nobody is waited for longer than a hold may last.
+        SwitchRun.Hooks hooks = new SwitchRun.Hooks(evidence -> {}, any -> false, () -> false);
         SwitchRun.Report report = new SwitchRun(
                         begun, node, new SwitchRegister(ledger), ANSWER_LIMIT, List.of(), hooks, environment)
                 .begin();
@@ -209,7 +213,7 @@ final class Rehearsal {
             for (int round = 1; round <= ROUNDS && !enough.passed(); round++) {
                 List<CompletableFuture<byte[]>> asked = new ArrayList<>();
                 for (String participant : participants) {
-                    Prepare question = new Prepare(NAME, 1, SwitchMessages.cacheOf(participant));
+                    Prepare question = new Prepare(NO_RELEASE, 1, SwitchMessages.cacheOf(participant));
                     asked.add(nodes.ask(
                             SwitchMessages.nodeOf(participant),
                             SwitchMessages.PREPARE,
