@@ -170,6 +170,10 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         long now = loop.nanoTime();
         usedAtNanos = now;
         while (index < limit && open) {
+            if (scanner.isPush(in, index)) {
+                broken("it sent a push message that nobody had asked for");
+                return;
+            }
             Run run = unanswered.peek();
             if (run == null) {
                 broken("it sent a reply that nobody had asked for");

@@ -12,6 +12,7 @@ import io.netty.channel.ChannelOption;
 import io.netty.util.NetUtil;
 import io.switchback.fleet.Credential;
 import io.switchback.fleet.Endpoint;
+import io.switchback.resp.Protocol;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.UnknownHostException;
@@ -177,7 +178,15 @@ final class BackendOpening {
             int commands = 0;
             ByteBuf handshake = ByteBufAllocator.DEFAULT.heapBuffer();
             Credential credential = key.identity();
-            if (credential != null) {
+            if (key.protocol() == Protocol.RESP3) {
+                // In one command, as clients do: on 6.0 the user alone may not have the right to HELLO.
+                add(
+                        handshake,
+                        credential == null
+                                ? Wire.command("HELLO", "3")
+                                : Wire.command("HELLO", "3", "AUTH", credential.user(), credential.password()));
+                commands++;
+            } else if (credential != null) {
                 boolean byPasswordAlone = credential.user().equals(Credential.DEFAULT_USER);
                 add(
                         handshake,

@@ -18,9 +18,19 @@ final class ClientCommands {
             case "client|id" -> arguments == 0 ? answer(session, () -> Wire.number(identity.id())) : arity(rule);
             case "client|getname" ->
                 arguments == 0
-                        ? answer(session, () -> identity.name().isEmpty() ? Wire.nilBulk() : bulk(identity.name()))
+                        ? answer(
+                                session,
+                                () -> identity.name().isEmpty()
+                                        ? Wire.nilBulk(identity.protocol())
+                                        : bulk(identity.name()))
                         : arity(rule);
-            case "client|info" -> arguments == 0 ? answer(session, () -> bulk(info(session))) : arity(rule);
+            case "client|info" ->
+                arguments == 0
+                        ? answer(
+                                session,
+                                () -> Wire.verbatim(
+                                        identity.protocol(), info(session).getBytes(StandardCharsets.ISO_8859_1)))
+                        : arity(rule);
             case "client|setname" -> arguments == 1 ? setName(session, Wire.text(command[2])) : arity(rule);
             case "client|setinfo" -> arguments == 2 ? setInfo(session, command) : arity(rule);
             case "client|no-evict" -> arguments == 1 ? noEvict(session, command) : arity(rule);
@@ -92,7 +102,8 @@ final class ClientCommands {
                 : identity.credential().user();
         return "id=" + identity.id() + " addr=" + session.address() + " name=" + identity.name() + " age=" + seconds
                 + " idle=0 flags=N db=" + identity.database() + " sub=0 psub=0 multi="
-                + (session.transaction.open ? session.transaction.commands : -1) + " user=" + user + " resp=2 lib-name="
+                + (session.transaction.open ? session.transaction.commands : -1) + " user=" + user + " resp="
+                + identity.protocol().version() + " lib-name="
                 + identity.libraryName() + " lib-ver=" + identity.libraryVersion() + "\n";
     }
 }

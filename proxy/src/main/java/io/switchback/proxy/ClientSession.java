@@ -9,6 +9,7 @@ import io.switchback.fleet.ReservedKeys;
 import io.switchback.resp.CommandRule;
 import io.switchback.resp.CommandTable;
 import io.switchback.resp.InlineCommand;
+import io.switchback.resp.Protocol;
 import io.switchback.resp.RequestScanner;
 import java.io.IOException;
 import java.net.InetSocketAddress;
@@ -369,7 +370,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     // --- where commands go
 
     ConnectionKey key() {
-        return ConnectionKey.of(identity.credential(), identity.database());
+        return ConnectionKey.of(identity.credential(), identity.database(), identity.protocol());
     }
 
     /** The connection for this client's commands if one can be sent now; else null, and the session is resumed once it may. */
@@ -449,8 +450,19 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     /** The server has accepted this user. */
     void proven(Credential credential) {
         identity.proven(credential);
+        isAnother();
+    }
+
+    void chosen(Protocol protocol) {
+        if (identity.protocol() != protocol) {
+            identity.chosen(protocol);
+            isAnother();
+        }
+    }
+
+    /** Its own connection is of no use any more; what that watched cannot be taken along. */
+    private void isAnother() {
         if (transaction.connection != null) {
-            // It is somebody else's now; what it watched cannot be taken along.
             transaction.watchGone();
             leaveOwnConnection(false);
         }

@@ -5,6 +5,7 @@ import io.netty.buffer.ByteBufInputStream;
 import io.netty.buffer.Unpooled;
 import io.netty.util.concurrent.ScheduledFuture;
 import io.switchback.fleet.InfoReport;
+import io.switchback.resp.Protocol;
 import io.switchback.resp.Reply;
 import io.switchback.resp.ReplyReader;
 import java.io.IOException;
@@ -237,7 +238,7 @@ final class Confirmations {
         if (to == null || opening != null || canLook()) {
             return;
         }
-        ConnectionKey key = ConnectionKey.of(to.fleet().credential().orElse(null), 0);
+        ConnectionKey key = ConnectionKey.of(to.fleet().credential().orElse(null), 0, Protocol.RESP2);
         Opened result = new Opened();
         BackendOpening begun = new BackendOpening(loop, key, to, result, false);
         result.of = begun;

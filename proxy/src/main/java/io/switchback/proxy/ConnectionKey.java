@@ -1,6 +1,7 @@
 package io.switchback.proxy;
 
 import io.switchback.fleet.Credential;
+import io.switchback.resp.Protocol;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -8,12 +9,13 @@ import org.jspecify.annotations.Nullable;
  *
  * @param identity the user that it is authenticated as; null where the client gave none
  * @param database the selected database
+ * @param protocol in which its replies come
  * @param proving for nothing but AUTH: it may be anybody, so nothing else may run on it
  */
-record ConnectionKey(@Nullable Credential identity, int database, boolean proving) {
-    static final ConnectionKey PROVING = new ConnectionKey(null, 0, true);
+record ConnectionKey(@Nullable Credential identity, int database, Protocol protocol, boolean proving) {
+    static final ConnectionKey PROVING = new ConnectionKey(null, 0, Protocol.RESP2, true);
 
-    static ConnectionKey of(@Nullable Credential identity, int database) {
-        return new ConnectionKey(identity, database, false);
+    static ConnectionKey of(@Nullable Credential identity, int database, Protocol protocol) {
+        return new ConnectionKey(identity, database, protocol, false);
     }
 }

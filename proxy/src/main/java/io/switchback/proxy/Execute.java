@@ -27,7 +27,7 @@ final class Execute extends AskingOperation implements ReplySink {
             finish(
                     aborted
                             ? Wire.error("EXECABORT Transaction discarded because of previous errors.")
-                            : Wire.nilArray());
+                            : Wire.nilArray(session.identity.protocol()));
             return null;
         }
         return session.loop().confirmations().mayWrite(session) ? transaction.connection : null;

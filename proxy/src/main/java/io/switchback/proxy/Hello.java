@@ -1,31 +1,39 @@
 package io.switchback.proxy;
 
+import static java.nio.charset.StandardCharsets.US_ASCII;
+
 import io.netty.buffer.ByteBuf;
+import io.netty.buffer.ByteBufUtil;
+import io.netty.buffer.Unpooled;
 import io.switchback.proxy.SessionCommands.Verdict;
+import io.switchback.resp.Protocol;
 import org.jspecify.annotations.Nullable;
 
 /**
- * HELLO with protocol version 2 or none: its AUTH is proven as by {@link Authenticate}, its SETNAME is kept here, and the
- * server is asked the rest over the connection that the client then has.
+ * HELLO: its AUTH is proven as by {@link Authenticate}, its SETNAME is kept here, and the server is asked the rest over the
+ * connection that the client then has, which speaks the protocol that was asked for.
  */
 final class Hello extends AskingOperation {
+    private static final byte[] ID = "\r\n$2\r\nid\r\n:".getBytes(US_ASCII);
+
+    private final Protocol protocol;
     private final byte @Nullable [][] auth;
     private final @Nullable String name;
     private boolean authenticated;
 
-    private Hello(ClientSession session, byte @Nullable [][] auth, @Nullable String name) {
+    private Hello(ClientSession session, Protocol protocol, byte @Nullable [][] auth, @Nullable String name) {
         super(session);
+        this.protocol = protocol;
         this.auth = auth;
         this.name = name;
     }
 
     static Verdict judge(ClientSession session, byte[][] command) {
         if (command.length == 1) {
-            return new SessionCommands.Perform(new Hello(session, null, null));
+            return new SessionCommands.Perform(new Hello(session, session.identity.protocol(), null, null));
         }
         String version = Wire.text(command[1]);
-        if (!version.equals("2")) {
-            // 3 is what client libraries ask for first; they go on with 2 when they hear this.
+        if (!version.equals("2") && !version.equals("3")) {
             return version.matches("0|-?[1-9][0-9]{0,17}")
                     ? new SessionCommands.Refuse("NOPROTO unsupported protocol version")
                     : new SessionCommands.Refuse("ERR Protocol version is not an integer or out of range");
@@ -48,7 +56,8 @@ final class Hello extends AskingOperation {
         if (name != null && !ClientCommands.isPrintable(name)) {
             return new SessionCommands.Refuse(ClientCommands.badName("Client names"));
         }
-        return new SessionCommands.Perform(new Hello(session, auth, name));
+        return new SessionCommands.Perform(
+                new Hello(session, version.equals("3") ? Protocol.RESP3 : Protocol.RESP2, auth, name));
     }
 
     private boolean proves() {
@@ -56,7 +65,9 @@ final class Hello extends AskingOperation {
     }
 
     private ConnectionKey key() {
-        return proves() ? ConnectionKey.PROVING : session.key();
+        return proves()
+                ? ConnectionKey.PROVING
+                : ConnectionKey.of(session.identity.credential(), session.identity.database(), protocol);
     }
 
     @Override
@@ -77,7 +88,9 @@ final class Hello extends AskingOperation {
         session.ask(
                 connection,
                 this,
-                credentials != null && !authenticated ? Wire.command(credentials) : Wire.command("HELLO", "2"),
+                credentials != null && !authenticated
+                        ? Wire.command(credentials)
+                        : Wire.command("HELLO", Integer.toString(protocol.version())),
                 1);
     }
 
@@ -95,8 +108,22 @@ final class Hello extends AskingOperation {
             if (name != null) {
                 session.identity.named(name);
             }
-            finish(reply.retain());
+            session.chosen(protocol);
+            finish(withOwnId(reply));
         }
+    }
+
+    /** The reply names the server's connection; to the client its id is the one that CLIENT ID tells. */
+    private ByteBuf withOwnId(ByteBuf reply) {
+        int at = ByteBufUtil.indexOf(Unpooled.wrappedBuffer(ID), reply);
+        int end = at < 0 ? -1 : reply.indexOf(at + ID.length, reply.writerIndex(), (byte) '\r');
+        if (end < 0) {
+            return reply.retain();
+        }
+        ByteBuf own = reply.alloc().buffer(reply.readableBytes() + 20);
+        own.writeBytes(reply, reply.readerIndex(), at + ID.length - reply.readerIndex());
+        own.writeCharSequence(Long.toString(session.identity.id()), US_ASCII);
+        return own.writeBytes(reply, end, reply.writerIndex() - end);
     }
 
     @Override

@@ -28,7 +28,7 @@ final class RandomKeyOperation extends FilteringOperation {
         } else if (attempts < ATTEMPTS_MAX) {
             askNext();
         } else {
-            finish(Wire.nilBulk());
+            finish(Wire.nilBulk(session.identity.protocol()));
         }
     }
 }

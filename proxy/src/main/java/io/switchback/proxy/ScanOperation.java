@@ -48,13 +48,27 @@ final class ScanOperation extends FilteringOperation {
         }
         long shown = ScanCursor.toClient(
                 Long.parseLong(cursor), session.loop().route().epoch());
-        List<Reply> visible = cursorIndex == 1
-                ? elements.stream().filter(KeysOperation::isVisible).toList()
-                : elements;
         ByteArrayOutputStream out = new ByteArrayOutputStream(reply.readableBytes() + 32);
         out.writeBytes("*2\r\n".getBytes(US_ASCII));
         KeysOperation.writeBulk(out, Long.toString(shown).getBytes(US_ASCII));
-        KeysOperation.writeArray(out, visible);
-        finish(Unpooled.wrappedBuffer(out.toByteArray()));
+        if (cursorIndex == 1) {
+            KeysOperation.writeArray(
+                    out, elements.stream().filter(KeysOperation::isVisible).toList());
+            finish(Unpooled.wrappedBuffer(out.toByteArray()));
+        } else {
+            int elementsAt = endOfCursor(reply);
+            finish(Unpooled.wrappedBuffer(
+                    Unpooled.wrappedBuffer(out.toByteArray()),
+                    reply.retainedSlice(elementsAt, reply.writerIndex() - elementsAt)));
+        }
+    }
+
+    /** Behind {@code *2}, the cursor's length and the cursor: the third line. */
+    private static int endOfCursor(ByteBuf reply) {
+        int index = reply.readerIndex();
+        for (int line = 0; line < 3; line++) {
+            index = reply.indexOf(index, reply.writerIndex(), (byte) '\n') + 1;
+        }
+        return index;
     }
 }

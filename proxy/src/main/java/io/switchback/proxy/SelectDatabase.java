@@ -24,7 +24,7 @@ final class SelectDatabase extends AskingOperation {
     }
 
     private ConnectionKey key() {
-        return ConnectionKey.of(session.identity.credential(), database);
+        return ConnectionKey.of(session.identity.credential(), database, session.identity.protocol());
     }
 
     @Override

@@ -1,14 +1,16 @@
 package io.switchback.proxy;
 
 import io.switchback.fleet.Credential;
+import io.switchback.resp.Protocol;
 import org.jspecify.annotations.Nullable;
 
-/** Who a client is, as far as it has said and proven, and which database it has selected. Owned by its session's event loop. */
+/** Who a client is, as far as it has said and proven, and which database and protocol it has chosen. Owned by its session's event loop. */
 final class SessionIdentity {
     private final long id;
     private final long sinceNanos;
     private @Nullable Credential credential;
     private int database;
+    private Protocol protocol = Protocol.RESP2;
     private String name = "";
     private String libraryName = "";
     private String libraryVersion = "";
@@ -45,6 +47,15 @@ final class SessionIdentity {
         database = selected;
     }
 
+    /** In which its replies are. */
+    Protocol protocol() {
+        return protocol;
+    }
+
+    void chosen(Protocol chosen) {
+        protocol = chosen;
+    }
+
     String name() {
         return name;
     }
@@ -73,6 +84,7 @@ final class SessionIdentity {
     void reset() {
         credential = null;
         database = 0;
+        protocol = Protocol.RESP2;
         name = "";
     }
 }

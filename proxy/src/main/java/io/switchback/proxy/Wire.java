@@ -6,6 +6,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import io.switchback.resp.CommandEncoder;
+import io.switchback.resp.Protocol;
 
 /** The few replies that the proxy makes itself, and the commands that it sends on its own account, as bytes. */
 final class Wire {
@@ -28,12 +29,24 @@ final class Wire {
         return Unpooled.copiedBuffer(":" + value + "\r\n", UTF_8);
     }
 
-    static ByteBuf nilArray() {
-        return Unpooled.copiedBuffer("*-1\r\n", UTF_8);
+    static ByteBuf nilArray(Protocol protocol) {
+        return nil(protocol, "*-1\r\n");
     }
 
-    static ByteBuf nilBulk() {
-        return Unpooled.copiedBuffer("$-1\r\n", UTF_8);
+    static ByteBuf nilBulk(Protocol protocol) {
+        return nil(protocol, "$-1\r\n");
+    }
+
+    private static ByteBuf nil(Protocol protocol, String inResp2) {
+        return Unpooled.copiedBuffer(protocol == Protocol.RESP2 ? inResp2 : "_\r\n", UTF_8);
+    }
+
+    /** A text for people: a bulk string, in RESP3 one that says so. */
+    static ByteBuf verbatim(Protocol protocol, byte[] text) {
+        return protocol == Protocol.RESP2
+                ? bulk(text)
+                : Unpooled.wrappedBuffer(
+                        ("=" + (text.length + 4) + "\r\ntxt:").getBytes(UTF_8), text, "\r\n".getBytes(UTF_8));
     }
 
     static ByteBuf bulk(byte[] bytes) {

@@ -99,10 +99,12 @@ class IdentityTest {
     }
 
     @Test
-    void helloAuthenticatesNamesAndRefusesProtocolThree() {
+    void helloAuthenticatesAndNames() {
         try (RawClient client = ProxyFixture.client(proxy)) {
-            assertThat(client.text("HELLO", "3")).startsWith("-NOPROTO");
+            assertThat(client.text("HELLO", "4")).startsWith("-NOPROTO");
+            assertThat(client.text("HELLO", "3")).startsWith("-NOAUTH");
             assertThat(client.text("HELLO", "2")).startsWith("-NOAUTH");
+            assertThat(client.text("HELLO", "3", "AUTH", "reader", "bad")).startsWith("-WRONGPASS");
             assertThat(client.text("HELLO", "2", "AUTH", "reader", "bad")).startsWith("-WRONGPASS");
             assertThat(client.text("HELLO", "2", "AUTH", "writer", "w", "SETNAME", "me"))
                     .contains("version");
@@ -110,6 +112,36 @@ class IdentityTest {
             assertThat(client.text("SET", "w:1", "x")).isEqualTo("OK");
             assertThat(client.text("RESET")).isEqualTo("RESET");
             assertThat(client.text("SET", "w:1", "x")).startsWith("-NOAUTH");
+        }
+    }
+
+    @Test
+    void eachClientHasItsRepliesInTheProtocolThatItChose() {
+        try (RawClient two = ProxyFixture.client(proxy);
+                RawClient three = ProxyFixture.client(proxy)) {
+            two.text("AUTH", "secret");
+            assertThat(two.raw("HGETALL", "h")).isEqualTo("*0\r\n");
+            assertThat(three.raw("HELLO", "3", "AUTH", "default", "secret"))
+                    .startsWith("%")
+                    .contains("$5\r\nproto\r\n:3\r\n");
+            assertThat(three.raw("HGETALL", "h")).isEqualTo("%0\r\n");
+            assertThat(three.raw("GET", "none")).isEqualTo("_\r\n");
+            assertThat(three.raw("CLIENT", "GETNAME")).isEqualTo("_\r\n");
+            assertThat(three.raw("CLIENT", "INFO")).startsWith("=").contains(" resp=3 ");
+            assertThat(three.raw("HELLO")).contains("$2\r\nid\r\n" + three.raw("CLIENT", "ID"));
+            three.text("WATCH", "w");
+            two.text("SET", "w", "1");
+            three.text("MULTI");
+            assertThat(three.raw("EXEC")).isEqualTo("_\r\n");
+            three.text("WATCH", "w");
+            assertThat(three.raw("HELLO", "2")).startsWith("*");
+            three.text("MULTI");
+            assertThat(three.raw("EXEC")).isEqualTo("*-1\r\n");
+            assertThat(three.raw("HGETALL", "h")).isEqualTo("*0\r\n");
+            three.text("HELLO", "3");
+            assertThat(three.text("RESET")).isEqualTo("RESET");
+            three.text("AUTH", "secret");
+            assertThat(three.raw("HGETALL", "h")).isEqualTo("*0\r\n");
         }
     }
 

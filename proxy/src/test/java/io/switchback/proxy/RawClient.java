@@ -7,6 +7,7 @@ import io.switchback.resp.CommandEncoder;
 import io.switchback.resp.Reply;
 import io.switchback.resp.ReplyReader;
 import java.io.BufferedInputStream;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
@@ -23,6 +24,7 @@ final class RawClient implements AutoCloseable {
     private final InputStream in;
     private final OutputStream out;
     private final ReplyReader replies;
+    private final ByteArrayOutputStream read = new ByteArrayOutputStream();
 
     RawClient(Endpoint endpoint) {
         try {
@@ -31,7 +33,7 @@ final class RawClient implements AutoCloseable {
             socket.setSoTimeout(TIMEOUT_MS);
             in = new BufferedInputStream(socket.getInputStream());
             out = socket.getOutputStream();
-            replies = new ReplyReader(in);
+            replies = new ReplyReader(new Recorder());
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
@@ -55,6 +57,7 @@ final class RawClient implements AutoCloseable {
     }
 
     Reply reply() {
+        read.reset();
         try {
             return replies.read();
         } catch (IOException e) {
@@ -65,6 +68,38 @@ final class RawClient implements AutoCloseable {
     Reply call(String... command) {
         send(command);
         return reply();
+    }
+
+    /** The next reply's bytes, each one a character. */
+    String rawReply() {
+        reply();
+        return read.toString(ISO_8859_1);
+    }
+
+    String raw(String... command) {
+        send(command);
+        return rawReply();
+    }
+
+    /** Keeps what is read. */
+    private final class Recorder extends InputStream {
+        @Override
+        public int read() throws IOException {
+            int b = in.read();
+            if (b >= 0) {
+                read.write(b);
+            }
+            return b;
+        }
+
+        @Override
+        public int read(byte[] into, int offset, int length) throws IOException {
+            int count = in.read(into, offset, length);
+            if (count > 0) {
+                read.write(into, offset, count);
+            }
+            return count;
+        }
     }
 
     String text(String... command) {

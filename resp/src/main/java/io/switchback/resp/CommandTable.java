@@ -69,7 +69,7 @@ public final class CommandTable {
                 "cursors carry the route's epoch; one of another epoch starts again at 0",
                 "scan hscan sscan zscan");
         add(Treatment.SESSION, false, "the server's own answer", "auth select");
-        add(Treatment.SESSION, false, "protocol version 2; 3 is answered by NOPROTO so far", "hello");
+        add(Treatment.SESSION, false, "over a connection of that protocol", "hello");
         add(Treatment.SESSION, false, "on a connection of the session's own", "multi exec discard watch unwatch");
         add(Treatment.SESSION, false, "answered by Switchback", "quit reset");
 

@@ -6,10 +6,12 @@ import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
 /**
- * Reads RESP2 replies one after another from a blocking stream, for the control plane; one thread at a time.
+ * Reads replies one after another from a blocking stream, for the control plane; one thread at a time. RESP3's types are read
+ * as what servers give to a client of RESP2 in their place: a map as an array of keys and values, a double as a string.
  *
  * <p>Limits: {@link #LINE_BYTES_MAX}, {@link #BULK_BYTES_MAX}, {@link #ELEMENTS_MAX}, {@link #DEPTH_MAX}; a reply past one
  * is a {@link ProtocolException}, after which the stream is of no further use.
@@ -19,6 +21,8 @@ public final class ReplyReader {
     public static final int BULK_BYTES_MAX = 512 * 1024 * 1024;
     public static final int ELEMENTS_MAX = 16 * 1024 * 1024;
     public static final int DEPTH_MAX = 32;
+    /** {@code txt:} before a verbatim string. */
+    private static final int VERBATIM_PREFIX_BYTES = 4;
 
     private final InputStream in;
 
@@ -43,9 +47,25 @@ public final class ReplyReader {
             case '-' -> new Reply.Failure(line);
             case ':' -> new Reply.Int(number(line));
             case '$' -> bulk(number(line));
-            case '*' -> array(number(line), depth);
-            default -> throw new ProtocolException("expected a RESP2 reply, got the type byte " + type);
+            case '*', '~', '>' -> array(number(line), depth);
+            case '%' -> array(2 * number(line), depth);
+            case '_' -> new Reply.Nil();
+            case '#' -> new Reply.Int(line.equals("t") ? 1 : 0);
+            case ',', '(' -> new Reply.Bulk(line.getBytes(UTF_8));
+            case '=' -> verbatim(number(line));
+            case '!' -> new Reply.Failure(bulk(number(line)).text());
+            case '|' -> {
+                array(2 * number(line), depth);
+                yield read(depth);
+            }
+            default -> throw new ProtocolException("expected a reply, got the type byte " + type);
         };
+    }
+
+    private Reply verbatim(long length) throws IOException {
+        return bulk(length) instanceof Reply.Bulk(byte[] bytes) && bytes.length >= VERBATIM_PREFIX_BYTES
+                ? new Reply.Bulk(Arrays.copyOfRange(bytes, VERBATIM_PREFIX_BYTES, bytes.length))
+                : new Reply.Nil();
     }
 
     private Reply bulk(long length) throws IOException {
@@ -96,7 +116,7 @@ public final class ReplyReader {
                 throw new ProtocolException("a line of more than " + LINE_BYTES_MAX + " bytes");
             }
             if (length == line.length) {
-                line = java.util.Arrays.copyOf(line, length * 2);
+                line = Arrays.copyOf(line, length * 2);
             }
             line[length++] = (byte) b;
         }

@@ -3,7 +3,10 @@ package io.switchback.resp;
 import io.netty.buffer.ByteBuf;
 
 /**
- * Counts complete replies in bytes as servers send them, without building them.
+ * Counts complete replies in bytes as servers send them, RESP2 and RESP3, without building them.
+ *
+ * <p>A push message is no reply: {@link #scan} stops before it, and {@link #scanPush} takes it. An attribute belongs to the reply
+ * behind it.
  *
  * <p>It remembers where it is within a reply, so each byte is looked at once however the bytes are cut, and the caller
  * need not keep what it has passed on. Nesting is followed without recursion, up to {@link #DEPTH_MAX}.
@@ -11,7 +14,7 @@ import io.netty.buffer.ByteBuf;
  * <p>Owned by the event loop of its connection. It does not own the buffers that it looks at and leaves their indices alone.
  */
 public final class ReplyScanner {
-    /** Arrays within arrays; the deepest reply of a server's own (COMMAND DOCS) has eight levels. */
+    /** Aggregates within aggregates; the deepest reply of a server's own (COMMAND DOCS) has eight levels. */
     public static final int DEPTH_MAX = 128;
     /** A status or an error; errors of scripts quote the script. */
     public static final int LINE_BYTES_MAX = 1024 * 1024;
@@ -30,6 +33,7 @@ public final class ReplyScanner {
     }
 
     private final long[] elementsLeft = new long[DEPTH_MAX];
+    private final boolean[] isAttribute = new boolean[DEPTH_MAX];
     private State state = State.TYPE;
     private int depth;
     private long number;
@@ -41,17 +45,61 @@ public final class ReplyScanner {
     private int completed;
     private int errors;
     private byte type;
+    /** What the length that is being read counts: {@code * ~ % |} or {@code >}. */
+    private byte aggregate;
+    /** An attribute has ended whose reply has not begun. */
+    private boolean attributed;
+
+    private boolean inPush;
+
+    /** Whether the bytes at {@code from} are part of a push message. */
+    public boolean isPush(ByteBuf in, int from) {
+        return inPush || (isBetweenReplies() && in.getByte(from) == '>');
+    }
+
+    private boolean isBetweenReplies() {
+        return depth == 0 && state == State.TYPE;
+    }
 
     /**
-     * Looks at the bytes from {@code from} up to {@code limit}, at most until {@code wanted} replies have ended.
+     * Looks at a push message, or the next part of one, where {@link #isPush} says that there is one.
+     *
+     * @return as {@link #scan}; {@link #insidePush} says whether there is more to come
+     */
+    public int scanPush(ByteBuf in, int from, int limit) {
+        int index = from;
+        if (!inPush) {
+            inPush = true;
+            index = begin((byte) '>', State.ARRAY_LENGTH, from);
+        }
+        errors = 0;
+        completed = 0;
+        return advance(in, index, limit, 1);
+    }
+
+    /** Whether the last scan stopped in the middle of a push message. */
+    public boolean insidePush() {
+        return inPush;
+    }
+
+    /**
+     * Looks at the bytes from {@code from} up to {@code limit}, at most until {@code wanted} replies have ended or a push message
+     * begins.
      *
      * @return the index behind the last byte that it took, or {@link #MALFORMED}, after which the scanner is of no use
      */
     public int scan(ByteBuf in, int from, int limit, int wanted) {
         completed = 0;
         errors = 0;
+        return advance(in, from, limit, wanted);
+    }
+
+    private int advance(ByteBuf in, int from, int limit, int wanted) {
         int index = from;
         while (completed < wanted && index < limit) {
+            if (isBetweenReplies() && in.getByte(index) == '>') {
+                return index;
+            }
             index = switch (state) {
                 case TYPE -> readType(in, index);
                 case LINE -> skipLine(in, index, limit);
@@ -70,20 +118,31 @@ public final class ReplyScanner {
         if (depth == 0) {
             type = first;
         }
-        switch (first) {
-            case '+', ':' -> state = State.LINE;
+        return switch (first) {
+            case '+', ':', '_', '#', ',', '(' -> begin(first, State.LINE, index);
+            case '$', '=' -> begin(first, State.BULK_LENGTH, index);
+            case '*', '~', '%', '|' -> begin(first, State.ARRAY_LENGTH, index);
             case '-' -> {
-                state = State.LINE;
-                if (depth == 0) {
-                    errors++;
-                }
+                countError();
+                yield begin(first, State.LINE, index);
             }
-            case '$' -> state = State.BULK_LENGTH;
-            case '*' -> state = State.ARRAY_LENGTH;
-            default -> {
-                return MALFORMED;
+            case '!' -> {
+                countError();
+                yield begin(first, State.BULK_LENGTH, index);
             }
+            default -> MALFORMED;
+        };
+    }
+
+    private void countError() {
+        if (depth == 0) {
+            errors++;
         }
+    }
+
+    private int begin(byte first, State next, int index) {
+        aggregate = first;
+        state = next;
         number = 0;
         digits = 0;
         negative = false;
@@ -132,16 +191,28 @@ public final class ReplyScanner {
             }
             return digits > 0;
         }
-        if (nil || number == 0) {
-            ended();
+        boolean attribute = aggregate == '|';
+        long elements = attribute || aggregate == '%' ? number * 2 : number;
+        if (nil || elements == 0) {
+            if (attribute) {
+                attributeEnded();
+            } else {
+                ended();
+            }
             return digits > 0;
         }
         if (depth == DEPTH_MAX) {
             return false;
         }
-        elementsLeft[depth++] = number;
+        isAttribute[depth] = attribute;
+        elementsLeft[depth++] = elements;
         state = State.TYPE;
         return true;
+    }
+
+    private void attributeEnded() {
+        state = State.TYPE;
+        attributed = depth == 0;
     }
 
     private int skipBulk(int index, int limit) {
@@ -153,7 +224,7 @@ public final class ReplyScanner {
         return index + (int) skipped;
     }
 
-    /** An element has ended, and with it perhaps the arrays of which it was the last. */
+    /** An element has ended, and with it perhaps the aggregates of which it was the last. */
     private void ended() {
         state = State.TYPE;
         while (depth > 0) {
@@ -161,8 +232,14 @@ public final class ReplyScanner {
                 return;
             }
             depth--;
+            if (isAttribute[depth]) {
+                attributeEnded();
+                return;
+            }
         }
+        attributed = false;
         completed++;
+        inPush = false;
     }
 
     /** How many replies ended within the last scan. */
@@ -182,6 +259,6 @@ public final class ReplyScanner {
 
     /** Whether the last scan stopped in the middle of a reply. */
     public boolean insideReply() {
-        return depth > 0 || state != State.TYPE;
+        return !inPush && (attributed || !isBetweenReplies());
     }
 }

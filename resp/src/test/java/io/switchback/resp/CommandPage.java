@@ -29,9 +29,9 @@ final class CommandPage {
             ## Differences from a client that is connected to the server itself
             - CLIENT ID, INFO, GETNAME, SETNAME, SETINFO and NO-EVICT are answered by Switchback, on servers that do not know them
               too; the id is Switchback's. CLIENT LIST shows the server's connections, which are Switchback's.
-            - HELLO's reply names the connection that the proxy uses. RESET works on Redis 6.0 too.
+            - RESET works on Redis 6.0 too.
             - SELECT wants its number without zeros in front.
-            - A user who authenticates again within WATCH loses what was watched: the next EXEC answers nil.
+            - A client that authenticates again, or changes the protocol, within WATCH loses what was watched: the next EXEC answers nil.
             - Passwords and user names must be UTF-8.
             - A script can still reach reserved keys.
             - A client that closes its sending side before it has its replies (`nc -N`) does not get them.

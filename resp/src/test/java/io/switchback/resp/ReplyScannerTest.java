@@ -20,9 +20,19 @@ class ReplyScannerTest {
             "*0",
             "*3\r\n*2\r\n:1\r\n$1\r\nx\r\n*1\r\n*0\r\n-ERR nested",
             "-WRONGTYPE x",
+            "_",
+            "#t",
+            ",1.5",
+            "(12345678901234567890",
+            "=7\r\ntxt:abc",
+            "!5\r\nERR x",
+            "~2\r\n+a\r\n+b",
+            "%1\r\n+k\r\n*1\r\n%0",
+            "|1\r\n+ttl\r\n:3\r\n$1\r\nv",
+            "*2\r\n|1\r\n+a\r\n%1\r\n+b\r\n+c\r\n:1\r\n|0\r\n:2",
             "");
-    private static final int REPLIES = 10;
-    private static final int ERRORS = 2;
+    private static final int REPLIES = 20;
+    private static final int ERRORS = 3;
 
     private static ByteBuf bytes(String text) {
         return Unpooled.copiedBuffer(text, ISO_8859_1);
@@ -103,6 +113,41 @@ class ReplyScannerTest {
     @Test
     void aLineWithoutEndIsGivenUp() {
         ByteBuf in = bytes("+" + "x".repeat(ReplyScanner.LINE_BYTES_MAX + 1));
+        assertThat(new ReplyScanner().scan(in, 0, in.writerIndex(), 1)).isEqualTo(ReplyScanner.MALFORMED);
+    }
+
+    @Test
+    void aPushMessageIsNoReplyHoweverTheBytesAreCut() {
+        String stream = "+a\r\n>2\r\n+invalidate\r\n*1\r\n$1\r\nk\r\n>1\r\n-x\r\n*1\r\n+b\r\n";
+        for (int piece = 1; piece <= stream.length(); piece++) {
+            ReplyScanner scanner = new ReplyScanner();
+            ByteBuf in = bytes(stream);
+            StringBuilder replies = new StringBuilder();
+            StringBuilder pushes = new StringBuilder();
+            int counted = 0;
+            int errors = 0;
+            int index = 0;
+            while (index < stream.length()) {
+                int limit = Math.min(stream.length(), (index / piece + 1) * piece);
+                boolean push = scanner.isPush(in, index);
+                int end = push ? scanner.scanPush(in, index, limit) : scanner.scan(in, index, limit, 9);
+                (push ? pushes : replies).append(stream, index, end);
+                counted += push ? 0 : scanner.completed();
+                errors += scanner.errors();
+                index = end;
+            }
+            assertThat(replies).as("pieces of " + piece).hasToString("+a\r\n*1\r\n+b\r\n");
+            assertThat(pushes).hasToString(">2\r\n+invalidate\r\n*1\r\n$1\r\nk\r\n>1\r\n-x\r\n");
+            assertThat(counted).isEqualTo(2);
+            assertThat(errors).isZero();
+            assertThat(scanner.insidePush()).isFalse();
+            assertThat(scanner.insideReply()).isFalse();
+        }
+    }
+
+    @Test
+    void aPushWithinAReplyIsNone() {
+        ByteBuf in = bytes("*1\r\n>1\r\n+x\r\n");
         assertThat(new ReplyScanner().scan(in, 0, in.writerIndex(), 1)).isEqualTo(ReplyScanner.MALFORMED);
     }
 }
