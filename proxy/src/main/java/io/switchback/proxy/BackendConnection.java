@@ -47,6 +47,11 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
     /** Commands of clients have been sent over it, not only the proxy's own. */
     private boolean carriesClients;
 
+    /** Not to be given to anybody else: it is in another database than its key says. */
+    private boolean spoiled;
+    /** What the server calls it; 0 where nobody has asked. */
+    private long clientId;
+
     private boolean flushAsked;
     private boolean closeOnceQuiet;
     private long usedAtNanos;
@@ -67,8 +72,29 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         return owner;
     }
 
+    boolean mayBeUsedBy(ClientSession session) {
+        return owner == null || owner == session;
+    }
+
     void own(@Nullable ClientSession session) {
         owner = session;
+    }
+
+    void spoil() {
+        spoiled = true;
+    }
+
+    boolean isSpoiled() {
+        return spoiled;
+    }
+
+    /** What the server calls this connection (CLIENT ID); 0 where nobody has asked it. */
+    long clientId() {
+        return clientId;
+    }
+
+    void clientId(long id) {
+        clientId = id;
     }
 
     boolean isOpen() {
@@ -201,7 +227,9 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         bytesOutstanding -= run.requestBytes;
         if (run.counted) {
             loop.settled(run.commands);
-            traffic.answered(run.commands, run.errors, now - run.sentAtNanos);
+            if (run.timed) {
+                traffic.answered(run.commands, run.errors, now - run.sentAtNanos);
+            }
         }
         run.sink.answered(run);
         run.release();

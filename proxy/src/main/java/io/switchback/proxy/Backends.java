@@ -162,14 +162,14 @@ final class Backends {
 
     // --- connections of one session
 
-    /** Gets the session a connection of its own: {@link ClientSession#ownConnectionOpened} or ownConnectionFailed is called. */
+    /** Gets the session a connection of its own: its {@link OwnConnection} is told. */
     void dedicate(ClientSession session) {
         ArrayDeque<BackendConnection> free = idle.get(session.key());
         BackendConnection connection = free == null ? null : free.poll();
         if (connection != null) {
             idleCount--;
             connection.own(session);
-            session.ownConnectionOpened(connection);
+            session.own().opened(connection);
             return;
         }
         open(session.key(), new BackendOpening.Result() {
@@ -180,18 +180,18 @@ final class Backends {
                     giveBack(opened);
                 } else {
                     opened.own(session);
-                    session.ownConnectionOpened(opened);
+                    session.own().opened(opened);
                 }
             }
 
             @Override
             public void failed(String error) {
-                session.ownConnectionFailed(error);
+                session.own().failed(error);
             }
 
             @Override
             public void superseded() {
-                session.ownConnectionNotOpened();
+                session.own().notOpened();
             }
 
             @Override
@@ -201,7 +201,19 @@ final class Backends {
         });
     }
 
-    /** A session needs this connection no longer; it is clean: no MULTI, no WATCH, the database of its key. */
+    /** Gives the session the connection that clients of its key have shared; the others get another one. It must be there. */
+    BackendConnection takeShared(ClientSession session) {
+        Slot slot = shared.get(session.key());
+        BackendConnection taken = slot == null ? null : slot.connection;
+        if (slot == null || taken == null) {
+            throw new IllegalStateException("there is no connection to take");
+        }
+        slot.connection = null;
+        taken.own(session);
+        return taken;
+    }
+
+    /** A session needs this connection no longer; it is clean: no MULTI, no WATCH, nothing that blocks, the database of its key. */
     void giveBack(BackendConnection connection) {
         connection.own(null);
         if (!connection.isOpen()) {

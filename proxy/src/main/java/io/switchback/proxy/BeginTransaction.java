@@ -15,13 +15,13 @@ final class BeginTransaction extends AskingOperation {
     @Override
     @Nullable
     BackendConnection connection() {
-        return session.ownConnection();
+        return session.own().get();
     }
 
     @Override
     @Nullable
     String failure() {
-        return session.takeOwnFailure();
+        return session.own().takeFailure();
     }
 
     @Override

@@ -54,8 +54,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     private boolean pumping;
     private boolean closed;
     private boolean resumable;
-    private boolean ownConnectionOpening;
-    private @Nullable String ownConnectionFailure;
+    private final OwnConnection own = new OwnConnection(this);
 
     /** What is to be sent, as which attempt; without commands it is a reply whose turn has not come. */
     private record Redo(ByteBuf bytes, int commands, int attempt) {}
@@ -117,15 +116,12 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         receivingBytes = 0;
         redo.forEach(entry -> entry.bytes().release());
         redo.clear();
+        if (operation != null) {
+            operation.clientGone();
+        }
+        own.clientGone();
         operation = null;
         replay = null;
-        BackendConnection own = transaction.connection;
-        if (own != null) {
-            // With EXEC unanswered it stays until the answer: until then the commands count as sent.
-            transaction.connection = null;
-            own.own(null);
-            own.closeOnceQuiet();
-        }
         transaction.ended();
         loop.closed(this);
     }
@@ -163,7 +159,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             return false;
         }
         // First, since an EXEC that waits can only go over a connection that has the queue.
-        if (replay == null && transaction.needsReplay()) {
+        if (replay == null && transaction.open && own.current() == null) {
             replay = new ReplayTransaction(this);
         }
         if (replay != null) {
@@ -283,7 +279,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (transaction.open) {
             transaction.keep(in, start, end - start, commands);
         }
-        send(
+        ask(
                 connection,
                 new Run(this, in.retainedSlice(start, end - start), commands, this, loop.nanoTime(), 1, writesNow));
         in.readerIndex(end);
@@ -297,10 +293,11 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     /** Sends commands of an open transaction, already in its queue, whose replies the client has not had. */
     void sendQueued(BackendConnection connection, ByteBuf commands, int count) {
-        send(connection, new Run(this, commands, count, this, loop.nanoTime(), 1));
+        ask(connection, new Run(this, commands, count, this, loop.nanoTime(), 1));
     }
 
-    private void send(BackendConnection connection, Run run) {
+    /** Sends commands, and gives their replies to the run's sink. */
+    void ask(BackendConnection connection, Run run) {
         upstream = connection;
         runsUnanswered++;
         commandsInFlight += run.commands;
@@ -378,11 +375,11 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     BackendConnection upstream() {
         BackendConnection connection = upstream;
         if (transaction.needsConnection()) {
-            connection = transaction.connection;
+            connection = own.current();
             if (connection == null) {
                 return null; // nothing of a transaction may go over a shared connection; it is replayed first
             }
-        } else if (connection == null || !connection.isOpen()) {
+        } else if (connection == null || !connection.isOpen() || !connection.mayBeUsedBy(this)) {
             connection = loop.backends().shared(key(), this);
             if (connection == null) {
                 return null;
@@ -422,10 +419,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     /** As {@link #ask(BackendConnection, ByteBuf, int, ReplySink)}; {@code writes} where it may change something. */
     void ask(BackendConnection connection, ByteBuf commands, int count, ReplySink sink, boolean writes) {
-        upstream = connection;
-        runsUnanswered++;
-        commandsInFlight += count;
-        connection.send(new Run(this, commands, count, sink, loop.nanoTime(), 1, writes));
+        ask(connection, new Run(this, commands, count, sink, loop.nanoTime(), 1, writes));
     }
 
     /** What an operation asked for has been answered or is lost. */
@@ -462,7 +456,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     /** Its own connection is of no use any more; what that watched cannot be taken along. */
     private void isAnother() {
-        if (transaction.connection != null) {
+        if (own.current() != null) {
             transaction.watchGone();
             leaveOwnConnection(false);
         }
@@ -598,7 +592,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             return true;
         }
         redo.remove();
-        send(connection, new Run(this, next.bytes(), next.commands(), this, loop.nanoTime(), next.attempt()));
+        ask(connection, new Run(this, next.bytes(), next.commands(), this, loop.nanoTime(), next.attempt()));
         return true;
     }
 
@@ -644,74 +638,33 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     /** The route is another one now: what this client had on connections of the old one is made up for on the new one. */
     void routeChanged() {
-        ownConnectionFailure = null;
-        BackendConnection own = transaction.connection;
-        if (own != null) {
-            transaction.connectionGone();
-            own.own(null);
-            own.close();
-        }
+        own.routeChanged();
+        transaction.watchGone();
         forgetUpstream();
     }
 
-    /** Asks for a connection of this client's own; it is resumed when that is there or {@link #takeOwnFailure} says why not. */
-    @Nullable
-    BackendConnection ownConnection() {
-        if (transaction.connection == null && !ownConnectionOpening && ownConnectionFailure == null) {
-            ownConnectionOpening = true;
-            loop.backends().dedicate(this);
-        }
-        return transaction.connection;
+    /** Whether something of this client lives on a connection of its own. */
+    boolean needsOwnConnection() {
+        return transaction.needsConnection();
     }
 
-    void ownConnectionOpened(BackendConnection connection) {
-        ownConnectionOpening = false;
-        transaction.connection = connection;
-        loop.resumeLater(this);
-    }
-
-    /** The route has changed meanwhile: if one is still needed, it is asked for anew. */
-    void ownConnectionNotOpened() {
-        ownConnectionOpening = false;
-        loop.resumeLater(this);
-    }
-
-    void ownConnectionFailed(String error) {
-        ownConnectionOpening = false;
-        ownConnectionFailure = error;
-        loop.resumeLater(this);
-    }
-
-    /** Why the connection asked for cannot be had; said once. */
-    @Nullable
-    String takeOwnFailure() {
-        String failure = ownConnectionFailure;
-        ownConnectionFailure = null;
-        return failure;
+    /** The connection of this client's own, with which it can do what others must not meet. */
+    OwnConnection own() {
+        return own;
     }
 
     void ownConnectionClosed(BackendConnection connection) {
-        if (transaction.connection == connection) {
-            transaction.connectionGone();
+        if (own.is(connection)) {
+            own.gone();
+            transaction.watchGone();
             loop.resumeLater(this);
         }
     }
 
     /** Gives the own connection back, or closes it where it must not be used by others. The client must be quiet. */
     void leaveOwnConnection(boolean clean) {
-        BackendConnection own = transaction.connection;
         forgetUpstream();
-        if (own == null) {
-            return;
-        }
-        transaction.connection = null;
-        if (clean && !transaction.databaseChanged) {
-            loop.backends().giveBack(own);
-        } else {
-            own.own(null);
-            own.close();
-        }
-        transaction.databaseChanged = false;
+        own.leave(clean);
     }
 
     /** Less is kept from this client. */

@@ -12,7 +12,7 @@ final class Discard extends AskingOperation {
     @Override
     @Nullable
     BackendConnection connection() {
-        return session.transaction.connection;
+        return session.own().current();
     }
 
     @Override

@@ -30,7 +30,7 @@ final class Execute extends AskingOperation implements ReplySink {
                             : Wire.nilArray(session.identity.protocol()));
             return null;
         }
-        return session.loop().confirmations().mayWrite(session) ? transaction.connection : null;
+        return session.loop().confirmations().mayWrite(session) ? session.own().current() : null;
     }
 
     private boolean queueIsGuarded() {
@@ -55,7 +55,7 @@ final class Execute extends AskingOperation implements ReplySink {
     @Nullable
     String failure() {
         // Without its connection the session replays the transaction first.
-        return session.transaction.connection == null
+        return session.own().current() == null
                 ? null
                 : session.loop().confirmations().failure();
     }

@@ -21,6 +21,9 @@ abstract class Operation {
     /** The whole reply to what {@link ClientSession#ask} sent. The buffer is the caller's. */
     abstract void replied(Run run, ByteBuf reply);
 
+    /** Nobody waits for the reply any more. */
+    void clientGone() {}
+
     /** The connection broke before that reply had come in whole. */
     abstract void lost(String why);
 }

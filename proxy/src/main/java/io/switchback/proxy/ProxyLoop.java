@@ -50,6 +50,9 @@ final class ProxyLoop {
     private int commandsUnanswered;
     private final Set<BackendOpening> openings = new LinkedHashSet<>();
     private final Set<BackendOpening> openingsWaitingForRoute = new LinkedHashSet<>();
+    /** In the order in which they came: so they are sent again after a hold. */
+    private final Set<BlockingCommand> blocking = new LinkedHashSet<>();
+
     private long receivingBytes;
     private boolean turnEnds;
     /** {@link Long#MAX_VALUE}, to be compared as it is, where that has no end. */
@@ -241,6 +244,15 @@ final class ProxyLoop {
         }
     }
 
+    /** The command waits at its server, which a hold has to end. */
+    void blocks(BlockingCommand command) {
+        blocking.add(command);
+    }
+
+    void blocksNoLonger(BlockingCommand command) {
+        blocking.remove(command);
+    }
+
     void openingStarted(BackendOpening opening) {
         openings.add(opening);
     }
@@ -276,6 +288,7 @@ final class ProxyLoop {
     void hold(HoldRound begun) {
         holding = true;
         round = begun;
+        blocking.forEach(BlockingCommand::unblock);
         reportQuiet();
     }
 
@@ -316,6 +329,7 @@ final class ProxyLoop {
             sessions.forEach(ClientSession::routeChanged);
         }
         holding = false;
+        blocking.forEach(command -> resumeLater(command.session));
         sessions.forEach(this::resumeLater);
         if (changed) {
             backends.routeChanged();

@@ -24,9 +24,9 @@ final class ReplayTransaction extends AskingOperation {
     @Nullable
     BackendConnection connection() {
         if (!begun) {
-            return session.ownConnection();
+            return session.own().get();
         }
-        BackendConnection own = session.transaction.connection;
+        BackendConnection own = session.own().current();
         if (own == null) {
             finish(); // the session finds its transaction without a connection, and begins another replay
         }
@@ -36,7 +36,7 @@ final class ReplayTransaction extends AskingOperation {
     @Override
     @Nullable
     String failure() {
-        return session.takeOwnFailure();
+        return session.own().takeFailure();
     }
 
     @Override
@@ -73,7 +73,7 @@ final class ReplayTransaction extends AskingOperation {
         int boundary = endOf(queue, transaction.answered);
         int owed = transaction.commands - transaction.answered;
         if (transaction.answered > 0) {
-            session.ask(connection, queue.retainedSlice(0, boundary), transaction.answered, new Swallow());
+            session.ask(connection, queue.retainedSlice(0, boundary), transaction.answered, new Swallowed(session));
         }
         if (owed > 0) {
             session.sendQueued(connection, queue.retainedSlice(boundary, queue.writerIndex() - boundary), owed);
@@ -94,21 +94,5 @@ final class ReplayTransaction extends AskingOperation {
     @Override
     void lost(String why) {
         finish(); // as above: another replay
-    }
-
-    /** Takes replies that the client has had. */
-    private final class Swallow implements ReplySink {
-        @Override
-        public void receive(Run run, ByteBuf in, int index, int length) {}
-
-        @Override
-        public void answered(Run run) {
-            session.operationRepliedTo(run);
-        }
-
-        @Override
-        public void lost(Run run, String why) {
-            session.operationRepliedTo(run);
-        }
     }
 }

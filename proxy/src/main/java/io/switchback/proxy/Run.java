@@ -34,6 +34,8 @@ final class Run {
     final boolean writes;
     /** Counted among the commands that clients wait for. */
     boolean counted;
+    /** Its response time tells how fast the fleet is; not so where the command waits for something. */
+    boolean timed = true;
 
     /** Whether bytes of its replies have come, and are kept until its writes are confirmed. */
     boolean begun;

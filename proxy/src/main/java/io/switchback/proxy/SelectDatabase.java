@@ -30,7 +30,7 @@ final class SelectDatabase extends AskingOperation {
     @Override
     @Nullable
     BackendConnection connection() {
-        BackendConnection own = session.transaction.connection;
+        BackendConnection own = session.own().current();
         return own != null ? own : session.loop().backends().shared(key(), session);
     }
 
@@ -42,7 +42,9 @@ final class SelectDatabase extends AskingOperation {
 
     @Override
     void send(BackendConnection connection) {
-        session.transaction.databaseChanged |= connection == session.transaction.connection;
+        if (session.own().is(connection)) {
+            connection.spoil();
+        }
         session.ask(connection, this, Wire.command("SELECT", Integer.toString(database)), 1);
     }
 

@@ -58,7 +58,7 @@ final class SessionCommands {
         }
         return switch (rule.treatment()) {
             case PLAIN -> SEND;
-            case PLAIN_UNLESS_BLOCKING -> asksToBlock(command) ? refused(rule) : SEND;
+            case BLOCKING -> blocking(session, rule, command);
             case FILTERED -> filtered(session, rule, command);
             case SESSION -> ofSession(session, rule, command);
             case REFUSED -> byName.name().equals("post") || byName.name().equals("host:") ? new Close() : refused(rule);
@@ -89,26 +89,14 @@ final class SessionCommands {
         return false;
     }
 
-    /** XREAD and XREADGROUP take BLOCK among the options before STREAMS; GROUP has two arguments that can be any word. */
-    private static boolean asksToBlock(byte[][] command) {
-        for (int i = 1; i < command.length; i++) {
-            switch (word(command, i)) {
-                case "BLOCK" -> {
-                    return true;
-                }
-                case "STREAMS" -> {
-                    return false;
-                }
-                case "GROUP" -> i += 2;
-                case "COUNT" -> i++;
-                default -> {}
-            }
-        }
-        return false;
-    }
-
     static String word(byte[][] command, int index) {
         return Wire.text(command[index]).toUpperCase(Locale.ROOT);
+    }
+
+    /** Within MULTI nothing waits. */
+    private static Verdict blocking(ClientSession session, CommandRule rule, byte[][] command) {
+        Blocking blocking = session.transaction.open ? null : Blocking.of(rule, command);
+        return blocking == null ? SEND : new Perform(new BlockingCommand(session, rule, command, blocking));
     }
 
     private static Verdict filtered(ClientSession session, CommandRule rule, byte[][] command) {

@@ -24,6 +24,12 @@ final class TrafficRecorder {
             latencyMicros.recordValueWithCount(Math.clamp(nanos / 1000, 0, LATENCY_MICROS_MAX), commands);
         }
 
+        /** A command that waits for something was answered by an error; its response time says nothing about the fleet. */
+        void failedAfterWaiting() {
+            requests++;
+            errors++;
+        }
+
         /** The proxy itself told the client of {@code commands} that the fleet could not be reached, or was lost. */
         void notAnswered(int commands) {
             requests += commands;

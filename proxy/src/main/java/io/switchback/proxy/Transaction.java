@@ -2,20 +2,14 @@ package io.switchback.proxy;
 
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
-import org.jspecify.annotations.Nullable;
 
 /**
- * What a session with MULTI or WATCH needs to go on over another connection: the connection that it has to itself, and the
- * queue.
+ * What a session with MULTI or WATCH needs to go on over another connection: whether it watches, and the queue.
  *
  * <p>Owned by its session's event loop. Invariants: {@link #queue} holds exactly the commands that the client sent after
  * MULTI and that were passed on, in order; {@link #answered} of them have been answered to the client.
  */
 final class Transaction {
-    /** The session's own connection; null where it needs none, or has lost it. */
-    @Nullable
-    BackendConnection connection;
-
     /** MULTI was answered by OK, and neither EXEC nor DISCARD has come since. */
     boolean open;
     /** WATCH was answered by OK, and nothing has ended it since. */
@@ -26,8 +20,6 @@ final class Transaction {
     boolean refused;
     /** The server answered a command within MULTI by an error; it knows by itself what that means for EXEC. */
     boolean failed;
-    /** The connection was asked for SELECT: it cannot be given to somebody else. */
-    boolean databaseChanged;
 
     int commands;
     int answered;
@@ -36,11 +28,6 @@ final class Transaction {
     /** Whether the session's commands must go over its own connection. */
     boolean needsConnection() {
         return open || watching;
-    }
-
-    /** Whether the queue must be sent again before anything else. */
-    boolean needsReplay() {
-        return open && connection == null;
     }
 
     int queueBytes() {
@@ -58,13 +45,6 @@ final class Transaction {
         }
         queue.writeBytes(source, index, length);
         commands += count;
-    }
-
-    /** The connection is gone, by a fault or because the route has changed. */
-    void connectionGone() {
-        connection = null;
-        databaseChanged = false;
-        watchGone();
     }
 
     /** What is watched cannot be watched any longer. */

@@ -13,11 +13,11 @@ final class Unwatch extends AskingOperation {
     @Nullable
     BackendConnection connection() {
         Transaction transaction = session.transaction;
-        if (transaction.connection == null) {
+        if (session.own().current() == null) {
             transaction.ended();
             finish(Wire.ok());
         }
-        return transaction.connection;
+        return session.own().current();
     }
 
     @Override

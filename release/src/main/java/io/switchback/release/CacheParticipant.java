@@ -44,6 +44,7 @@ import java.util.Queue;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.CompletionStage;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
@@ -112,7 +113,7 @@ final class CacheParticipant implements AutoCloseable {
         final SwitchServers servers;
         final Duration holdLimit;
         final boolean fromAnswers;
-        final long readyAtNanos;
+        volatile long readyAtNanos;
         volatile boolean rolesChanged;
         volatile @Nullable Evidence evidence;
         volatile long holdAtNanos;
@@ -211,6 +212,8 @@ final class CacheParticipant implements AutoCloseable {
                 return CompletableFuture.completedFuture(new Vote(name + " was made ready for " + asked.id()
                         + " more than " + READY_KEPT.toSeconds() + " s ago; whoever asked then was given up"));
             }
+            ready.readyAtNanos =
+                    environment.nanoTime(); // so that nobody leads the clients elsewhere before it is in the switch
             vote = votes.add(asked.id());
         }
         on(new ParticipantEvent.PrepareAsked(ready.seat));
@@ -662,12 +665,20 @@ final class CacheParticipant implements AutoCloseable {
         }
         if (of != null) {
             // First: whoever hears that it is over may close this.
-            worker.execute(() -> dispose(of));
+            disposeLater(of);
         }
         waiting.forEach(one -> one.complete(new Acknowledgement(of == null ? 0 : of.heldNanos)));
         late.forEach(one -> one.complete(new Heard(true)));
         unanswered.forEach(one -> one.complete(new Vote(name + ": " + id + " is over here")));
         return DONE;
+    }
+
+    private void disposeLater(Part of) {
+        try {
+            worker.execute(() -> dispose(of));
+        } catch (RejectedExecutionException e) {
+            dispose(of); // the node ends, and nothing else is done there any more
+        }
     }
 
     private void dispose(Part of) {

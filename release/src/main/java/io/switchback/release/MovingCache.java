@@ -62,6 +62,7 @@ final class MovingCache implements AutoCloseable {
     private @Nullable RelayLink link;
     private @Nullable Side linkSource;
     private volatile boolean reopened;
+    private String cannotPoint = "";
     /** Whether the target was told of the link that is there; else opening it is not complete, and tried again. */
     private volatile boolean pointed = true;
 
@@ -208,20 +209,25 @@ final class MovingCache implements AutoCloseable {
                     + " or it was restarted and its role was not in its config file");
             return;
         }
-        pointTo(follower, state, to);
+        if (!follows(state, to)) {
+            demandChanged(follow(follower, to));
+        }
     }
 
-    private void pointTo(ServerConnection follower, ReplicationState state, RelayLink to) {
-        if (!state.primary().equals(Optional.of(to.face()))) {
-            claim.demandStanding();
-            demandChanged(RoleCommands.follow(follower, to.face(), token));
-        }
+    private static boolean follows(ReplicationState state, RelayLink link) {
+        return state.primary().equals(Optional.of(link.face()));
+    }
+
+    private RoleChange follow(ServerConnection follower, RelayLink to) {
+        claim.demandStanding();
+        return RoleCommands.follow(follower, to.face(), token);
     }
 
     /**
      * Between switches: a target that follows somebody else, while the link waits for it, is told to follow the link. A leader that was cut
      * off may have told it otherwise before it learnt that it leads no more (until the copy there is no token that would keep it from that), and
-     * so may a person. One that became a primary is the link's to judge; one that does not answer is asked again at the next look.
+     * so may a person. One that became a primary is the link's to judge; one that does not answer, or does not let itself be told (it
+     * loads a copy, say), is asked again at the next look.
      */
     void pointAgain(Side inUse) {
         RelayLink waiting = link().filter(one -> one.status().phase() == LinkStatus.Phase.WAITING_FOR_TARGET)
@@ -231,12 +237,24 @@ final class MovingCache implements AutoCloseable {
         }
         try (ServerConnection target = ServerConnection.open(fleet(inUse.other()), LOOK_LIMIT)) {
             ReplicationState state = ReplicationState.read(target);
-            if (state.role() == ReplicationState.Role.REPLICA) {
-                pointTo(target, state, waiting);
-            }
+            boolean ledAway = state.role() == ReplicationState.Role.REPLICA && !follows(state, waiting);
+            RoleChange change = ledAway ? follow(target, waiting) : null;
+            cannotPoint(change instanceof RoleChange.Refused(String why) ? why : "");
         } catch (FleetException e) {
-            LOG.debug("release {}, cache {}: the follower does not answer", release, name(), e);
+            cannotPoint(String.valueOf(e.getMessage()));
         }
+    }
+
+    /** Said once, until it is another reason or none. */
+    private void cannotPoint(String why) {
+        if (!why.isEmpty() && !why.equals(cannotPoint)) {
+            LOG.warn(
+                    "release {}, cache {}: the fleet that follows cannot be told to follow the link: {}",
+                    release,
+                    name(),
+                    why);
+        }
+        cannotPoint = why;
     }
 
     /** Binds the face that {@code follower} will be told to follow; nobody is let in before the base is known. */

@@ -56,6 +56,7 @@ final class Rehearsal {
     /** How long each of its parts may take; a slow disk or network rehearses less often. */
     private static final Duration PART_LIMIT = Duration.ofMillis(400);
 
+    private static final Duration WAIT_LIMIT = Duration.ofSeconds(2);
     private static final Duration ANSWER_LIMIT = Duration.ofSeconds(1);
     private static final String NAME = "rehearsal";
     /** What no release can be called. */
@@ -68,12 +69,24 @@ final class Rehearsal {
 
     /**
      * Whole switches of a cache that nobody knows, by a node that nobody knows, in a ledger of their own that is deleted again; once in each
-     * process. No fleet, no client and none of the node's ledgers is touched. Blocks, for a few times {@link #PART_LIMIT} at most.
+     * process. No fleet, no client and none of the node's ledgers is touched. Blocks, for {@link #WAIT_LIMIT} at most: on a disk that hangs
+     * it goes on by itself.
      */
     static void once(Environment environment) {
         if (!DONE.compareAndSet(false, true)) {
             return;
         }
+        Thread rehearsing = Thread.ofPlatform().daemon().name(NAME).start(() -> run(environment));
+        try {
+            if (!rehearsing.join(WAIT_LIMIT)) {
+                LOG.info("switches are still being rehearsed; nobody waits for that any longer");
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    private static void run(Environment environment) {
         long began = environment.nanoTime();
         try {
             int switches = rehearse(environment);

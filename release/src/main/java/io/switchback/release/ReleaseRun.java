@@ -245,16 +245,16 @@ final class ReleaseRun {
      * key of ours belongs into the backup; what it does to the other one until then is put right ({@link MovingCache#pointAgain}).
      */
     private void takeOver() {
-        for (MovingCache cache : caches) {
-            if (cache.copied() && !tookOver.contains(cache.name())) {
-                long number = ReleaseStore.switchNumbers(claim.ledger()).next();
-                cache.takeOver(
-                        standing.state().side(),
-                        Token.open(
-                                number,
-                                file.name() + " led by " + claim.holder().node()));
-                tookOver.add(cache.name());
-            }
+        caches.forEach(this::takeOver);
+    }
+
+    private void takeOver(MovingCache cache) {
+        if (cache.copied() && !tookOver.contains(cache.name())) {
+            long number = ReleaseStore.switchNumbers(claim.ledger()).next();
+            cache.takeOver(
+                    standing.state().side(),
+                    Token.open(number, file.name() + " led by " + claim.holder().node()));
+            tookOver.add(cache.name());
         }
     }
 
@@ -366,6 +366,9 @@ final class ReleaseRun {
             } else {
                 end(Status.FAILED, why);
             }
+            if (orders.waiting() != null) {
+                environment.sleep(RETRY); // it is tried again, and may fail again
+            }
         } catch (LedgerException e) {
             standing.say("waits: " + e.getMessage() + " (after: " + why + ")");
             environment.sleep(RETRY);
@@ -402,6 +405,7 @@ final class ReleaseRun {
                 cache.startCopy();
                 awaitCopy(cache);
                 cache.makeRoleLasting(Side.NEW);
+                takeOver(cache);
             }
         }
         standing.advance(Step.SYNC);
@@ -482,6 +486,7 @@ final class ReleaseRun {
                                 .orElse(""),
                 now.keysTotal() == 0 ? -1 : Math.min(1, now.keysSeen() / (double) now.keysTotal()));
         traffic.sample(standing.state().side());
+        lookAfterFollowers();
     }
 
     /** What the comparison could not say for sure is told, not kept. */
@@ -688,9 +693,13 @@ final class ReleaseRun {
         Side inUse = standing.state().side();
         traffic.sample(inUse);
         demandAlive(inUse);
+        lookAfterFollowers();
+    }
+
+    private void lookAfterFollowers() {
         if (nextPointing.passed()) {
             nextPointing = Deadline.in(environment, POINTING);
-            caches.forEach(cache -> cache.pointAgain(inUse));
+            caches.forEach(cache -> cache.pointAgain(standing.state().side()));
         }
     }
 

@@ -17,8 +17,8 @@ public record CommandRule(String name, Treatment treatment, boolean repeatable, 
         FILTERED,
         /** Changes or tells what belongs to the session: the session itself sees to it. */
         SESSION,
-        /** Plain, unless its arguments ask the server to block. */
-        PLAIN_UNLESS_BLOCKING,
+        /** Over a connection of the session's own where its arguments ask the server to wait; else plain. */
+        BLOCKING,
         /** Its first argument decides: see the rules named {@code name|subcommand}. */
         BY_SUBCOMMAND,
         /** Answered by an error and never sent. */

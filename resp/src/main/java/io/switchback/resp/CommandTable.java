@@ -47,7 +47,8 @@ public final class CommandTable {
             zremrangebyrank zremrangebyscore zunionstore
             """;
 
-    private static final String BLOCKS = "it blocks its connection, which is not supported yet";
+    private static final String BLOCKS =
+            "on a connection of the session's own while it waits; a switch does not end the waiting";
     private static final String SUBSCRIBES = "subscriptions are not supported yet";
     private static final String REPLICATES = "it would change or join the fleet's replication behind Switchback's back";
     private static final String ATTACK = "an HTTP request, not a command; the servers themselves close the connection";
@@ -60,8 +61,12 @@ public final class CommandTable {
     static {
         add(Treatment.PLAIN, true, "", READING);
         add(Treatment.PLAIN, false, "", WRITING);
-        add(Treatment.PLAIN_UNLESS_BLOCKING, true, "refused with BLOCK, which is not supported yet", "xread");
-        add(Treatment.PLAIN_UNLESS_BLOCKING, false, "refused with BLOCK, which is not supported yet", "xreadgroup");
+        add(Treatment.BLOCKING, true, BLOCKS, "xread wait waitaof");
+        add(
+                Treatment.BLOCKING,
+                false,
+                BLOCKS,
+                "blmove blmpop blpop brpop brpoplpush bzmpop bzpopmax bzpopmin xreadgroup");
         add(Treatment.FILTERED, true, "without the keys that are Switchback's own", "keys randomkey dbsize");
         add(
                 Treatment.FILTERED,
@@ -73,11 +78,6 @@ public final class CommandTable {
         add(Treatment.SESSION, false, "on a connection of the session's own", "multi exec discard watch unwatch");
         add(Treatment.SESSION, false, "answered by Switchback", "quit reset");
 
-        add(
-                Treatment.REFUSED,
-                false,
-                BLOCKS,
-                "blmove blmpop blpop brpop brpoplpush bzmpop bzpopmax bzpopmin wait waitaof");
         add(
                 Treatment.REFUSED,
                 false,

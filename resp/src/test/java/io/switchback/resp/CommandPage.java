@@ -13,6 +13,7 @@ final class CommandPage {
             - *plain*: passed on as it is, over a connection that many clients share. Whether the server knows it, and whether
               the user may use it, is the server's to say.
             - *filtered*: passed on, and the reply is changed where the last column says so.
+            - *blocking*: passed on; where it asks the server to wait, over a connection of the session's own.
             - *session*: belongs to the client's own session; the last column says who answers.
             - *refused*: answered by an error that begins with `ERR switchback:` and never sent.
 
@@ -66,7 +67,8 @@ final class CommandPage {
 
     private static String words(CommandRule rule) {
         return switch (rule.treatment()) {
-            case PLAIN, PLAIN_UNLESS_BLOCKING, BY_SUBCOMMAND -> "plain";
+            case PLAIN, BY_SUBCOMMAND -> "plain";
+            case BLOCKING -> "blocking";
             case FILTERED -> "filtered";
             case SESSION -> "session";
             case REFUSED -> "refused";

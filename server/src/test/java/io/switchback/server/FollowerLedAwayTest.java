@@ -8,6 +8,9 @@ import io.switchback.fleet.RoleChange;
 import io.switchback.fleet.RoleCommands;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.Token;
+import io.switchback.ledger.Ledger;
+import io.switchback.ledger.Operation;
+import io.switchback.ledger.Outcome;
 import io.switchback.release.Order;
 import io.switchback.release.ReleaseState.Side;
 import io.switchback.release.ReleaseState.Status;
@@ -18,7 +21,9 @@ import io.switchback.testkit.RealServer;
 import io.switchback.testkit.ServerBinary;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import redis.clients.jedis.Jedis;
@@ -34,7 +39,7 @@ final class FollowerLedAwayTest {
     private Path folder;
 
     @Test
-    void aFollowerThatIsLedAwayIsLedBackAndTheReleaseGoesOn() {
+    void aFollowerThatIsLedAwayIsLedBackAndTheReleaseGoesOn() throws Exception {
         try (TwoFleets fleets = TwoFleets.start(ServerBinary.any(), ServerBinary.any(), folder)) {
             fleets.startNode();
             try (Jedis client = fleets.client()) {
@@ -44,6 +49,12 @@ final class FollowerLedAwayTest {
                 fleets.awaitStatus(RELEASE, Status.PAUSED);
                 ledAway(fleets.green);
                 client.set("while", "led away");
+                // It does not let itself be told meanwhile, as one that loads a copy: that is no reason to give the
+                // release up.
+                fleets.green.call("ACL", "SETUSER", "default", "-get");
+                Thread.sleep(5_000);
+                assertThat(fleets.status(RELEASE).status()).isEqualTo(Status.PAUSED);
+                fleets.green.call("ACL", "SETUSER", "default", "+get");
                 fleets.await(RELEASE, "the new fleet to follow again", now -> hasIt(fleets.green, "while", "led away"));
                 fleets.order(RELEASE, Order.Kind.RESUME);
 
@@ -82,6 +93,40 @@ final class FollowerLedAwayTest {
                 assertThat(change).isInstanceOf(RoleChange.Refused.class);
             }
         }
+    }
+
+    @Test
+    void aLeaderAsksWhetherItLeadsBeforeItTellsAFollowerAnything() throws Exception {
+        try (TwoFleets fleets = TwoFleets.start(ServerBinary.any(), ServerBinary.any(), folder)) {
+            AtomicBoolean superseded = new AtomicBoolean();
+            fleets.startNode(ledger -> new Superseding(ledger, superseded));
+            fleets.begin(TwoFleets.release(RELEASE, ""));
+            fleets.await(RELEASE, "sync", now -> now.step() == Step.SYNC);
+            fleets.order(RELEASE, Order.Kind.PAUSE);
+            fleets.awaitStatus(RELEASE, Status.PAUSED);
+            superseded.set(true);
+            ledAway(fleets.green);
+            Thread.sleep(5_000);
+            assertThat(isUp(fleets.green)).isFalse();
+        }
+    }
+
+    /** Says to whoever asks nothing but whether it still leads that it does not. */
+    private record Superseding(Ledger ledger, AtomicBoolean superseded) implements ForwardingLedger {
+        @Override
+        public Outcome transact(List<Operation> operations) {
+            if (superseded.get()
+                    && operations.size() == 1
+                    && operations.getFirst() instanceof Operation.Expect expect
+                    && expect.path().startsWith("leaders/")) {
+                return new Outcome.Conflict(expect, "superseded");
+            }
+            return ledger.transact(operations);
+        }
+    }
+
+    private static boolean isUp(RealServer follower) {
+        return follower.text("INFO", "replication").contains("master_link_status:up");
     }
 
     private static void ledAway(RealServer follower) {

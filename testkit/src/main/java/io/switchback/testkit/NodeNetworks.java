@@ -93,8 +93,9 @@ public final class NodeNetworks implements AutoCloseable {
 
     /** Undoes every cut. */
     public void heal() {
-        cuts.forEach(NodeNetworks::run);
-        cuts.clear();
+        while (!cuts.isEmpty()) {
+            run(cuts.removeLast());
+        }
     }
 
     @Override

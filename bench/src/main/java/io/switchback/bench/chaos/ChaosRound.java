@@ -441,14 +441,17 @@ final class ChaosRound implements AutoCloseable {
 
     @Override
     public void close() {
-        if (networks != null) {
-            networks.heal();
+        try {
+            if (networks != null) {
+                networks.heal();
+            }
+        } finally {
+            loads.forEach(Load::close);
+            nodes.forEach(ChildNode::close);
+            blue.resume();
+            green.resume();
+            green.close();
+            blue.close();
         }
-        loads.forEach(Load::close);
-        nodes.forEach(ChildNode::close);
-        blue.resume();
-        green.resume();
-        green.close();
-        blue.close();
     }
 }

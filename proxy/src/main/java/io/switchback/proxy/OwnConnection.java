@@ -1,0 +1,113 @@
+package io.switchback.proxy;
+
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The connection that a session has to itself, while something of the session lives on one: MULTI, WATCH, a command that
+ * blocks. Owned by the session's event loop.
+ *
+ * <p>What lives there is the session's to keep: when the connection is gone, by a fault or because the route has changed, another
+ * one is got by asking again.
+ */
+final class OwnConnection {
+    private final ClientSession session;
+    private @Nullable BackendConnection connection;
+    private boolean opening;
+    private @Nullable String failure;
+
+    OwnConnection(ClientSession session) {
+        this.session = session;
+    }
+
+    /** It, where it is there. */
+    @Nullable
+    BackendConnection current() {
+        return connection;
+    }
+
+    boolean is(BackendConnection other) {
+        return connection == other;
+    }
+
+    /** It; where it is not there it is got, and the session resumed when it has come or {@link #takeFailure} says why not. */
+    @Nullable
+    BackendConnection get() {
+        if (connection == null && !opening && failure == null) {
+            opening = true;
+            session.loop().backends().dedicate(session);
+        }
+        return connection;
+    }
+
+    void opened(BackendConnection made) {
+        opening = false;
+        connection = made;
+        session.loop().resumeLater(session);
+    }
+
+    /** The route has changed meanwhile: if one is still needed, it is asked for anew. */
+    void notOpened() {
+        opening = false;
+        session.loop().resumeLater(session);
+    }
+
+    void failed(String error) {
+        opening = false;
+        failure = error;
+        session.loop().resumeLater(session);
+    }
+
+    /** Why the connection asked for cannot be had; said once. */
+    @Nullable
+    String takeFailure() {
+        String said = failure;
+        failure = null;
+        return said;
+    }
+
+    /** Gives it back, or closes it where others must not use it. Nothing on it may be unanswered. */
+    void leave(boolean clean) {
+        BackendConnection left = gone();
+        if (left == null) {
+            return;
+        }
+        left.own(null);
+        if (clean && !left.isSpoiled()) {
+            session.loop().backends().giveBack(left);
+        } else {
+            left.close();
+        }
+    }
+
+    /** The route is another one: it is closed with those of the former route. */
+    void routeChanged() {
+        failure = null;
+        discard();
+    }
+
+    /** The client is gone. With EXEC unanswered it stays until the answer: until then the commands count as sent. */
+    void clientGone() {
+        BackendConnection left = gone();
+        if (left != null) {
+            left.own(null);
+            left.closeOnceQuiet();
+        }
+    }
+
+    /** Closes it, whatever is unanswered on it. */
+    void discard() {
+        BackendConnection left = gone();
+        if (left != null) {
+            left.own(null);
+            left.close();
+        }
+    }
+
+    /** It is not there any more; what it was. */
+    @Nullable
+    BackendConnection gone() {
+        BackendConnection was = connection;
+        connection = null;
+        return was;
+    }
+}

@@ -1,0 +1,244 @@
+package io.switchback.proxy;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.switchback.resp.Reply;
+import io.switchback.testkit.Await;
+import io.switchback.testkit.RealServer;
+import io.switchback.testkit.ServerBinary;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.TestFactory;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Commands that wait at their server: as there, and through a switch to a server of every version. */
+class BlockingTest {
+    private static final Duration LIMIT = Duration.ofSeconds(10);
+
+    /** Two servers of one version, the proxy in front of the first; each test is run for every version. */
+    private record Setup(RealServer first, RealServer second, CacheProxy proxy) implements AutoCloseable {
+        static Setup of(ServerBinary binary, Path folder) {
+            RealServer first = RealServer.start(binary, folder.resolve("first"), "--repl-diskless-sync-delay", "0");
+            RealServer second = RealServer.start(binary, folder.resolve("second"));
+            return new Setup(
+                    first, second, ProxyFixture.proxy(ProxyFixture.route("old", first, 1), ProxyLimits.DEFAULT, 1));
+        }
+
+        void awaitBlocked(int clients) {
+            Await.until(
+                    LIMIT,
+                    clients + " clients wait",
+                    () -> first.text("INFO", "clients").contains("blocked_clients:" + clients + "\r\n"));
+        }
+
+        void hold() {
+            assertThat(ProxyFixture.hold(proxy, 2000)).isInstanceOf(HoldOutcome.Held.class);
+        }
+
+        void letGoOnSecond() {
+            proxy.letGo(ProxyFixture.route("new", second, 2)).join();
+        }
+
+        void letGoOnFirst() {
+            proxy.letGo(ProxyFixture.route("old", first, 1)).join();
+        }
+
+        @Override
+        public void close() {
+            proxy.close();
+            first.close();
+            second.close();
+        }
+    }
+
+    private interface Body {
+        void run(Setup setup) throws Exception;
+    }
+
+    private static List<DynamicTest> onEveryServer(Path folder, Body body) {
+        List<DynamicTest> tests = new ArrayList<>();
+        for (ServerBinary binary : ServerBinary.found()) {
+            tests.add(DynamicTest.dynamicTest(binary.name(), () -> {
+                try (Setup setup = Setup.of(binary, folder.resolve(binary.name()))) {
+                    body.run(setup);
+                }
+            }));
+        }
+        return tests;
+    }
+
+    @TestFactory
+    List<DynamicTest> anElementIsTakenAndATimeThatIsOverIsAnsweredAsByTheServer(@TempDir Path folder) {
+        return onEveryServer(folder, setup -> {
+            try (RawClient client = ProxyFixture.client(setup.proxy);
+                    RawClient direct = new RawClient(ProxyFixture.endpoint(setup.second));
+                    RawClient other = ProxyFixture.client(setup.proxy)) {
+                for (String[] command : new String[][] {
+                    {"BLPOP", "none", "0.05"},
+                    {"BRPOP", "none", "none2", "0.05"},
+                    {"BRPOPLPUSH", "none", "to", "0.05"},
+                    {"BZPOPMIN", "none", "0.05"},
+                    {"XREAD", "BLOCK", "50", "STREAMS", "none", "$"},
+                    {"XREAD", "COUNT", "1", "BLOCK", "50", "STREAMS", "none", "none", "0", "$"},
+                    {"BLPOP", "none", "x"},
+                    {"BLPOP", "none", "-1"},
+                    {"BLPOP", "none"},
+                    {"BLPOP"},
+                    {"BLMOVE", "none", "to", "LEFT"},
+                    {"XREAD", "BLOCK"},
+                    {"XREAD", "BLOCK", "x", "STREAMS", "none", "$"},
+                    {"XREAD", "BLOCK", "10", "STREAMS", "none"},
+                    {"WAIT", "1", "50"},
+                    {"WAIT", "0", "0"},
+                    {"WAIT", "x", "0"},
+                    {"WAIT", "1"},
+                    {"SET", "string", "v"},
+                    {"BLPOP", "string", "0.05"},
+                    {"XREAD", "BLOCK", "50", "STREAMS", "string", "$"},
+                    {"GET", "string"}
+                }) {
+                    assertThat(client.raw(command))
+                            .as(String.join(" ", command))
+                            .isEqualTo(direct.raw(command));
+                }
+                client.send("BLPOP", "list", "0");
+                client.send("SET", "behind", "v");
+                setup.awaitBlocked(1);
+                assertThat(setup.first.call("GET", "behind")).isNull();
+                assertThat(other.text("RPUSH", "list", "a", "b")).isEqualTo("2");
+                assertThat(client.reply().text()).isEqualTo("[list, a]");
+                assertThat(client.reply().text()).isEqualTo("OK");
+                assertThat(client.text("BLPOP", "list", "0")).isEqualTo("[list, b]");
+                client.text("MULTI");
+                client.text("BLPOP", "list", "0");
+                client.text("XREAD", "BLOCK", "0", "STREAMS", "none", "$");
+                assertThat(((Reply.Array) client.call("EXEC")).elements())
+                        .containsExactly(new Reply.Nil(), new Reply.Nil());
+            }
+        });
+    }
+
+    @TestFactory
+    List<DynamicTest> waitingGoesOnAcrossASwitchAndNoElementIsLostOrTakenTwice(@TempDir Path folder) {
+        return onEveryServer(folder, setup -> {
+            List<RawClient> waiting = new ArrayList<>();
+            try (RawClient pusher = ProxyFixture.client(setup.proxy);
+                    RawClient reader = ProxyFixture.client(setup.proxy)) {
+                for (int i = 0; i < 5; i++) {
+                    RawClient one = ProxyFixture.client(setup.proxy);
+                    waiting.add(one);
+                    one.send("BLPOP", "list", "0");
+                    setup.awaitBlocked(i + 1);
+                }
+                setup.second.call("XADD", "stream", "5-1", "f", "old");
+                setup.first.call("XADD", "stream", "5-1", "f", "old");
+                reader.send("XREAD", "BLOCK", "0", "STREAMS", "stream", "$");
+                setup.awaitBlocked(6);
+                setup.hold();
+                setup.awaitBlocked(0);
+                // An entry that came during the switch: $ must not mean what is last by now.
+                setup.second.call("XADD", "stream", "6-1", "f", "new");
+                setup.letGoOnSecond();
+                assertThat(reader.reply().text()).isEqualTo("[[stream, [[6-1, [f, new]]]]]");
+                pusher.text("RPUSH", "list", "e0", "e1", "e2", "e3", "e4");
+                assertThat(waiting.stream().map(one -> one.reply().text()))
+                        .containsExactlyInAnyOrder(
+                                "[list, e0]", "[list, e1]", "[list, e2]", "[list, e3]", "[list, e4]");
+                assertThat(setup.first.number("EXISTS", "list")).isZero();
+                assertThat(setup.second.number("EXISTS", "list")).isZero();
+                assertThat(waiting.getFirst().text("PING")).isEqualTo("PONG");
+            } finally {
+                waiting.forEach(RawClient::close);
+            }
+        });
+    }
+
+    @TestFactory
+    List<DynamicTest> anAbortedSwitchWaitsOnWhereItWasForTheTimeThatIsLeft(@TempDir Path folder) {
+        return onEveryServer(folder, setup -> {
+            try (RawClient client = ProxyFixture.client(setup.proxy);
+                    RawClient brief = ProxyFixture.client(setup.proxy);
+                    RawClient wait = ProxyFixture.client(setup.proxy)) {
+                client.send("BLPOP", "list", "0");
+                brief.send("BLPOP", "none", "0.3");
+                wait.send("WAIT", "1", "0");
+                setup.awaitBlocked(3);
+                setup.hold();
+                setup.letGoOnFirst();
+                setup.awaitBlocked(3);
+                assertThat(brief.rawReply()).isEqualTo("*-1\r\n");
+                setup.first.call("RPUSH", "list", "a");
+                assertThat(client.reply().text()).isEqualTo("[list, a]");
+                assertThat(wait.hasReplyWithin(20)).isFalse();
+                setup.second.call("REPLICAOF", setup.first.host(), Integer.toString(setup.first.port()));
+                assertThat(wait.reply().text()).isEqualTo("1");
+            }
+        });
+    }
+
+    @TestFactory
+    List<DynamicTest> whatComesWhileTheSwitchBeginsIsDelivered(@TempDir Path folder) {
+        return onEveryServer(folder, setup -> {
+            try (RawClient client = ProxyFixture.client(setup.proxy)) {
+                for (int round = 0; round < 50; round++) {
+                    String element = "e" + round;
+                    client.send("BLPOP", "list", "0");
+                    Thread push = Thread.ofVirtual().start(() -> setup.first.call("RPUSH", "list", element));
+                    setup.hold();
+                    push.join();
+                    setup.letGoOnFirst();
+                    assertThat(client.reply().text()).isEqualTo("[list, " + element + "]");
+                    assertThat(setup.first.number("EXISTS", "list")).isZero();
+                }
+            }
+        });
+    }
+
+    @TestFactory
+    List<DynamicTest> aClientThatLeavesTakesNothing(@TempDir Path folder) {
+        return onEveryServer(folder, setup -> {
+            RawClient client = ProxyFixture.client(setup.proxy);
+            client.send("BLPOP", "list", "0");
+            setup.awaitBlocked(1);
+            client.leave();
+            setup.awaitBlocked(0);
+            setup.first.call("RPUSH", "list", "a");
+            assertThat(setup.first.number("LLEN", "list")).isOne();
+            setup.hold();
+            setup.letGoOnFirst();
+        });
+    }
+
+    @TestFactory
+    List<DynamicTest> waitSpeaksForWhatThisClientHasWritten(@TempDir Path folder) {
+        return onEveryServer(folder, setup -> {
+            try (RawClient client = ProxyFixture.client(setup.proxy);
+                    RawClient other = ProxyFixture.client(setup.proxy)) {
+                setup.second.call("REPLICAOF", setup.first.host(), Integer.toString(setup.first.port()));
+                Await.until(
+                        LIMIT,
+                        "the replica is there",
+                        () -> setup.first.text("INFO", "replication").contains("state=online"));
+                client.text("SET", "k", "1");
+                assertThat(client.text("WAIT", "1", "0")).isEqualTo("1");
+                setup.second.stop();
+                client.text("SET", "k", "2");
+                assertThat(client.text("WAIT", "1", "100")).isEqualTo("0");
+                assertThat(other.text("SET", "k2", "2")).isEqualTo("OK");
+                client.send("WAIT", "1", "0");
+                setup.awaitBlocked(1);
+                assertThat(other.text("SET", "k2", "3")).isEqualTo("OK");
+                setup.hold();
+                setup.letGoOnFirst();
+                assertThat(client.hasReplyWithin(20)).isFalse();
+                setup.second.resume();
+                assertThat(client.reply().text()).isEqualTo("1");
+                assertThat(client.text("WAIT", "1", "0")).isEqualTo("1");
+                assertThat(setup.second.text("GET", "k")).isEqualTo("2");
+            }
+        });
+    }
+}
