@@ -12,6 +12,9 @@ public final class ReservedKeys {
     /** Which attempt at which switch may change roles ({@link RoleCommands}). */
     public static final String TOKEN = PREFIX + "token";
 
+    /** Not a key but a channel: a switch publishes there that nothing more is published at the fleet that it leaves. */
+    public static final String SWITCH_CHANNEL = PREFIX + "switch";
+
     private static final byte[] PREFIX_BYTES = PREFIX.getBytes(UTF_8);
 
     private ReservedKeys() {}

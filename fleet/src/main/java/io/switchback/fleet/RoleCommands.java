@@ -27,7 +27,7 @@ public final class RoleCommands {
         KEPT,
         /**
          * Killed in the same transaction, so none of them meets the new role: what they had sent has run before it, or never runs
-         * (<a href="https://redis.io/docs/latest/commands/client-kill/">CLIENT KILL</a>). Connections of replicas and of subscribers stay.
+         * (<a href="https://redis.io/docs/latest/commands/client-kill/">CLIENT KILL</a>). Connections of replicas stay.
          */
         KILLED
     }
@@ -172,6 +172,8 @@ public final class RoleCommands {
         changes.add(CommandEncoder.bytes("REPLICAOF", host, port));
         if (others == OtherClients.KILLED) {
             changes.add(CommandEncoder.bytes("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"));
+            // In RESP3 these send commands as well.
+            changes.add(CommandEncoder.bytes("CLIENT", "KILL", "TYPE", "pubsub", "SKIPME", "yes"));
         }
         List<byte[][]> commands = new ArrayList<>();
         commands.add(CommandEncoder.bytes("MULTI"));

@@ -49,6 +49,8 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
 
     /** Not to be given to anybody else: it is in another database than its key says. */
     private boolean spoiled;
+
+    private boolean outlivesRoute;
     /** What the server calls it; 0 where nobody has asked. */
     private long clientId;
 
@@ -82,6 +84,15 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
 
     void spoil() {
         spoiled = true;
+    }
+
+    /** It is not closed with the others when the route changes; its session does that. */
+    void outlivesRoute() {
+        outlivesRoute = true;
+    }
+
+    boolean doesOutliveRoute() {
+        return outlivesRoute;
     }
 
     boolean isSpoiled() {
@@ -197,8 +208,8 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         usedAtNanos = now;
         while (index < limit && open) {
             if (scanner.isPush(in, index)) {
-                broken("it sent a push message that nobody had asked for");
-                return;
+                index = pushed(in, index, limit);
+                continue;
             }
             Run run = unanswered.peek();
             if (run == null) {
@@ -220,6 +231,41 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
                 answered(run, now);
                 deliverLocals();
             }
+        }
+    }
+
+    /** The index behind what is taken. */
+    private int pushed(ByteBuf in, int index, int limit) {
+        ClientSession listener = owner;
+        if (listener == null) {
+            broken("it sent a push message that nobody had asked for");
+            return limit;
+        }
+        int end = scanner.scanPush(in, index, limit);
+        if (end == ReplyScanner.MALFORMED) {
+            broken("it sent what is not a push message");
+            return limit;
+        }
+        listener.subscriptions.receive(this, in, index, end - index, !scanner.insidePush());
+        return end;
+    }
+
+    /** The oldest run has been answered, by push messages in place of replies. */
+    void answeredByPushes() {
+        Run run = unanswered.remove();
+        run.answered = run.commands;
+        answered(run, loop.nanoTime());
+        deliverLocals();
+    }
+
+    /** Reads no more until {@link #readOn}: who gets what it brings does not keep up. */
+    void pauseReading() {
+        channel.config().setAutoRead(false);
+    }
+
+    void readOn() {
+        if (notBelieved.isEmpty()) {
+            channel.config().setAutoRead(true);
         }
     }
 

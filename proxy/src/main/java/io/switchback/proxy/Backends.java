@@ -1,5 +1,6 @@
 package io.switchback.proxy;
 
+import java.nio.ByteBuffer;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -10,6 +11,8 @@ import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * One loop's connections to the fleet in use: for each {@link ConnectionKey} one that its clients share, and those that a
@@ -21,6 +24,8 @@ import org.jspecify.annotations.Nullable;
  */
 @SuppressWarnings("FutureReturnValueIgnored") // what becomes of a close, write or task is told by other events
 final class Backends {
+    private static final Logger LOG = LoggerFactory.getLogger(Backends.class);
+
     /** For so long a failure to connect is told to whoever asks, before it is tried again. */
     private static final long FAILURE_NANOS = TimeUnit.MILLISECONDS.toNanos(200);
     /** A connection that nobody has used for so long is closed. */
@@ -36,6 +41,10 @@ final class Backends {
     private final List<BackendConnection> ahead = new ArrayList<>();
 
     private final List<BackendOpening> openingAhead = new ArrayList<>();
+    /** Where a switch is about to lead, and what it will publish; null without one. */
+    private @Nullable BackendRoute routeAhead;
+
+    private String markAhead = "";
 
     private int opening;
     private int idleCount;
@@ -163,8 +172,8 @@ final class Backends {
     // --- connections of one session
 
     /** Gets the session a connection of its own: its {@link OwnConnection} is told. */
-    void dedicate(ClientSession session) {
-        ArrayDeque<BackendConnection> free = idle.get(session.key());
+    void dedicate(ClientSession session, ConnectionKey key) {
+        ArrayDeque<BackendConnection> free = idle.get(key);
         BackendConnection connection = free == null ? null : free.poll();
         if (connection != null) {
             idleCount--;
@@ -172,7 +181,7 @@ final class Backends {
             session.own().opened(connection);
             return;
         }
-        open(session.key(), new BackendOpening.Result() {
+        open(key, new BackendOpening.Result() {
             @Override
             public void opened(BackendConnection opened) {
                 all.add(opened);
@@ -233,23 +242,58 @@ final class Backends {
     /**
      * Opens to {@code next} what the clients that are here use now, so that a switch finds it there: one for each shared
      * connection of theirs, and one for each that a client has had to itself, as far as that many may be kept idle. Those of an
-     * earlier call are closed. {@code done} completes once all are there, or with what the first that failed was told.
+     * earlier call are closed. What clients are subscribed to is subscribed to there as well. {@code done} completes once all are
+     * there, or with what the first that failed was told.
      */
-    void openAhead(BackendRoute next, CompletableFuture<Void> done) {
+    void openAhead(BackendRoute next, String mark, CompletableFuture<Void> done) {
         closeAhead();
+        routeAhead = next;
+        markAhead = mark;
+        List<ClientSession> subscribed = loop.sessions().stream()
+                .filter(session -> !session.subscriptions.isEmpty())
+                .toList();
         Set<ConnectionKey> used = new LinkedHashSet<>();
         loop.sessions().forEach(session -> used.add(session.key()));
         used.removeIf(key -> !isOpen(shared.get(key)));
         List<ConnectionKey> wanted = new ArrayList<>(used);
         all.stream()
-                .filter(connection -> used.contains(connection.key) && !isShared(connection))
+                .filter(connection ->
+                        used.contains(connection.key) && !isShared(connection) && !isOfSubscriber(connection))
                 .limit(loop.limits().idleConnectionsPerLoopMax())
                 .forEach(connection -> wanted.add(connection.key));
-        Countdown countdown = new Countdown(wanted.size(), done);
+        Countdown countdown = new Countdown(wanted.size() + subscribed.size(), done);
+        subscribed.forEach(session -> session.subscriptions.openAhead(next, mark, countdown::subscribed));
         for (ConnectionKey key : wanted) {
             BackendOpening opening = new BackendOpening(loop, key, next, countdown);
             openingAhead.add(opening);
             opening.start();
+        }
+    }
+
+    private static boolean isOfSubscriber(BackendConnection connection) {
+        ClientSession owner = connection.owner();
+        return owner != null && !owner.subscriptions.isEmpty();
+    }
+
+    /** A connection that was opened for a session beside its own. */
+    void openedFor(ClientSession session, BackendConnection connection) {
+        connection.own(session);
+        all.add(connection);
+    }
+
+    /** The session has changed what it is subscribed to; so it is where a switch is about to lead. */
+    void subscribed(ClientSession session, String command, Set<ByteBuffer> changed) {
+        BackendRoute next = routeAhead;
+        if (next != null && !session.subscriptions.isAhead()) {
+            if (!session.subscriptions.isEmpty()) {
+                session.subscriptions.openAhead(next, markAhead, refusal -> {
+                    if (!refusal.isEmpty()) {
+                        LOG.warn("client {} cannot subscribe where a switch leads: {}", session.address(), refusal);
+                    }
+                });
+            }
+        } else {
+            session.subscriptions.tellAhead(command, changed);
         }
     }
 
@@ -281,6 +325,15 @@ final class Backends {
             completeIfAllThere();
         }
 
+        void subscribed(String refusal) {
+            if (refusal.isEmpty()) {
+                missing--;
+                completeIfAllThere();
+            } else {
+                failed(refusal);
+            }
+        }
+
         @Override
         public void failed(String error) {
             done.completeExceptionally(new IllegalStateException(error));
@@ -300,6 +353,8 @@ final class Backends {
 
     /** Gives up what was opened, or is being opened, ahead. */
     void closeAhead() {
+        routeAhead = null;
+        loop.sessions().forEach(session -> session.subscriptions.closeAhead());
         List<BackendOpening> unfinished = List.copyOf(openingAhead);
         openingAhead.clear();
         unfinished.forEach(BackendOpening::giveUp);
@@ -359,11 +414,16 @@ final class Backends {
     void routeChanged() {
         List<BackendConnection> opened =
                 ahead.stream().filter(one -> one.route.equals(loop.route())).toList();
+        routeAhead = null;
         openingAhead.clear();
         ahead.removeAll(opened);
+        List<BackendConnection> kept = all.stream()
+                .filter(one -> one.route.equals(loop.route()) || one.doesOutliveRoute())
+                .toList();
         List<BackendConnection> former = new ArrayList<>(all);
-        former.removeAll(opened);
+        former.removeAll(kept);
         forget();
+        all.addAll(kept);
         opened.forEach(this::takeIntoUse);
         loop.execute(() -> former.forEach(BackendConnection::close));
     }

@@ -37,6 +37,7 @@ final class BeginTransaction extends AskingOperation {
             }
         } else if (command.length == 1) {
             session.transaction.open = true;
+            session.transaction.placed = true;
         } else {
             session.transaction.watching = true;
         }

@@ -13,6 +13,7 @@ import io.netty.channel.WriteBufferWaterMark;
 import io.switchback.environment.Environment;
 import io.switchback.fleet.Credential;
 import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.ReservedKeys;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.net.ServerSocket;
@@ -293,11 +294,19 @@ public final class CacheProxy implements AutoCloseable {
      * long, the rest is to be given up by {@link #closeAhead}. To be complete before {@link #hold}, which waits for openings.
      */
     public CompletableFuture<Void> openAhead(BackendRoute next) {
+        return openAhead(next, "");
+    }
+
+    /**
+     * As {@link #openAhead(BackendRoute)}, of a switch that will publish {@code mark} to {@link ReservedKeys#SWITCH_CHANNEL} at the fleet
+     * in use once all nodes hold; empty where it will not.
+     */
+    public CompletableFuture<Void> openAhead(BackendRoute next, String mark) {
         List<CompletableFuture<Void>> each = new ArrayList<>();
         for (ProxyLoop loop : loops) {
             CompletableFuture<Void> done = new CompletableFuture<>();
             each.add(done);
-            loop.execute(() -> loop.backends().openAhead(next, done));
+            loop.execute(() -> loop.backends().openAhead(next, mark, done));
         }
         return CompletableFuture.allOf(each.toArray(CompletableFuture<?>[]::new));
     }

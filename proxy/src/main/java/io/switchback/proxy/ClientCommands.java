@@ -101,7 +101,10 @@ final class ClientCommands {
                 ? "default"
                 : identity.credential().user();
         return "id=" + identity.id() + " addr=" + session.address() + " name=" + identity.name() + " age=" + seconds
-                + " idle=0 flags=N db=" + identity.database() + " sub=0 psub=0 multi="
+                + " idle=0 flags=N db=" + identity.database() + " sub="
+                + session.subscriptions.names(Subscriptions.Kind.CHANNEL).size() + " psub="
+                + session.subscriptions.names(Subscriptions.Kind.PATTERN).size() + " ssub="
+                + session.subscriptions.names(Subscriptions.Kind.SHARD).size() + " multi="
                 + (session.transaction.open ? session.transaction.commands : -1) + " user=" + user + " resp="
                 + identity.protocol().version() + " lib-name="
                 + identity.libraryName() + " lib-ver=" + identity.libraryVersion() + "\n";

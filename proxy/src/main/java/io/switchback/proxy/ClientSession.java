@@ -44,10 +44,13 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     final SessionIdentity identity;
     final Transaction transaction = new Transaction();
+    final Subscriptions subscriptions = new Subscriptions(this);
 
     private @Nullable BackendConnection upstream;
     private @Nullable Operation operation;
-    private @Nullable ReplayTransaction replay;
+    /** Brings what lives on the own connection to another one. */
+    private @Nullable Operation replay;
+
     private int runsUnanswered;
     private int commandsInFlight;
     private int receivingBytes;
@@ -85,6 +88,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     @Override
     public void channelWritabilityChanged(ChannelHandlerContext context) {
         if (output.isReading()) {
+            readOn();
             loop.resumeLater(this);
         }
     }
@@ -119,6 +123,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (operation != null) {
             operation.clientGone();
         }
+        subscriptions.close();
         own.clientGone();
         operation = null;
         replay = null;
@@ -159,7 +164,10 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             return false;
         }
         // First, since an EXEC that waits can only go over a connection that has the queue.
-        if (replay == null && transaction.open && own.current() == null) {
+        if (replay == null && !subscriptions.areOn(own.current())) {
+            replay = new Resubscribe(this);
+        }
+        if (replay == null && transaction.open && !transaction.placed) {
             replay = new ReplayTransaction(this);
         }
         if (replay != null) {
@@ -194,6 +202,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         int commands = 0;
         int commandsMax = loop.limits().commandsInFlightPerClientMax() - commandsInFlight;
         boolean guarded = loop.guard() != null;
+        boolean restricted = isRestricted();
         boolean writes = false;
         while (true) {
             RequestScanner.Outcome outcome = scanner.next(in, from);
@@ -202,6 +211,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                 boolean plain = rule != null
                         && rule.treatment() == CommandRule.Treatment.PLAIN
                         && (!guarded || rule.repeatable())
+                        && !restricted
                         && !scanner.marked();
                 if (plain && commands < commandsMax) {
                     commands++;
@@ -367,17 +377,21 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     // --- where commands go
 
     ConnectionKey key() {
-        return ConnectionKey.of(identity.credential(), identity.database(), identity.protocol());
+        return key(identity.protocol());
+    }
+
+    ConnectionKey key(Protocol protocol) {
+        return ConnectionKey.of(identity.credential(), identity.database(), protocol);
     }
 
     /** The connection for this client's commands if one can be sent now; else null, and the session is resumed once it may. */
     @Nullable
     BackendConnection upstream() {
         BackendConnection connection = upstream;
-        if (transaction.needsConnection()) {
+        if (needsOwnConnection()) {
             connection = own.current();
             if (connection == null) {
-                return null; // nothing of a transaction may go over a shared connection; it is replayed first
+                return null; // nothing of it may go over a shared connection; it is brought to another one first
             }
         } else if (connection == null || !connection.isOpen() || !connection.mayBeUsedBy(this)) {
             connection = loop.backends().shared(key(), this);
@@ -444,22 +458,29 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     /** The server has accepted this user. */
     void proven(Credential credential) {
         identity.proven(credential);
-        isAnother();
+        leaveForAnother();
     }
 
     void chosen(Protocol protocol) {
         if (identity.protocol() != protocol) {
             identity.chosen(protocol);
-            isAnother();
+            if (subscriptions.isEmpty()) {
+                leaveForAnother();
+            }
         }
     }
 
     /** Its own connection is of no use any more; what that watched cannot be taken along. */
-    private void isAnother() {
+    void leaveForAnother() {
         if (own.current() != null) {
             transaction.watchGone();
             leaveOwnConnection(false);
         }
+    }
+
+    /** A client of RESP2 that has subscribed may use few commands, as at the server. */
+    boolean isRestricted() {
+        return identity.protocol() == Protocol.RESP2 && !subscriptions.isEmpty();
     }
 
     void resetIdentity() {
@@ -487,6 +508,29 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             connection.enqueueLocal(Run.local(this, reply));
         } else {
             output.write(reply);
+        }
+    }
+
+    /** A push message as RESP3 has it, whole, which is taken over: what RESP2 has in its place differs in the first byte. */
+    void push(ByteBuf message) {
+        if (closed) {
+            message.release();
+            return;
+        }
+        if (identity.protocol() == Protocol.RESP2) {
+            message.setByte(message.readerIndex(), '*');
+        }
+        output.write(message);
+        BackendConnection from = own.current();
+        if (!output.isReading() && from != null) {
+            from.pauseReading();
+        }
+    }
+
+    private void readOn() {
+        BackendConnection from = own.current();
+        if (from != null && !subscriptions.isEmpty()) {
+            from.readOn();
         }
     }
 
@@ -638,14 +682,23 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     /** The route is another one now: what this client had on connections of the old one is made up for on the new one. */
     void routeChanged() {
-        own.routeChanged();
+        if (subscriptions.isEmpty()) {
+            own.routeChanged();
+        } else {
+            own.gone(); // subscriptions see to it
+            BackendConnection next = subscriptions.routeChanged();
+            if (next != null) {
+                own.opened(next);
+            }
+        }
         transaction.watchGone();
+        transaction.placed = false;
         forgetUpstream();
     }
 
     /** Whether something of this client lives on a connection of its own. */
     boolean needsOwnConnection() {
-        return transaction.needsConnection();
+        return transaction.needsConnection() || !subscriptions.isEmpty();
     }
 
     /** The connection of this client's own, with which it can do what others must not meet. */
@@ -654,9 +707,14 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     }
 
     void ownConnectionClosed(BackendConnection connection) {
+        if (subscriptions.connectionClosed(connection)) {
+            LOG.info("client {} is closed: the connection that brought its messages broke", address);
+            close();
+        }
         if (own.is(connection)) {
             own.gone();
             transaction.watchGone();
+            transaction.placed = false;
             loop.resumeLater(this);
         }
     }
@@ -669,6 +727,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     /** Less is kept from this client. */
     private void resumeWhereStuck() {
+        if (!closed && output.isReading()) {
+            readOn();
+        }
         if (stuck && !closed) {
             loop.resumeLater(this);
         }

@@ -6,6 +6,7 @@ import io.netty.buffer.ByteBuf;
 import io.netty.buffer.ByteBufUtil;
 import io.netty.buffer.Unpooled;
 import io.switchback.proxy.SessionCommands.Verdict;
+import io.switchback.resp.CommandRule;
 import io.switchback.resp.Protocol;
 import org.jspecify.annotations.Nullable;
 
@@ -28,7 +29,7 @@ final class Hello extends AskingOperation {
         this.name = name;
     }
 
-    static Verdict judge(ClientSession session, byte[][] command) {
+    static Verdict judge(ClientSession session, CommandRule rule, byte[][] command) {
         if (command.length == 1) {
             return new SessionCommands.Perform(new Hello(session, session.identity.protocol(), null, null));
         }
@@ -52,6 +53,9 @@ final class Hello extends AskingOperation {
             } else {
                 return new SessionCommands.Refuse("ERR Syntax error in HELLO option '" + Wire.text(command[i]) + "'");
             }
+        }
+        if (auth != null && !session.subscriptions.isEmpty()) {
+            return SessionCommands.notWhileSubscribed(rule);
         }
         if (name != null && !ClientCommands.isPrintable(name)) {
             return new SessionCommands.Refuse(ClientCommands.badName("Client names"));

@@ -21,6 +21,7 @@ final class LocalOperation extends Operation {
     static LocalOperation reset(ClientSession session) {
         return new LocalOperation(session, () -> {
             session.transaction.ended();
+            session.subscriptions.clear();
             session.leaveOwnConnection(false);
             session.resetIdentity();
             session.reply(Wire.status("RESET"));

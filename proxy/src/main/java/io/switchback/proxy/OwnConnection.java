@@ -1,5 +1,6 @@
 package io.switchback.proxy;
 
+import io.switchback.resp.Protocol;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -29,12 +30,22 @@ final class OwnConnection {
         return connection == other;
     }
 
-    /** It; where it is not there it is got, and the session resumed when it has come or {@link #takeFailure} says why not. */
+    /** It, in the client's own protocol unless there is one already. */
     @Nullable
     BackendConnection get() {
+        BackendConnection now = connection;
+        return get(now == null ? session.identity.protocol() : now.key.protocol());
+    }
+
+    /** It; where it is not there, or speaks another protocol, it is got, and the session resumed when it has come or {@link #takeFailure} says why not. */
+    @Nullable
+    BackendConnection get(Protocol protocol) {
+        if (connection != null && connection.key.protocol() != protocol) {
+            session.leaveForAnother();
+        }
         if (connection == null && !opening && failure == null) {
             opening = true;
-            session.loop().backends().dedicate(session);
+            session.loop().backends().dedicate(session, session.key(protocol));
         }
         return connection;
     }

@@ -17,6 +17,7 @@ import java.time.Duration;
  *     clients wait
  * @param transactionBytesMax the queue of one MULTI; past it the transaction is refused
  * @param transactionCommandsMax likewise, in commands
+ * @param subscriptionBytesMax the names that one client is subscribed to; past it the command is refused
  * @param backendConnectionsPerLoopMax connections to servers of all kinds; past it the command that needs one is refused
  * @param idleConnectionsPerLoopMax connections for MULTI and WATCH that are kept while nobody needs them
  * @param filteredReplyBytesMax a reply that must be looked through before it is passed on; past it the command fails
@@ -35,6 +36,7 @@ public record ProxyLimits(
         long bytesOutstandingPerBackendMax,
         int transactionBytesMax,
         int transactionCommandsMax,
+        int subscriptionBytesMax,
         int backendConnectionsPerLoopMax,
         int idleConnectionsPerLoopMax,
         int filteredReplyBytesMax,
@@ -55,6 +57,7 @@ public record ProxyLimits(
             16 * MIB,
             16 * MIB,
             65_536,
+            16 * MIB,
             1_024,
             16,
             64 * MIB,

@@ -48,6 +48,7 @@ final class ProxyLoop {
     private @Nullable RouteCheck routeCheck;
     private byte[][] existsReserved = {};
     private int commandsUnanswered;
+    private int subscribing;
     private final Set<BackendOpening> openings = new LinkedHashSet<>();
     private final Set<BackendOpening> openingsWaitingForRoute = new LinkedHashSet<>();
     /** In the order in which they came: so they are sent again after a hold. */
@@ -253,6 +254,18 @@ final class ProxyLoop {
         blocking.remove(command);
     }
 
+    /** Something is being subscribed to, which a hold waits for. */
+    void subscribingBegan() {
+        subscribing++;
+    }
+
+    void subscribingEnded() {
+        subscribing--;
+        if (holding) {
+            endTurnSoon();
+        }
+    }
+
     void openingStarted(BackendOpening opening) {
         openings.add(opening);
     }
@@ -279,7 +292,7 @@ final class ProxyLoop {
     }
 
     private boolean isQuiet() {
-        return commandsUnanswered == 0 && openings.isEmpty();
+        return commandsUnanswered == 0 && subscribing == 0 && openings.isEmpty();
     }
 
     // --- hold and let go
@@ -316,7 +329,9 @@ final class ProxyLoop {
         if (commandsUnanswered > 0) {
             return backends.describeOldest();
         }
-        return openings.iterator().next().describe();
+        return openings.isEmpty()
+                ? "subscriptions are not confirmed"
+                : openings.iterator().next().describe();
     }
 
     /** Commands flow again, to {@code next}. */

@@ -79,6 +79,7 @@ final class ReplayTransaction extends AskingOperation {
             session.sendQueued(connection, queue.retainedSlice(boundary, queue.writerIndex() - boundary), owed);
         }
         queue.release();
+        transaction.placed = true;
     }
 
     private static int endOf(ByteBuf queue, int commands) {

@@ -49,6 +49,15 @@ final class SessionCommands {
             return new Refuse("ERR unknown subcommand '" + shown(Wire.text(command[1])) + "'. Try "
                     + name.toUpperCase(Locale.ROOT) + " HELP.");
         }
+        String restriction = session.isRestricted() ? Subscribe.refusalWhileSubscribed(name) : null;
+        if (restriction != null) {
+            return new Refuse(restriction);
+        }
+        if (session.isRestricted() && name.equalsIgnoreCase("ping")) {
+            return command.length > 2
+                    ? new Refuse("ERR wrong number of arguments for 'ping' command")
+                    : new Perform(new LocalOperation(session, () -> session.reply(Subscribe.pong(command))));
+        }
         if (namesReservedKey) {
             return new Refuse("ERR switchback: names that begin with " + ReservedKeys.PREFIX + " are Switchback's own");
         }
@@ -153,14 +162,47 @@ final class SessionCommands {
 
     private static Verdict outsideTransaction(ClientSession session, CommandRule rule, byte[][] command) {
         return switch (rule.name()) {
+            case "subscribe", "psubscribe", "ssubscribe" -> subscribe(session, rule, command, true);
+            case "unsubscribe", "punsubscribe", "sunsubscribe" -> subscribe(session, rule, command, false);
             case "auth" ->
-                command.length == 2 || command.length == 3 ? new Perform(new Authenticate(session, command)) : SEND;
+                !session.subscriptions.isEmpty()
+                        ? notWhileSubscribed(rule)
+                        : command.length == 2 || command.length == 3
+                                ? new Perform(new Authenticate(session, command))
+                                : SEND;
             case "select" -> command.length == 2 ? SelectDatabase.judge(session, command) : SEND;
-            case "hello" -> Hello.judge(session, command);
+            case "hello" -> Hello.judge(session, rule, command);
             case "client|setname", "client|getname", "client|setinfo", "client|id", "client|info", "client|no-evict" ->
                 ClientCommands.judge(session, rule, command);
             default -> throw new AssertionError("no operation for " + rule.name());
         };
+    }
+
+    private static Verdict subscribe(ClientSession session, CommandRule rule, byte[][] command, boolean adds) {
+        if (adds && command.length == 1) {
+            return new Refuse("ERR wrong number of arguments for '" + rule.name() + "' command");
+        }
+        long bytes = session.subscriptions.nameBytes();
+        for (byte[] name : command) {
+            bytes += name.length;
+        }
+        int max = session.loop().limits().subscriptionBytesMax();
+        if (adds && bytes > max) {
+            return new Refuse(
+                    "ERR switchback: one client may subscribe to names of no more than " + max + " bytes together");
+        }
+        String plain = adds ? rule.name() : rule.name().replace("unsubscribe", "subscribe");
+        Subscriptions.Kind kind = switch (plain) {
+            case "subscribe" -> Subscriptions.Kind.CHANNEL;
+            case "psubscribe" -> Subscriptions.Kind.PATTERN;
+            default -> Subscriptions.Kind.SHARD;
+        };
+        return new Perform(new Subscribe(session, kind, adds, command));
+    }
+
+    static Verdict notWhileSubscribed(CommandRule rule) {
+        return new Refuse("ERR switchback: " + rule.name().toUpperCase(Locale.ROOT)
+                + " as another user is not supported while the client is subscribed to something");
     }
 
     static Verdict send() {

@@ -12,6 +12,8 @@ import io.netty.buffer.Unpooled;
 final class Transaction {
     /** MULTI was answered by OK, and neither EXEC nor DISCARD has come since. */
     boolean open;
+    /** MULTI and the queue are on the session's own connection; else they have to be brought there. */
+    boolean placed;
     /** WATCH was answered by OK, and nothing has ended it since. */
     boolean watching;
     /** What was watched is not any more, since the connection is another one: EXEC must answer nil. */
@@ -58,6 +60,7 @@ final class Transaction {
     /** EXEC, DISCARD or RESET: nothing is queued or watched any more. */
     void ended() {
         open = false;
+        placed = false;
         watching = false;
         watchLost = false;
         refused = false;

@@ -179,7 +179,6 @@ class IdentityTest {
                 {"CLIENT", "PAUSE", "1000"},
                 {"CLIENT", "TRACKING", "ON"},
                 {"MONITOR"},
-                {"SUBSCRIBE", "c"},
                 {"DEBUG", "JMAP"},
                 {"SHUTDOWN", "NOSAVE"},
                 {"REPLICAOF", "NO", "ONE"},

@@ -14,6 +14,7 @@ final class Limits {
     private int transactionBytesMax = ProxyLimits.DEFAULT.transactionBytesMax();
     private int transactionCommandsMax = ProxyLimits.DEFAULT.transactionCommandsMax();
     private int backendConnectionsPerLoopMax = ProxyLimits.DEFAULT.backendConnectionsPerLoopMax();
+    private int subscriptionBytesMax = ProxyLimits.DEFAULT.subscriptionBytesMax();
     private int idleConnectionsPerLoopMax = ProxyLimits.DEFAULT.idleConnectionsPerLoopMax();
     private int filteredReplyBytesMax = ProxyLimits.DEFAULT.filteredReplyBytesMax();
     private Duration connectTimeout = ProxyLimits.DEFAULT.connectTimeout();
@@ -61,6 +62,11 @@ final class Limits {
         return this;
     }
 
+    Limits subscriptionBytesMax(int value) {
+        subscriptionBytesMax = value;
+        return this;
+    }
+
     Limits idleConnectionsPerLoopMax(int value) {
         idleConnectionsPerLoopMax = value;
         return this;
@@ -92,6 +98,7 @@ final class Limits {
                 bytesOutstandingPerBackendMax,
                 transactionBytesMax,
                 transactionCommandsMax,
+                subscriptionBytesMax,
                 backendConnectionsPerLoopMax,
                 idleConnectionsPerLoopMax,
                 filteredReplyBytesMax,

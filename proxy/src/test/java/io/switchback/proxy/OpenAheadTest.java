@@ -120,6 +120,7 @@ class OpenAheadTest {
             client.text("SET", "k", "1");
             proxy.openAhead(next()).join();
             second.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+            awaitConnected(second, 0); // it closes them a moment after it has answered
             ProxyFixture.hold(proxy, 1000);
             proxy.letGo(next()).join();
             assertThat(client.text("SET", "k", "2")).isEqualTo("OK");

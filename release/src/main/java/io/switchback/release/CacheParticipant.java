@@ -307,7 +307,7 @@ final class CacheParticipant implements AutoCloseable {
         Part made =
                 new Part(of, asked.seat(name), servers, asked.holdLimit(), asked.fromAnswers(), environment.nanoTime());
         try {
-            connectAhead(made, deadline);
+            connectAhead(made, asked.mark(), deadline);
             log.write(new ParticipantState.Prepared(made.seat), null);
         } catch (FleetException | ReleaseException | LedgerException e) {
             cache.proxy().closeAhead();
@@ -333,7 +333,7 @@ final class CacheParticipant implements AutoCloseable {
         };
     }
 
-    private void connectAhead(Part made, Deadline deadline) {
+    private void connectAhead(Part made, String mark, Deadline deadline) {
         SwitchPart of = made.of;
         if (of.acceptLoss()) {
             return;
@@ -352,7 +352,7 @@ final class CacheParticipant implements AutoCloseable {
         try {
             CompletableFuture<Void> protectedAhead =
                     of.to() == Side.NEW ? protecting.setAhead(of.release(), ahead) : DONE;
-            CompletableFuture.allOf(protectedAhead, cache.proxy().openAhead(ahead))
+            CompletableFuture.allOf(protectedAhead, cache.proxy().openAhead(ahead, mark))
                     .orTimeout(deadline.remaining().toMillis(), TimeUnit.MILLISECONDS)
                     .join();
         } catch (CompletionException e) {

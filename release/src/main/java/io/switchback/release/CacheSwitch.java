@@ -5,6 +5,7 @@ import io.switchback.environment.Environment;
 import io.switchback.fleet.FleetException;
 import io.switchback.fleet.ReplicationState;
 import io.switchback.fleet.ReplicationState.Role;
+import io.switchback.fleet.ReservedKeys;
 import io.switchback.fleet.RoleChange;
 import io.switchback.fleet.RoleCommands;
 import io.switchback.fleet.ServerConnection;
@@ -12,6 +13,7 @@ import io.switchback.fleet.ServerSettings;
 import io.switchback.fleet.TokenWatch;
 import io.switchback.release.ReleaseState.Side;
 import io.switchback.release.SwitchRegister.CacheEvidence;
+import io.switchback.resp.Reply;
 import io.switchback.sync.LinkBase;
 import io.switchback.sync.LinkStatus;
 import io.switchback.sync.ProbeResult;
@@ -21,6 +23,8 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * What the leader of a switch does to one cache's fleets, from {@code A}, in use, to {@code B}: {@link #prepare} before the hold,
@@ -38,6 +42,8 @@ import org.jspecify.annotations.Nullable;
  * the switch after a crash. For one thread at a time.
  */
 final class CacheSwitch implements AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(CacheSwitch.class);
+
     /** How long clients wait for the last bytes that a link has of a fleet that is gone. */
     private static final Duration LAST_BYTES_LIMIT = Duration.ofMillis(200);
 
@@ -53,6 +59,9 @@ final class CacheSwitch implements AutoCloseable {
     private final boolean fromIsDead;
     private final boolean toIsDead;
     private boolean fromDoesNotAnswer;
+    /** Whether subscribers can be told where the switch is. */
+    private boolean canPublish;
+
     private boolean hasRoles = true;
     private @Nullable String unequalBecause;
     private @Nullable ReplicationState promoted;
@@ -111,6 +120,7 @@ final class CacheSwitch implements AutoCloseable {
         ServerConnection b = servers.b();
         ServerConnection a = servers.a();
         takeToken(a);
+        canPublish = published(a, "");
         // It is a primary, so this changes nothing; it shows that this user may change roles: an abort will need it.
         MovingCache.demandChanged(RoleCommands.promote(a, part.token()));
         watchA = RoleCommands.watch(a, part.token());
@@ -126,6 +136,24 @@ final class CacheSwitch implements AutoCloseable {
         servers.watchB();
         proveWayBack(b);
         ahead = cache.openAhead(part.to(), a);
+    }
+
+    /** What is published at A once all nodes hold, for the subscribers among their clients; empty where it cannot be. */
+    String mark() {
+        return canPublish ? part.id().toString() : "";
+    }
+
+    /** Whether the fleet's user may publish there. Subscribers are told where a switch is, not whether it may be made. */
+    private boolean published(ServerConnection a, String message) {
+        Reply reply = a.call("PUBLISH", ReservedKeys.SWITCH_CHANNEL, message);
+        if (reply.isError()) {
+            LOG.warn(
+                    "{} does not let itself be told about switches, so subscribers may miss messages in one; grant its user the channel {}: {}",
+                    a.endpoint(),
+                    ReservedKeys.SWITCH_CHANNEL,
+                    reply.text());
+        }
+        return !reply.isError();
     }
 
     private void takeToken(ServerConnection a) {
@@ -185,6 +213,9 @@ final class CacheSwitch implements AutoCloseable {
         RelayLink waiting = Objects.requireNonNull(ahead, "prepare comes before fence");
         RelayLink link = cache.link().orElseThrow(() -> failed("the link is gone"));
         long began = environment.nanoTime();
+        if (canPublish) {
+            published(a, mark());
+        }
         long offset = ReplicationState.read(a).offset();
         demandApplied(link, offset, deadline);
         began = lap("drain", began);

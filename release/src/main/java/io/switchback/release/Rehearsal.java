@@ -163,7 +163,8 @@ final class Rehearsal {
                         Set.of(PARTICIPANT),
                         ANSWER_LIMIT.toMillis(),
                         ANSWER_LIMIT.toMillis(),
-                        true))
+                        true,
+                        ""))
                 .toCompletableFuture()
                 .join();
         // Nobody is waited for longer than a hold may last.

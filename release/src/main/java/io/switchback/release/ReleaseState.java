@@ -111,7 +111,7 @@ public record ReleaseState(
         Optional<SwitchMessages.MakeReady> readiness(String cache) {
             return part(cache)
                     .map(one -> new SwitchMessages.MakeReady(
-                            one, protocol, participants, 0, ReleaseFile.HOLD_LIMIT_DEFAULT.toMillis(), true));
+                            one, protocol, participants, 0, ReleaseFile.HOLD_LIMIT_DEFAULT.toMillis(), true, ""));
         }
 
         Terms terms() {

@@ -43,6 +43,8 @@ final class SwitchMessages {
      * Do everything that can be done, or can fail, while clients are still served.
      *
      * @param fromAnswers whether the fleet that is left answers at all
+     * @param mark what the switch will publish there once everybody holds (see {@code CacheProxy.openAhead}); empty where
+     *     it will not
      */
     record MakeReady(
             SwitchPart part,
@@ -50,7 +52,8 @@ final class SwitchMessages {
             Set<String> participants,
             long limitMillis,
             long holdLimitMillis,
-            boolean fromAnswers) {
+            boolean fromAnswers,
+            String mark) {
         Seat seat(String participant) {
             return new Terms(part.id(), protocol, participants).seat(participant);
         }

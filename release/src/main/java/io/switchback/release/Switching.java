@@ -292,7 +292,8 @@ final class Switching {
                     begun.participants(),
                     READY_LIMIT.toMillis(),
                     file.holdLimit().toMillis(),
-                    part.fromAnswers());
+                    part.fromAnswers(),
+                    part.mark());
             asked.put(
                     participant,
                     nodes.ask(

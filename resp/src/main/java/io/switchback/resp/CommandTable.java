@@ -49,7 +49,8 @@ public final class CommandTable {
 
     private static final String BLOCKS =
             "on a connection of the session's own while it waits; a switch does not end the waiting";
-    private static final String SUBSCRIBES = "subscriptions are not supported yet";
+    private static final String SUBSCRIBES =
+            "over a connection of the session's own; a switch takes subscriptions along";
     private static final String REPLICATES = "it would change or join the fleet's replication behind Switchback's back";
     private static final String ATTACK = "an HTTP request, not a command; the servers themselves close the connection";
     private static final String CLUSTER = "this instance has cluster support disabled";
@@ -79,7 +80,7 @@ public final class CommandTable {
         add(Treatment.SESSION, false, "answered by Switchback", "quit reset");
 
         add(
-                Treatment.REFUSED,
+                Treatment.SESSION,
                 false,
                 SUBSCRIBES,
                 "subscribe unsubscribe psubscribe punsubscribe ssubscribe sunsubscribe");

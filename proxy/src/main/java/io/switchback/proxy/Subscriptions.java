@@ -1,0 +1,512 @@
+package io.switchback.proxy;
+
+import static java.nio.charset.StandardCharsets.US_ASCII;
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import io.netty.buffer.ByteBuf;
+import io.switchback.fleet.ReservedKeys;
+import io.switchback.resp.Protocol;
+import java.nio.ByteBuffer;
+import java.util.ArrayList;
+import java.util.EnumMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * What a client is subscribed to, and how that goes along with a switch: no message is lost, none comes twice, and those of one
+ * publisher keep their order.
+ *
+ * <p>Owned by the session's event loop. The client's own connection speaks RESP3 whatever the client speaks, since there a message
+ * cannot be taken for a reply; for a client of RESP2 the first byte of each is changed.
+ *
+ * <p>Before a switch the same is subscribed to at the fleet that comes next ({@link #openAhead}). It is a replica until then, so what
+ * is published at the fleet in use comes there as well, through the link. Once all nodes hold and nothing more is published, the
+ * switch publishes a mark at the fleet in use, to the channel {@link ReservedKeys#SWITCH_CHANNEL}. It passes the link behind
+ * everything that was published before. So of the feed from the fleet in use everything up to the mark is for the client (what comes
+ * behind it, once that fleet follows, was published at the other one), and of the feed from the next fleet everything behind it. What
+ * comes behind a mark is kept until the switch has ended one way or the other.
+ *
+ * <p>Where a user may not read that channel, or the switch could not publish, the feed ahead counts from the moment at which the client is
+ * let go: what clients of other nodes published between the promotion and that moment is lost.
+ */
+@SuppressWarnings("FutureReturnValueIgnored") // what becomes of a task is told by other events
+final class Subscriptions {
+    private static final Logger LOG = LoggerFactory.getLogger(Subscriptions.class);
+    private static final ByteBuffer MARKS = ByteBuffer.wrap(ReservedKeys.SWITCH_CHANNEL.getBytes(UTF_8));
+
+    private static final ByteBuffer NO_MARK = ByteBuffer.allocate(0);
+    /** A mark that has not come so long after clients were let go does not come any more. */
+    private static final long MARK_LIMIT_MS = 1_000;
+
+    /** The three kinds, each with its own pair of commands. */
+    enum Kind {
+        CHANNEL("subscribe", "unsubscribe"),
+        PATTERN("psubscribe", "punsubscribe"),
+        SHARD("ssubscribe", "sunsubscribe");
+
+        final String adding;
+        final String removing;
+
+        Kind(String adding, String removing) {
+            this.adding = adding;
+            this.removing = removing;
+        }
+    }
+
+    private final ClientSession session;
+    private final Map<Kind, Set<ByteBuffer>> names = new EnumMap<>(Kind.class);
+    private long nameBytes;
+
+    private @Nullable Feed current;
+    /** Of the fleet that was left, until its mark has come. */
+    private @Nullable Feed former;
+
+    private @Nullable Feed ahead;
+    private @Nullable BackendOpening opening;
+    /** What the switch that is under way will publish; empty without one, or where it cannot. */
+    private ByteBuffer mark = NO_MARK;
+    /** Both feeds were let read the marks. */
+    private boolean expectsMark;
+    /** The feed in use is subscribed to the channel of the marks. */
+    private boolean seesMarks;
+
+    Subscriptions(ClientSession session) {
+        this.session = session;
+        for (Kind kind : Kind.values()) {
+            names.put(kind, new LinkedHashSet<>());
+        }
+    }
+
+    // --- what is subscribed to
+
+    boolean isEmpty() {
+        return nameBytes == 0 && names.values().stream().allMatch(Set::isEmpty);
+    }
+
+    Set<ByteBuffer> names(Kind kind) {
+        Set<ByteBuffer> set = names.get(kind);
+        if (set == null) {
+            throw new IllegalStateException("every kind has its set");
+        }
+        return set;
+    }
+
+    long nameBytes() {
+        return nameBytes;
+    }
+
+    void add(Kind kind, ByteBuffer name) {
+        if (names(kind).add(name)) {
+            nameBytes += name.remaining();
+        }
+    }
+
+    void remove(Kind kind, ByteBuffer name) {
+        if (names(kind).remove(name)) {
+            nameBytes -= name.remaining();
+        }
+    }
+
+    /** What servers count in their answers: channels and patterns together, shard channels for themselves. */
+    int shown(Kind kind) {
+        return kind == Kind.SHARD
+                ? names(kind).size()
+                : names(Kind.CHANNEL).size() + names(Kind.PATTERN).size();
+    }
+
+    static ByteBuf command(String name, Iterable<ByteBuffer> arguments) {
+        List<byte[]> command = new ArrayList<>();
+        command.add(name.getBytes(US_ASCII));
+        for (ByteBuffer argument : arguments) {
+            byte[] bytes = new byte[argument.remaining()];
+            argument.duplicate().get(bytes);
+            command.add(bytes);
+        }
+        return Wire.command(command.toArray(byte[][]::new));
+    }
+
+    // --- the feed in use
+
+    /** The feed that comes over the session's own connection. */
+    Feed feed(BackendConnection own) {
+        Feed now = current;
+        if (now == null || now.connection != own) {
+            now = newFeed(own);
+            current = now;
+            seesMarks = false;
+        }
+        return now;
+    }
+
+    private Feed newFeed(BackendConnection connection) {
+        return new Feed(connection, session.loop().limits().outputBytesPerClientMax(), this::overflows);
+    }
+
+    private void overflows(Feed feed) {
+        LOG.warn("client {} is closed: too many bytes of messages wait for it", session.address());
+        session.close();
+    }
+
+    /** Whether the session's own connection carries the subscriptions. */
+    boolean areOn(@Nullable BackendConnection own) {
+        Feed now = current;
+        return isEmpty() || (now != null && now.connection == own);
+    }
+
+    /** All of it, for a connection that has none of it yet; {@code ended} hears what the server refused, or "". */
+    void subscribe(Feed feed, @Nullable ClientSession counted, Consumer<String> ended) {
+        Subscribing all = new Subscribing(feed, ended);
+        for (Kind kind : Kind.values()) {
+            if (!names(kind).isEmpty()) {
+                all.add(kind.adding, names(kind), counted);
+            }
+        }
+        all.complete();
+    }
+
+    /** Commands that nobody has sent but the proxy, and their answers. */
+    private final class Subscribing {
+        private final Feed feed;
+        private final Consumer<String> ended;
+        private String refusal = "";
+        private int open = 1;
+
+        Subscribing(Feed feed, Consumer<String> ended) {
+            this.feed = feed;
+            this.ended = ended;
+            session.loop().subscribingBegan();
+        }
+
+        void add(String command, Set<ByteBuffer> of, @Nullable ClientSession counted) {
+            open++;
+            Feed.Asked asked = new Feed.Asked(of.size()) {
+                private final StringBuilder said = new StringBuilder();
+
+                @Override
+                void confirmed(PushMessage message) {}
+
+                @Override
+                public void receive(Run run, ByteBuf in, int index, int length) {
+                    said.append(in.toString(index, length, UTF_8));
+                }
+
+                @Override
+                public void answered(Run run) {
+                    feed.ended(this);
+                    if (!said.isEmpty()) {
+                        refusal = said.toString().strip();
+                    }
+                    if (counted != null) {
+                        counted.operationRepliedTo(run);
+                    }
+                    complete();
+                }
+
+                @Override
+                public void lost(Run run, String why) {
+                    refusal = "-ERR the connection was lost: " + why;
+                    if (counted != null) {
+                        counted.operationRepliedTo(run);
+                    }
+                    complete();
+                }
+            };
+            feed.asks(asked);
+            Run run = new Run(
+                    counted, command(command, of), 1, asked, session.loop().nanoTime(), 1);
+            if (counted != null) {
+                counted.ask(feed.connection, run);
+            } else {
+                feed.connection.send(run);
+            }
+        }
+
+        void complete() {
+            open--;
+            if (open == 0) {
+                session.loop().subscribingEnded();
+                ended.accept(refusal.isEmpty() ? "" : refusal.substring(1));
+            }
+        }
+    }
+
+    /** Part of a push message has come, perhaps the last one. The buffer is the caller's. */
+    void receive(BackendConnection from, ByteBuf in, int index, int length, boolean ends) {
+        Feed feed = feedOver(from);
+        ByteBuf whole = feed == null ? null : feed.whole(in, index, length, ends);
+        if (feed == null || whole == null) {
+            return;
+        }
+        PushMessage message = PushMessage.read(whole);
+        if (!message.isPublished()) {
+            // Where nobody had asked, the server has ended a subscription by itself, and says so.
+            if (feed.confirms(message) || feed != current) {
+                whole.release();
+            } else {
+                session.push(whole);
+            }
+        } else if (message.channel().equals(MARKS)) {
+            boolean ours = message.strings().getLast().equals(mark);
+            whole.release();
+            if (ours) {
+                marked(feed);
+            }
+        } else {
+            published(feed, whole);
+        }
+    }
+
+    private @Nullable Feed feedOver(BackendConnection connection) {
+        for (Feed feed : new Feed[] {current, former, ahead}) {
+            if (feed != null && feed.connection == connection) {
+                return feed;
+            }
+        }
+        return null;
+    }
+
+    /** Takes the bytes over. */
+    private void published(Feed feed, ByteBuf message) {
+        boolean waits = feed == current && (feed.marked || feed.awaitsMark || former != null);
+        if (waits || (feed == ahead && feed.marked)) {
+            feed.keep(message);
+        } else if (feed == ahead || feed.marked) {
+            message.release(); // the other one brings it
+        } else {
+            session.push(message);
+        }
+    }
+
+    private void marked(Feed feed) {
+        if (feed == former) {
+            formerEnded();
+        } else if (feed.awaitsMark) {
+            feed.awaitsMark = false;
+            feed.dropKept(); // the fleet that was left had brought it
+        } else {
+            feed.marked = true;
+        }
+    }
+
+    /** The last message of the fleet that was left has come; now those of the other one. */
+    private void formerEnded() {
+        Feed ended = former;
+        former = null;
+        if (ended != null) {
+            drop(ended);
+        }
+        Feed now = current;
+        if (now != null && !now.awaitsMark) {
+            now.give(session::push);
+        }
+    }
+
+    private void marksAreOverdue(Feed since) {
+        if (since == current && (since.awaitsMark || former != null)) {
+            LOG.warn("client {}: a switch has not been marked; messages may have come twice", session.address());
+            since.awaitsMark = false;
+            formerEnded();
+        }
+    }
+
+    private static void drop(Feed feed) {
+        feed.release();
+        feed.connection.own(null);
+        feed.connection.close();
+    }
+
+    /** A connection of this client's is gone; whether the client is to be told that messages may be missing. */
+    boolean connectionClosed(BackendConnection connection) {
+        Feed gone = feedOver(connection);
+        if (gone == null) {
+            return false;
+        }
+        if (gone == former) {
+            formerEnded();
+            return false;
+        }
+        gone.release();
+        if (gone == ahead) {
+            LOG.warn("client {}: its subscriptions at the fleet that comes next are lost", session.address());
+            ahead = null;
+            return false;
+        }
+        current = null;
+        // In a hold the switch may have done it, and its end says where the client is subscribed next.
+        return !isEmpty() && !session.loop().isHolding();
+    }
+
+    // --- a switch
+
+    /**
+     * Subscribes at the next fleet as well, and looks out for the mark on both. {@code ended} hears why that cannot be done, or "".
+     */
+    void openAhead(BackendRoute next, String expected, Consumer<String> ended) {
+        formerEnded();
+        closeAhead();
+        mark = ByteBuffer.wrap(expected.getBytes(UTF_8));
+        expectsMark = mark.hasRemaining();
+        lookOutForMarks();
+        BackendOpening begun =
+                new BackendOpening(session.loop(), session.key(Protocol.RESP3), next, new BackendOpening.Result() {
+                    @Override
+                    public void opened(BackendConnection connection) {
+                        opening = null;
+                        session.loop().backends().openedFor(session, connection);
+                        Feed feed = newFeed(connection);
+                        ahead = feed;
+                        // The marks first: a user who may not read them is told so, and gets the messages all the same.
+                        subscribeToMarks(feed);
+                        subscribe(feed, null, ended);
+                    }
+
+                    @Override
+                    public void failed(String error) {
+                        opening = null;
+                        ended.accept(error);
+                    }
+
+                    @Override
+                    public void superseded() {
+                        failed("the route has changed");
+                    }
+
+                    @Override
+                    public boolean isWanted() {
+                        return !session.isClosed();
+                    }
+                });
+        opening = begun;
+        begun.start();
+    }
+
+    private void lookOutForMarks() {
+        Feed now = current;
+        if (now != null && !seesMarks) {
+            seesMarks = true;
+            now.connection.spoil(); // nobody else shall have to hear of marks
+            subscribeToMarks(now);
+        }
+    }
+
+    private void subscribeToMarks(Feed feed) {
+        Subscribing marks = new Subscribing(feed, refusal -> {
+            if (!refusal.isEmpty()) {
+                expectsMark = false;
+                LOG.warn(
+                        "client {} may miss messages of other nodes' clients within a switch: its user may not read channel {}: {}",
+                        session.address(),
+                        ReservedKeys.SWITCH_CHANNEL,
+                        refusal);
+            }
+        });
+        marks.add(Kind.CHANNEL.adding, Set.of(MARKS), null);
+        marks.complete();
+    }
+
+    boolean isAhead() {
+        return ahead != null || opening != null;
+    }
+
+    /** What has been subscribed to, or no longer is, since {@link #openAhead}. */
+    void tellAhead(String command, Set<ByteBuffer> changed) {
+        Feed feed = ahead;
+        if (feed != null && !changed.isEmpty()) {
+            Subscribing one = new Subscribing(feed, refusal -> {
+                if (!refusal.isEmpty()) {
+                    LOG.warn(
+                            "client {}: the fleet that comes next refuses {}: {}", session.address(), command, refusal);
+                }
+            });
+            one.add(command, changed, null);
+            one.complete();
+        }
+    }
+
+    /** The switch is given up, or over: what came behind the mark at the fleet in use was published there. */
+    void closeAhead() {
+        BackendOpening unfinished = opening;
+        opening = null;
+        if (unfinished != null) {
+            unfinished.giveUp();
+        }
+        Feed unused = ahead;
+        ahead = null;
+        if (unused != null) {
+            drop(unused);
+        }
+        Feed now = current;
+        if (now != null && former == null && !now.awaitsMark) {
+            mark = NO_MARK; // should it still come, it says nothing any more
+            now.marked = false;
+            now.give(session::push);
+        }
+    }
+
+    /**
+     * The route is the next one now. The session's own connection is the one that was opened ahead; null where there is none, and
+     * all is to be subscribed to anew.
+     */
+    @Nullable
+    BackendConnection routeChanged() {
+        Feed left = current;
+        Feed next = ahead;
+        ahead = null;
+        if (next != null && !next.connection.key.equals(session.key(Protocol.RESP3))) {
+            drop(next); // the client has selected another database meanwhile
+            next = null;
+        }
+        current = next;
+        if (left != null) {
+            if (next == null || left.marked || !expectsMark) {
+                drop(left);
+            } else {
+                left.connection.outlivesRoute();
+                former = left;
+            }
+        }
+        if (next == null) {
+            return null;
+        }
+        seesMarks = true;
+        next.awaitsMark = expectsMark && !next.marked;
+        next.marked = false;
+        if (former != null || next.awaitsMark) {
+            Feed since = next;
+            session.loop().executor().schedule(() -> marksAreOverdue(since), MARK_LIMIT_MS, TimeUnit.MILLISECONDS);
+        } else {
+            next.give(session::push);
+        }
+        return next.connection;
+    }
+
+    /** RESET: nothing is subscribed to any more. */
+    void clear() {
+        names.values().forEach(Set::clear);
+        nameBytes = 0;
+        close();
+    }
+
+    /** The client is gone. */
+    void close() {
+        closeAhead();
+        for (Feed feed : new Feed[] {current, former}) {
+            if (feed != null) {
+                feed.release();
+            }
+        }
+        Feed last = former;
+        former = null;
+        current = null;
+        if (last != null) {
+            drop(last);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+package io.switchback.server;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.switchback.release.Order;
+import io.switchback.release.ReleaseState.Status;
+import io.switchback.testkit.Await;
+import io.switchback.testkit.ServerBinary;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import redis.clients.jedis.DefaultJedisClientConfig;
+import redis.clients.jedis.HostAndPort;
+import redis.clients.jedis.Jedis;
+import redis.clients.jedis.JedisPubSub;
+import redis.clients.jedis.RedisProtocol;
+
+/** Subscribers while releases go forward and back: each hears every message once, in the order in which they were published. */
+final class SubscribersTest {
+    private static final int ROUNDS = 3;
+    private static final int PUBLISH_EVERY_MS = 1;
+    private static final String CHANNEL = "news";
+
+    @TempDir
+    private Path folder;
+
+    private final ConcurrentLinkedQueue<Throwable> failures = new ConcurrentLinkedQueue<>();
+    private volatile boolean ended;
+
+    private static final class Listener extends JedisPubSub {
+        final List<Integer> heard = new CopyOnWriteArrayList<>();
+        volatile boolean subscribed;
+
+        @Override
+        public void onMessage(String channel, String message) {
+            heard.add(Integer.valueOf(message));
+        }
+
+        @Override
+        public void onPMessage(String pattern, String channel, String message) {
+            heard.add(Integer.valueOf(message));
+        }
+
+        @Override
+        public void onSubscribe(String channel, int channels) {
+            subscribed = true;
+        }
+
+        @Override
+        public void onPSubscribe(String pattern, int channels) {
+            subscribed = true;
+        }
+    }
+
+    @Test
+    void everyMessageIsHeardOnceAndInOrder() throws Exception {
+        ServerBinary old = ServerBinary.named("redis-7.0").orElseGet(ServerBinary::any);
+        ServerBinary fresh = ServerBinary.named("valkey-9.1").orElseGet(ServerBinary::any);
+        try (TwoFleets fleets = TwoFleets.start(old, fresh, folder)) {
+            fleets.startNode();
+            List<Listener> listeners = new ArrayList<>();
+            List<Thread> threads = new ArrayList<>();
+            for (RedisProtocol protocol : RedisProtocol.values()) {
+                for (boolean byPattern : new boolean[] {false, true}) {
+                    Listener listener = new Listener();
+                    listeners.add(listener);
+                    threads.add(listen(fleets, protocol, byPattern, listener));
+                }
+            }
+            Await.until(
+                    Duration.ofSeconds(10),
+                    "all are subscribed",
+                    () -> listeners.stream().allMatch(one -> one.subscribed));
+            AtomicInteger published = new AtomicInteger();
+            Thread publisher = Thread.ofVirtual().start(() -> publish(fleets, published));
+            fleets.begin(TwoFleets.release("r", "hold: { limit: 5s }"));
+            for (int round = 1; round <= ROUNDS; round++) {
+                fleets.awaitObserving("r");
+                awaitMore(published);
+                fleets.order("r", Order.Kind.ROLLBACK);
+                fleets.awaitStatus("r", Status.ROLLED_BACK);
+                awaitMore(published);
+                fleets.order("r", Order.Kind.RESUME);
+            }
+            fleets.awaitObserving("r");
+            awaitMore(published);
+            ended = true;
+            publisher.join();
+            List<Integer> all = IntStream.range(0, published.get()).boxed().toList();
+            for (Listener listener : listeners) {
+                Await.until(
+                        Duration.ofSeconds(10),
+                        "the last message",
+                        () -> !listener.heard.isEmpty() && listener.heard.getLast() == all.size() - 1);
+                assertThat(listener.heard).isEqualTo(all);
+                listener.unsubscribe();
+                listener.punsubscribe();
+            }
+            for (Thread thread : threads) {
+                thread.join();
+            }
+            assertThat(failures).isEmpty();
+        }
+    }
+
+    private Thread listen(TwoFleets fleets, RedisProtocol protocol, boolean byPattern, Listener listener) {
+        return Thread.ofPlatform().start(() -> {
+            try (Jedis client = new Jedis(
+                    new HostAndPort("127.0.0.1", fleets.port()),
+                    DefaultJedisClientConfig.builder()
+                            .protocol(protocol)
+                            .timeoutMillis(60_000)
+                            .build())) {
+                if (byPattern) {
+                    client.psubscribe(listener, "n*");
+                } else {
+                    client.subscribe(listener, CHANNEL);
+                }
+            } catch (RuntimeException e) {
+                failures.add(e);
+            }
+        });
+    }
+
+    private void publish(TwoFleets fleets, AtomicInteger published) {
+        try (Jedis client = fleets.client()) {
+            while (!ended) {
+                client.publish(CHANNEL, Integer.toString(published.get()));
+                published.incrementAndGet();
+                Thread.sleep(PUBLISH_EVERY_MS);
+            }
+        } catch (RuntimeException | InterruptedException e) {
+            failures.add(e);
+        }
+    }
+
+    private static void awaitMore(AtomicInteger published) {
+        int before = published.get();
+        Await.until(Duration.ofSeconds(30), "more messages", () -> published.get() > before + 300);
+    }
+}
