@@ -90,6 +90,40 @@ class LimitsTest {
     }
 
     @Test
+    void namesThatOneClientIsSubscribedToDoNotPileUp() {
+        try (CacheProxy proxy = proxy(new Limits().subscriptionBytesMax(1000));
+                RawClient client = ProxyFixture.client(proxy)) {
+            assertThat(client.text("SUBSCRIBE", "a".repeat(900))).startsWith("[subscribe");
+            assertThat(client.text("PSUBSCRIBE", "b".repeat(100)))
+                    .startsWith("-ERR switchback: one client may subscribe");
+            client.text("UNSUBSCRIBE");
+            assertThat(client.text("PSUBSCRIBE", "b".repeat(900))).startsWith("[psubscribe");
+        }
+    }
+
+    @Test
+    void aSubscriberThatDoesNotReadIsClosedByTheServersOwnLimitWhileOthersGoOn() {
+        server.call("CONFIG", "SET", "client-output-buffer-limit", "pubsub 8mb 0 0");
+        String large = "x".repeat(1_000_000);
+        try (CacheProxy proxy = proxy(new Limits().outputBytesPerClient(100_000, 20_000_000));
+                RawClient other = ProxyFixture.client(proxy);
+                RawClient lazy = ProxyFixture.client(proxy)) {
+            lazy.text("SUBSCRIBE", "news");
+            for (int i = 0; i < 40; i++) {
+                other.text("PUBLISH", "news", large);
+            }
+            Await.until(
+                    LIMIT,
+                    "the server closes it",
+                    () -> server.text("CLIENT", "LIST", "TYPE", "pubsub").isEmpty());
+            assertThat(other.text("PING")).isEqualTo("PONG");
+            // As it would directly: it gets what was sent, and then the end.
+            assertThat(lazy.readToEnd()).hasSizeBetween(1_000_000, 30_000_000);
+            Await.until(LIMIT, "it is gone", () -> proxy.clients() == 1);
+        }
+    }
+
+    @Test
     void aClientThatDoesNotReadIsNotSentForWhileOthersGoOn() {
         server.call("SET", "large", "x".repeat(1_000_000));
         // Eight replies at most come after the pause, so that the greater limit is out of reach.

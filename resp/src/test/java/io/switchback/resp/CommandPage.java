@@ -19,7 +19,7 @@ final class CommandPage {
 
             A command that is not listed is refused with `ERR unknown command`, also where the server has a module that knows it:
             nobody can say what it would leave behind on a connection that others use. Inside MULTI the session's commands
-            (AUTH, SELECT, HELLO, CLIENT) and the SCAN family are refused, and the transaction with them.
+            (AUTH, SELECT, HELLO, CLIENT, SUBSCRIBE and its like) and the SCAN family are refused, and the transaction with them.
 
             *Again* says whether a command is sent again when its connection broke before it was answered. Where it is
             not, the client is told that the command may or may not have run.
@@ -35,7 +35,20 @@ final class CommandPage {
             - A client that authenticates again, or changes the protocol, within WATCH loses what was watched: the next EXEC answers nil.
             - Passwords and user names must be UTF-8.
             - A script can still reach reserved keys.
+            - A client that is subscribed to something cannot authenticate as another user. It is closed where the connection that brings its
+              messages breaks, and where a message has more than 64 MiB; where it does not keep up, the server's own limit for subscribers
+              (`client-output-buffer-limit pubsub`) closes it. A client of RESP2 that subscribes within WATCH loses what was watched.
+            - PUBSUB shows the channel `switchback:reserved:switch`, and numbers of subscribers that are Switchback's.
             - A client that closes its sending side before it has its replies (`nc -N`) does not get them.
+
+            ## In a switch
+            - Commands that wait go on waiting at the other fleet for the time that is left; the order among those that wait for one key may
+              change. WAIT says there what it says on a new connection.
+            - Subscriptions go along: no message is lost, none comes twice, and those of one publisher keep their order. For this the user of a
+              subscriber, and the user of the fleets in the node's file, need the channel `switchback:reserved:switch` (in rules of ACL:
+              `&switchback:reserved:switch`); without it what clients of other nodes publish in the few milliseconds of a switch can be missed.
+            - A cursor of SCAN begins again.
+            - The next EXEC after WATCH answers nil; a MULTI goes on.
 
             | command | treatment | again | |
             | --- | --- | --- | --- |
