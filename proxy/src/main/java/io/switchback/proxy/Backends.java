@@ -1,5 +1,11 @@
 package io.switchback.proxy;
 
+import static java.nio.charset.StandardCharsets.US_ASCII;
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.Unpooled;
+import io.switchback.resp.Protocol;
 import java.nio.ByteBuffer;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -45,6 +51,8 @@ final class Backends {
     private @Nullable BackendRoute routeAhead;
 
     private String markAhead = "";
+    /** Over which scripts are brought there. */
+    private @Nullable BackendConnection scriptsAhead;
 
     private int opening;
     private int idleCount;
@@ -261,12 +269,71 @@ final class Backends {
                         used.contains(connection.key) && !isShared(connection) && !isOfSubscriber(connection))
                 .limit(loop.limits().idleConnectionsPerLoopMax())
                 .forEach(connection -> wanted.add(connection.key));
-        Countdown countdown = new Countdown(wanted.size() + subscribed.size(), done);
+        wanted.add(controlKey(next)); // for scripts
+        Countdown countdown = new Countdown(wanted.size() + subscribed.size() + 1, done);
         subscribed.forEach(session -> session.subscriptions.openAhead(next, mark, countdown::subscribed));
         for (ConnectionKey key : wanted) {
             BackendOpening opening = new BackendOpening(loop, key, next, countdown);
             openingAhead.add(opening);
             opening.start();
+        }
+    }
+
+    /** The fleet's own user, who may do what a client's may not. */
+    private static ConnectionKey controlKey(BackendRoute route) {
+        return ConnectionKey.of(route.fleet().credential().orElse(null), 0, Protocol.RESP2);
+    }
+
+    /** A client loads a script, or runs it from its text. */
+    void scriptSeen(byte[] body) {
+        if (loop.scripts().remember(body)) {
+            bringScripts(List.of(body), () -> {});
+        }
+    }
+
+    private void bringScripts(List<byte[]> bodies, Runnable brought) {
+        BackendConnection connection = scriptsAhead;
+        if (connection == null || !connection.isOpen() || bodies.isEmpty()) {
+            brought.run();
+            return;
+        }
+        ByteBuf commands = Unpooled.buffer();
+        for (byte[] body : bodies) {
+            ByteBuf one = Wire.command("SCRIPT".getBytes(US_ASCII), "LOAD".getBytes(US_ASCII), body);
+            commands.writeBytes(one);
+            one.release();
+        }
+        loop.bringingBegan();
+        connection.send(new Run(null, commands, bodies.size(), new ScriptsSink(brought), loop.nanoTime(), 1));
+    }
+
+    /** What comes of loading scripts: one that the server does not take, it would not have taken from a client either. */
+    private final class ScriptsSink implements ReplySink {
+        private final Runnable brought;
+
+        ScriptsSink(Runnable brought) {
+            this.brought = brought;
+        }
+
+        @Override
+        public void receive(Run run, ByteBuf in, int index, int length) {
+            if (run.errors > 0 && in.getByte(index) == '-') {
+                LOG.info(
+                        "a script is not loaded where a switch leads: {}",
+                        in.toString(index, length, UTF_8).strip());
+            }
+        }
+
+        @Override
+        public void answered(Run run) {
+            loop.bringingEnded();
+            brought.run();
+        }
+
+        @Override
+        public void lost(Run run, String why) {
+            loop.bringingEnded();
+            brought.run();
         }
     }
 
@@ -322,6 +389,15 @@ final class Backends {
             all.add(connection);
             ahead.add(connection);
             missing--;
+            if (scriptsAhead == null && connection.key.equals(controlKey(connection.route))) {
+                scriptsAhead = connection;
+                bringScripts(loop.scripts().all(), this::scriptsBrought);
+            }
+            completeIfAllThere();
+        }
+
+        private void scriptsBrought() {
+            missing--;
             completeIfAllThere();
         }
 
@@ -354,6 +430,7 @@ final class Backends {
     /** Gives up what was opened, or is being opened, ahead. */
     void closeAhead() {
         routeAhead = null;
+        scriptsAhead = null;
         loop.sessions().forEach(session -> session.subscriptions.closeAhead());
         List<BackendOpening> unfinished = List.copyOf(openingAhead);
         openingAhead.clear();
@@ -415,6 +492,7 @@ final class Backends {
         List<BackendConnection> opened =
                 ahead.stream().filter(one -> one.route.equals(loop.route())).toList();
         routeAhead = null;
+        scriptsAhead = null;
         openingAhead.clear();
         ahead.removeAll(opened);
         List<BackendConnection> kept = all.stream()

@@ -75,6 +75,7 @@ public final class CacheProxy implements AutoCloseable {
         this.environment = environment;
         this.transport = Transport.choose();
         this.reachability = new Reachability(settings.cache());
+        Scripts scripts = new Scripts(settings.limits().scriptBytesMax());
         this.route = route;
         this.held = startHeld;
         int count =
@@ -82,7 +83,8 @@ public final class CacheProxy implements AutoCloseable {
         this.group = new MultiThreadIoEventLoopGroup(count, transport.handlers());
         group.forEach(executor -> {
             EventLoop loop = (EventLoop) executor;
-            ProxyLoop made = new ProxyLoop(loop, settings, transport, environment, reachability, route, startHeld);
+            ProxyLoop made =
+                    new ProxyLoop(loop, settings, transport, environment, reachability, scripts, route, startHeld);
             loops.add(made);
             loopOf.put(loop, made);
         });

@@ -33,6 +33,7 @@ final class ClientCommands {
                         : arity(rule);
             case "client|setname" -> arguments == 1 ? setName(session, Wire.text(command[2])) : arity(rule);
             case "client|setinfo" -> arguments == 2 ? setInfo(session, command) : arity(rule);
+            case "client|reply" -> arguments == 1 ? replies(session, command) : arity(rule);
             case "client|no-evict" -> arguments == 1 ? noEvict(session, command) : arity(rule);
             default -> throw new AssertionError("no operation for " + rule.name());
         };
@@ -84,6 +85,19 @@ final class ClientCommands {
         return wanted.equals("ON") || wanted.equals("OFF")
                 ? answer(session, Wire::ok)
                 : new SessionCommands.Refuse("ERR syntax error");
+    }
+
+    private static Verdict replies(ClientSession session, byte[][] command) {
+        return switch (SessionCommands.word(command, 2)) {
+            case "ON" ->
+                new SessionCommands.Perform(new LocalOperation(session, () -> {
+                    session.replies(true);
+                    session.reply(Wire.ok());
+                }));
+            case "OFF" -> new SessionCommands.Perform(new LocalOperation(session, () -> session.replies(false)));
+            case "SKIP" -> new SessionCommands.Perform(new LocalOperation(session, session::skipReplyToNext));
+            default -> new SessionCommands.Refuse("ERR syntax error");
+        };
     }
 
     static boolean isPrintable(String text) {

@@ -60,7 +60,14 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     private final OwnConnection own = new OwnConnection(this);
 
     /** What is to be sent, as which attempt; without commands it is a reply whose turn has not come. */
-    private record Redo(ByteBuf bytes, int commands, int attempt) {}
+    private record Redo(ByteBuf bytes, int commands, int attempt, boolean silent) {}
+
+    /** CLIENT REPLY OFF, and SKIP for the next command. */
+    private boolean repliesOff;
+
+    private boolean skipsNext;
+    /** The command that was taken last gets no reply. */
+    private boolean silent;
 
     ClientSession(ProxyLoop loop, Channel channel, long id) {
         this.loop = loop;
@@ -200,7 +207,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         int start = in.readerIndex();
         int from = start;
         int commands = 0;
-        int commandsMax = loop.limits().commandsInFlightPerClientMax() - commandsInFlight;
+        int commandsMax = skipsNext ? 1 : loop.limits().commandsInFlightPerClientMax() - commandsInFlight;
         boolean guarded = loop.guard() != null;
         boolean restricted = isRestricted();
         boolean writes = false;
@@ -252,6 +259,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     }
 
     private boolean sendRun(ByteBuf in, int start, int end, int commands, boolean writes) {
+        silent = repliesOff || skipsNext;
         if (transaction.open && pastQueueLimit(end - start, commands)) {
             if (!isQuiet()) {
                 scanner.reset();
@@ -284,6 +292,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             loop.routeTraffic().notAnswered(commands);
             refuse(failure, commands);
             in.readerIndex(end);
+            skipsNext = false;
             return true;
         }
         if (transaction.open) {
@@ -293,6 +302,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                 connection,
                 new Run(this, in.retainedSlice(start, end - start), commands, this, loop.nanoTime(), 1, writesNow));
         in.readerIndex(end);
+        skipsNext = false;
         return true;
     }
 
@@ -306,8 +316,24 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         ask(connection, new Run(this, commands, count, this, loop.nanoTime(), 1));
     }
 
+    /** CLIENT REPLY: what comes next is answered, or not. */
+    void replies(boolean on) {
+        repliesOff = !on;
+        silent = !on;
+    }
+
+    void skipReplyToNext() {
+        skipsNext = !repliesOff;
+        silent = true;
+    }
+
     /** Sends commands, and gives their replies to the run's sink. */
     void ask(BackendConnection connection, Run run) {
+        run.silent = silent;
+        send(connection, run);
+    }
+
+    private void send(BackendConnection connection, Run run) {
         upstream = connection;
         runsUnanswered++;
         commandsInFlight += run.commands;
@@ -317,6 +343,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     /** Takes a command that needs a closer look. */
     private boolean takeOne(ByteBuf in, int from, int end, @Nullable CommandRule rule, boolean marked) {
         byte[][] command = RequestScanner.copyArguments(in, from);
+        silent = repliesOff || skipsNext;
         SessionCommands.Verdict verdict = SessionCommands.judge(this, command, rule, marked, loop.guard());
         switch (verdict) {
             case SessionCommands.Send() -> {
@@ -333,10 +360,12 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                     transaction.refused = true;
                 }
                 refuse(why, 1);
+                skipsNext = false;
                 return true;
             }
             case SessionCommands.Perform(Operation wanted) -> {
                 in.readerIndex(end);
+                skipsNext = false;
                 begin(wanted);
                 return true;
             }
@@ -498,6 +527,14 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     /** A reply of the proxy's own, which is taken over, in its turn. */
     void reply(ByteBuf reply) {
+        if (silent) {
+            reply.release();
+        } else {
+            replyInTurn(reply);
+        }
+    }
+
+    private void replyInTurn(ByteBuf reply) {
         if (closed) {
             reply.release();
             return;
@@ -536,7 +573,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     @Override
     public void receive(Run run, ByteBuf in, int index, int length) {
-        if (closed) {
+        if (closed || run.silent) {
             return;
         }
         if (!run.begun) {
@@ -585,7 +622,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     /** What only reads is sent again, {@link ProxyLimits#attemptsPerReadMax} times in all; to the rest the client is told that nobody knows. */
     private void keepForAgain(Run run, String why) {
         if (run.isLocal()) {
-            redo.add(new Redo(run.request.retain(), 0, run.attempt));
+            redo.add(new Redo(run.request.retain(), 0, run.attempt, false));
             return;
         }
         RequestScanner each = new RequestScanner(Integer.MAX_VALUE, ReservedKeys.PREFIX);
@@ -597,10 +634,13 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                 if (rule != null
                         && rule.repeatable()
                         && run.attempt < loop.limits().attemptsPerReadMax()) {
-                    redo.add(new Redo(run.request.retainedSlice(index, each.end() - index), 1, run.attempt + 1));
+                    redo.add(new Redo(
+                            run.request.retainedSlice(index, each.end() - index), 1, run.attempt + 1, run.silent));
                 } else {
                     loop.routeTraffic().notAnswered(1);
-                    redo.add(new Redo(Wire.error(lostMessage(why)), 0, run.attempt));
+                    if (!run.silent) {
+                        redo.add(new Redo(Wire.error(lostMessage(why)), 0, run.attempt, false));
+                    }
                 }
             }
             index = each.end();
@@ -620,7 +660,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     private boolean sendAgain(Redo next) {
         if (next.commands() == 0) {
             redo.remove();
-            reply(next.bytes());
+            replyInTurn(next.bytes());
             return true;
         }
         BackendConnection connection = upstream();
@@ -632,11 +672,15 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             redo.remove();
             next.bytes().release();
             loop.routeTraffic().notAnswered(next.commands());
-            refuse(failure, next.commands());
+            if (!next.silent()) {
+                replyInTurn(Wire.error(failure));
+            }
             return true;
         }
         redo.remove();
-        ask(connection, new Run(this, next.bytes(), next.commands(), this, loop.nanoTime(), next.attempt()));
+        Run again = new Run(this, next.bytes(), next.commands(), this, loop.nanoTime(), next.attempt());
+        again.silent = next.silent();
+        send(connection, again);
         return true;
     }
 

@@ -24,6 +24,7 @@ final class LocalOperation extends Operation {
             session.subscriptions.clear();
             session.leaveOwnConnection(false);
             session.resetIdentity();
+            session.replies(true);
             session.reply(Wire.status("RESET"));
         });
     }

@@ -18,6 +18,7 @@ import java.time.Duration;
  * @param transactionBytesMax the queue of one MULTI; past it the transaction is refused
  * @param transactionCommandsMax likewise, in commands
  * @param subscriptionBytesMax the names that one client is subscribed to; past it the command is refused
+ * @param scriptBytesMax the scripts that are remembered for switches; past it the one that was not used for longest is forgotten
  * @param backendConnectionsPerLoopMax connections to servers of all kinds; past it the command that needs one is refused
  * @param idleConnectionsPerLoopMax connections for MULTI and WATCH that are kept while nobody needs them
  * @param filteredReplyBytesMax a reply that must be looked through before it is passed on; past it the command fails
@@ -37,6 +38,7 @@ public record ProxyLimits(
         int transactionBytesMax,
         int transactionCommandsMax,
         int subscriptionBytesMax,
+        long scriptBytesMax,
         int backendConnectionsPerLoopMax,
         int idleConnectionsPerLoopMax,
         int filteredReplyBytesMax,
@@ -57,6 +59,7 @@ public record ProxyLimits(
             16 * MIB,
             16 * MIB,
             65_536,
+            16 * MIB,
             16 * MIB,
             1_024,
             16,

@@ -33,6 +33,7 @@ final class ProxyLoop {
     private final Transport transport;
     private final Environment environment;
     private final Reachability reachability;
+    private final Scripts scripts;
     private final TrafficRecorder traffic = new TrafficRecorder();
     private final Backends backends;
     private final Confirmations confirmations;
@@ -48,7 +49,7 @@ final class ProxyLoop {
     private @Nullable RouteCheck routeCheck;
     private byte[][] existsReserved = {};
     private int commandsUnanswered;
-    private int subscribing;
+    private int bringing;
     private final Set<BackendOpening> openings = new LinkedHashSet<>();
     private final Set<BackendOpening> openingsWaitingForRoute = new LinkedHashSet<>();
     /** In the order in which they came: so they are sent again after a hold. */
@@ -69,6 +70,7 @@ final class ProxyLoop {
             Transport transport,
             Environment environment,
             Reachability reachability,
+            Scripts scripts,
             BackendRoute route,
             boolean holding) {
         this.executor = executor;
@@ -76,6 +78,7 @@ final class ProxyLoop {
         this.transport = transport;
         this.environment = environment;
         this.reachability = reachability;
+        this.scripts = scripts;
         this.route = route;
         this.holding = holding;
         this.backends = new Backends(this);
@@ -101,6 +104,10 @@ final class ProxyLoop {
 
     long nanoTime() {
         return environment.nanoTime();
+    }
+
+    Scripts scripts() {
+        return scripts;
     }
 
     Backends backends() {
@@ -254,13 +261,13 @@ final class ProxyLoop {
         blocking.remove(command);
     }
 
-    /** Something is being subscribed to, which a hold waits for. */
-    void subscribingBegan() {
-        subscribing++;
+    /** Something is being brought where a switch leads, and a hold waits for it. */
+    void bringingBegan() {
+        bringing++;
     }
 
-    void subscribingEnded() {
-        subscribing--;
+    void bringingEnded() {
+        bringing--;
         if (holding) {
             endTurnSoon();
         }
@@ -292,7 +299,7 @@ final class ProxyLoop {
     }
 
     private boolean isQuiet() {
-        return commandsUnanswered == 0 && subscribing == 0 && openings.isEmpty();
+        return commandsUnanswered == 0 && bringing == 0 && openings.isEmpty();
     }
 
     // --- hold and let go
@@ -330,7 +337,7 @@ final class ProxyLoop {
             return backends.describeOldest();
         }
         return openings.isEmpty()
-                ? "subscriptions are not confirmed"
+                ? "subscriptions or scripts are not confirmed"
                 : openings.iterator().next().describe();
     }
 

@@ -34,6 +34,8 @@ final class Run {
     final boolean writes;
     /** Counted among the commands that clients wait for. */
     boolean counted;
+    /** The client has asked for no replies (CLIENT REPLY). */
+    boolean silent;
     /** Its response time tells how fast the fleet is; not so where the command waits for something. */
     boolean timed = true;
 

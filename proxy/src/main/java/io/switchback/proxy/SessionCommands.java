@@ -68,6 +68,10 @@ final class SessionCommands {
         return switch (rule.treatment()) {
             case PLAIN -> SEND;
             case BLOCKING -> blocking(session, rule, command);
+            case SCRIPT -> {
+                scriptSeen(session, rule, command);
+                yield SEND;
+            }
             case FILTERED -> filtered(session, rule, command);
             case SESSION -> ofSession(session, rule, command);
             case REFUSED -> byName.name().equals("post") || byName.name().equals("host:") ? new Close() : refused(rule);
@@ -100,6 +104,15 @@ final class SessionCommands {
 
     static String word(byte[][] command, int index) {
         return Wire.text(command[index]).toUpperCase(Locale.ROOT);
+    }
+
+    private static void scriptSeen(ClientSession session, CommandRule rule, byte[][] command) {
+        int body = rule.name().startsWith("eval") ? 1 : 2;
+        if (rule.name().equals("script|flush")) {
+            session.loop().scripts().forget();
+        } else if (command.length > body) {
+            session.loop().backends().scriptSeen(command[body]);
+        }
     }
 
     /** Within MULTI nothing waits. */
@@ -172,8 +185,13 @@ final class SessionCommands {
                                 : SEND;
             case "select" -> command.length == 2 ? SelectDatabase.judge(session, command) : SEND;
             case "hello" -> Hello.judge(session, rule, command);
-            case "client|setname", "client|getname", "client|setinfo", "client|id", "client|info", "client|no-evict" ->
-                ClientCommands.judge(session, rule, command);
+            case "client|setname",
+                    "client|getname",
+                    "client|setinfo",
+                    "client|id",
+                    "client|info",
+                    "client|no-evict",
+                    "client|reply" -> ClientCommands.judge(session, rule, command);
             default -> throw new AssertionError("no operation for " + rule.name());
         };
     }

@@ -181,7 +181,7 @@ final class Subscriptions {
         Subscribing(Feed feed, Consumer<String> ended) {
             this.feed = feed;
             this.ended = ended;
-            session.loop().subscribingBegan();
+            session.loop().bringingBegan();
         }
 
         void add(String command, Set<ByteBuffer> of, @Nullable ClientSession counted) {
@@ -231,7 +231,7 @@ final class Subscriptions {
         void complete() {
             open--;
             if (open == 0) {
-                session.loop().subscribingEnded();
+                session.loop().bringingEnded();
                 ended.accept(refusal.isEmpty() ? "" : refusal.substring(1));
             }
         }

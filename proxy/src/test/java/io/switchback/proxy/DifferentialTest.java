@@ -79,6 +79,7 @@ class DifferentialTest {
             int compared = 0;
             for (CommandRule rule : CommandTable.rules()) {
                 boolean plain = rule.treatment() == Treatment.PLAIN
+                        || rule.treatment() == Treatment.SCRIPT
                         || rule.name().startsWith("xread")
                         || (rule.treatment() == Treatment.FILTERED
                                 && rule.name().endsWith("scan"));

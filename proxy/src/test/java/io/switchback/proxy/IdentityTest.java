@@ -146,6 +146,40 @@ class IdentityTest {
     }
 
     @Test
+    void aClientThatWantsNoRepliesGetsNoneAndItsCommandsRun() {
+        try (RawClient client = ProxyFixture.client(proxy)) {
+            client.text("AUTH", "secret");
+            String[][] conversation = {
+                {"CLIENT", "REPLY", "SKIP"},
+                {"SET", "k", "1"},
+                {"GET", "k"},
+                {"CLIENT", "REPLY", "SKIP"},
+                {"CLIENT", "GETNAME"},
+                {"ECHO", "a"},
+                {"CLIENT", "REPLY", "SKIP"},
+                {"NOSUCH"},
+                {"CLIENT", "REPLY", "OFF"},
+                {"INCR", "k"},
+                {"SELECT", "1"},
+                {"SELECT", "0"},
+                {"MULTI"},
+                {"INCR", "k"},
+                {"EXEC"},
+                {"KEYS", "*"},
+                {"CLIENT", "REPLY", "ON"},
+                {"GET", "k"},
+                {"CLIENT", "REPLY", "x"}
+            };
+            for (String[] command : conversation) {
+                client.send(command);
+            }
+            for (String expected : new String[] {"1", "a", "OK", "3", "ERR syntax error"}) {
+                assertThat(client.reply().text()).isEqualTo(expected);
+            }
+        }
+    }
+
+    @Test
     void everySessionHasItsOwnDatabaseAndName() {
         try (RawClient zero = ProxyFixture.client(proxy);
                 RawClient five = ProxyFixture.client(proxy)) {
@@ -175,7 +209,6 @@ class IdentityTest {
             client.text("AUTH", "secret");
             for (String[] command : new String[][] {
                 {"CLIENT", "KILL", "TYPE", "normal"},
-                {"CLIENT", "REPLY", "OFF"},
                 {"CLIENT", "PAUSE", "1000"},
                 {"CLIENT", "TRACKING", "ON"},
                 {"MONITOR"},

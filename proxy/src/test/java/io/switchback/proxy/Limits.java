@@ -14,6 +14,7 @@ final class Limits {
     private int transactionBytesMax = ProxyLimits.DEFAULT.transactionBytesMax();
     private int transactionCommandsMax = ProxyLimits.DEFAULT.transactionCommandsMax();
     private int backendConnectionsPerLoopMax = ProxyLimits.DEFAULT.backendConnectionsPerLoopMax();
+    private long scriptBytesMax = ProxyLimits.DEFAULT.scriptBytesMax();
     private int subscriptionBytesMax = ProxyLimits.DEFAULT.subscriptionBytesMax();
     private int idleConnectionsPerLoopMax = ProxyLimits.DEFAULT.idleConnectionsPerLoopMax();
     private int filteredReplyBytesMax = ProxyLimits.DEFAULT.filteredReplyBytesMax();
@@ -62,6 +63,11 @@ final class Limits {
         return this;
     }
 
+    Limits scriptBytesMax(long value) {
+        scriptBytesMax = value;
+        return this;
+    }
+
     Limits subscriptionBytesMax(int value) {
         subscriptionBytesMax = value;
         return this;
@@ -99,6 +105,7 @@ final class Limits {
                 transactionBytesMax,
                 transactionCommandsMax,
                 subscriptionBytesMax,
+                scriptBytesMax,
                 backendConnectionsPerLoopMax,
                 idleConnectionsPerLoopMax,
                 filteredReplyBytesMax,

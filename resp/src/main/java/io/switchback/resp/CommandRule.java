@@ -17,6 +17,8 @@ public record CommandRule(String name, Treatment treatment, boolean repeatable, 
         FILTERED,
         /** Changes or tells what belongs to the session: the session itself sees to it. */
         SESSION,
+        /** Plain; its script is remembered, so that a switch takes it along. */
+        SCRIPT,
         /** Over a connection of the session's own where its arguments ask the server to wait; else plain. */
         BLOCKING,
         /** Its first argument decides: see the rules named {@code name|subcommand}. */

@@ -26,7 +26,7 @@ public final class CommandTable {
     private static final Pattern BLANKS = Pattern.compile("\\s+");
 
     private static final String READING = """
-            bitcount bitfield_ro bitpos digest dump echo eval_ro evalsha_ro exists expiretime fcall_ro geodist geohash geopos
+            bitcount bitfield_ro bitpos digest dump echo evalsha_ro exists expiretime fcall_ro geodist geohash geopos
             georadius_ro georadiusbymember_ro geosearch get getbit getrange hexists hexpiretime hget hgetall hkeys hlen hmget
             hpexpiretime hpttl hrandfield hstrlen httl hvals info lastsave lcs lindex llen lolwut lpos lrange memory mget object
             pexpiretime pfcount ping pttl pubsub role scard sdiff sinter sintercard sismember smembers smismember sort_ro
@@ -36,7 +36,7 @@ public final class CommandTable {
             """;
 
     private static final String WRITING = """
-            acl append bgrewriteaof bgsave bitfield bitop commandlog config copy decr decrby del delex delifeq eval evalsha
+            acl append bgrewriteaof bgsave bitfield bitop commandlog config copy decr decrby del delex delifeq evalsha
             expire expireat fcall flushall flushdb function geoadd georadius georadiusbymember geosearchstore getdel getex
             getset hdel hexpire hexpireat hgetdel hgetex hincrby hincrbyfloat hmset hpersist hpexpire hpexpireat hset hsetex
             hsetnx incr incrby incrbyfloat latency linsert lmove lmpop lpop lpush lpushx lrem lset ltrim migrate module move mset
@@ -49,6 +49,7 @@ public final class CommandTable {
 
     private static final String BLOCKS =
             "on a connection of the session's own while it waits; a switch does not end the waiting";
+    private static final String SCRIPTS = "the script is known to the other fleet when a switch leads there";
     private static final String SUBSCRIBES =
             "over a connection of the session's own; a switch takes subscriptions along";
     private static final String REPLICATES = "it would change or join the fleet's replication behind Switchback's back";
@@ -62,6 +63,8 @@ public final class CommandTable {
     static {
         add(Treatment.PLAIN, true, "", READING);
         add(Treatment.PLAIN, false, "", WRITING);
+        add(Treatment.SCRIPT, true, SCRIPTS, "eval_ro");
+        add(Treatment.SCRIPT, false, SCRIPTS, "eval script|load script|flush");
         add(Treatment.BLOCKING, true, BLOCKS, "xread wait waitaof");
         add(
                 Treatment.BLOCKING,
@@ -91,7 +94,7 @@ public final class CommandTable {
         add(Treatment.REFUSED, false, CLUSTER, "asking readonly readwrite restore-asking clusterscan");
         add(Treatment.REFUSED, false, ATTACK, "post host:");
 
-        container("script", "exists flush help kill load show");
+        container("script", "exists help kill show");
         add(Treatment.REFUSED, false, "it changes what its connection is", "script|debug");
         container("command", "count docs getkeys getkeysandflags help info list");
         container(
@@ -104,13 +107,9 @@ public final class CommandTable {
                 Treatment.SESSION,
                 false,
                 "answered by Switchback",
-                "client|getname client|id client|info client|setinfo client|setname");
+                "client|getname client|id client|info client|setinfo client|setname client|reply");
         add(Treatment.SESSION, false, "answered by Switchback, without effect", "client|no-evict");
-        add(
-                Treatment.REFUSED,
-                false,
-                "it is not supported yet",
-                "client|caching client|capa client|no-touch client|reply");
+        add(Treatment.REFUSED, false, "it is not supported yet", "client|caching client|capa client|no-touch");
         add(Treatment.REFUSED, false, "it is not supported yet", "client|tracking client|import-source");
         add(
                 Treatment.REFUSED,

@@ -28,7 +28,7 @@ final class CommandPage {
             SCAN, KEYS, RANDOMKEY and DBSIZE do not show them (inside MULTI and scripts they do).
 
             ## Differences from a client that is connected to the server itself
-            - CLIENT ID, INFO, GETNAME, SETNAME, SETINFO and NO-EVICT are answered by Switchback, on servers that do not know them
+            - CLIENT ID, INFO, GETNAME, SETNAME, SETINFO and NO-EVICT and REPLY are answered by Switchback, on servers that do not know them
               too; the id is Switchback's. CLIENT LIST shows the server's connections, which are Switchback's.
             - RESET works on Redis 6.0 too.
             - SELECT wants its number without zeros in front.
@@ -47,6 +47,7 @@ final class CommandPage {
             - Subscriptions go along: no message is lost, none comes twice, and those of one publisher keep their order. For this the user of a
               subscriber, and the user of the fleets in the node's file, need the channel `switchback:reserved:switch` (in rules of ACL:
               `&switchback:reserved:switch`); without it what clients of other nodes publish in the few milliseconds of a switch can be missed.
+            - Scripts that were loaded or run over a node (the last 16 MiB of them) are there as well, unless the node was started anew since.
             - A cursor of SCAN begins again.
             - The next EXEC after WATCH answers nil; a MULTI goes on.
 
@@ -80,7 +81,7 @@ final class CommandPage {
 
     private static String words(CommandRule rule) {
         return switch (rule.treatment()) {
-            case PLAIN, BY_SUBCOMMAND -> "plain";
+            case PLAIN, SCRIPT, BY_SUBCOMMAND -> "plain";
             case BLOCKING -> "blocking";
             case FILTERED -> "filtered";
             case SESSION -> "session";
