@@ -45,6 +45,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     final SessionIdentity identity;
     final Transaction transaction = new Transaction();
     final Subscriptions subscriptions = new Subscriptions(this);
+    final Tracking tracking = new Tracking();
 
     private @Nullable BackendConnection upstream;
     private @Nullable Operation operation;
@@ -173,6 +174,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         // First, since an EXEC that waits can only go over a connection that has the queue.
         if (replay == null && !subscriptions.areOn(own.current())) {
             replay = new Resubscribe(this);
+        }
+        if (replay == null && tracking.isOn() && !tracking.placed) {
+            replay = new TrackAgain(this);
         }
         if (replay == null && transaction.open && !transaction.placed) {
             replay = new ReplayTransaction(this);
@@ -303,6 +307,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                 new Run(this, in.retainedSlice(start, end - start), commands, this, loop.nanoTime(), 1, writesNow));
         in.readerIndex(end);
         skipsNext = false;
+        tracking.nextIsSent();
         return true;
     }
 
@@ -502,7 +507,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     /** Its own connection is of no use any more; what that watched cannot be taken along. */
     void leaveForAnother() {
         if (own.current() != null) {
-            transaction.watchGone();
+            forgottenByServer();
             leaveOwnConnection(false);
         }
     }
@@ -633,6 +638,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             if (i >= run.answered) {
                 if (rule != null
                         && rule.repeatable()
+                        && !tracking.isOn() // what was said of it by CLIENT CACHING is gone
                         && run.attempt < loop.limits().attemptsPerReadMax()) {
                     redo.add(new Redo(
                             run.request.retainedSlice(index, each.end() - index), 1, run.attempt + 1, run.silent));
@@ -735,14 +741,25 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                 own.opened(next);
             }
         }
+        forgottenByServer();
+        forgetUpstream();
+    }
+
+    /** The own connection is gone, and with it what the server kept for it. */
+    private void forgottenByServer() {
         transaction.watchGone();
         transaction.placed = false;
-        forgetUpstream();
+        if (tracking.isOn() && tracking.placed) {
+            tracking.placed = false;
+            if (identity.protocol() == Protocol.RESP3) {
+                push(Tracking.forgetEverything());
+            }
+        }
     }
 
     /** Whether something of this client lives on a connection of its own. */
     boolean needsOwnConnection() {
-        return transaction.needsConnection() || !subscriptions.isEmpty();
+        return transaction.needsConnection() || !subscriptions.isEmpty() || tracking.isOn();
     }
 
     /** The connection of this client's own, with which it can do what others must not meet. */
@@ -757,8 +774,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         }
         if (own.is(connection)) {
             own.gone();
-            transaction.watchGone();
-            transaction.placed = false;
+            forgottenByServer();
             loop.resumeLater(this);
         }
     }

@@ -22,6 +22,7 @@ final class LocalOperation extends Operation {
         return new LocalOperation(session, () -> {
             session.transaction.ended();
             session.subscriptions.clear();
+            session.tracking.off();
             session.leaveOwnConnection(false);
             session.resetIdentity();
             session.replies(true);

@@ -185,6 +185,7 @@ final class SessionCommands {
                                 : SEND;
             case "select" -> command.length == 2 ? SelectDatabase.judge(session, command) : SEND;
             case "hello" -> Hello.judge(session, rule, command);
+            case "client|tracking", "client|caching" -> ClientTracking.judge(session, command);
             case "client|setname",
                     "client|getname",
                     "client|setinfo",

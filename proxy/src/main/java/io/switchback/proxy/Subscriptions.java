@@ -245,7 +245,13 @@ final class Subscriptions {
             return;
         }
         PushMessage message = PushMessage.read(whole);
-        if (!message.isPublished()) {
+        if (message.kind().equals("invalidate")) {
+            if (feed == current) {
+                session.push(whole);
+            } else {
+                whole.release(); // the client has been told to forget everything
+            }
+        } else if (!message.isPublished()) {
             // Where nobody had asked, the server has ended a subscription by itself, and says so.
             if (feed.confirms(message) || feed != current) {
                 whole.release();

@@ -210,7 +210,7 @@ class IdentityTest {
             for (String[] command : new String[][] {
                 {"CLIENT", "KILL", "TYPE", "normal"},
                 {"CLIENT", "PAUSE", "1000"},
-                {"CLIENT", "TRACKING", "ON"},
+                {"CLIENT", "TRACKING", "ON", "REDIRECT", "1"},
                 {"MONITOR"},
                 {"DEBUG", "JMAP"},
                 {"SHUTDOWN", "NOSAVE"},

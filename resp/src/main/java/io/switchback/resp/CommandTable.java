@@ -50,6 +50,8 @@ public final class CommandTable {
     private static final String BLOCKS =
             "on a connection of the session's own while it waits; a switch does not end the waiting";
     private static final String SCRIPTS = "the script is known to the other fleet when a switch leads there";
+    private static final String TRACKS =
+            "over a connection of the session's own, without REDIRECT; at a switch the client is told to forget everything";
     private static final String SUBSCRIBES =
             "over a connection of the session's own; a switch takes subscriptions along";
     private static final String REPLICATES = "it would change or join the fleet's replication behind Switchback's back";
@@ -109,8 +111,9 @@ public final class CommandTable {
                 "answered by Switchback",
                 "client|getname client|id client|info client|setinfo client|setname client|reply");
         add(Treatment.SESSION, false, "answered by Switchback, without effect", "client|no-evict");
-        add(Treatment.REFUSED, false, "it is not supported yet", "client|caching client|capa client|no-touch");
-        add(Treatment.REFUSED, false, "it is not supported yet", "client|tracking client|import-source");
+        add(Treatment.REFUSED, false, "it is not supported yet", "client|capa client|no-touch");
+        add(Treatment.REFUSED, false, "it is not supported yet", "client|import-source");
+        add(Treatment.SESSION, false, TRACKS, "client|tracking client|caching");
         add(
                 Treatment.REFUSED,
                 false,

@@ -28,7 +28,7 @@ final class CommandPage {
             SCAN, KEYS, RANDOMKEY and DBSIZE do not show them (inside MULTI and scripts they do).
 
             ## Differences from a client that is connected to the server itself
-            - CLIENT ID, INFO, GETNAME, SETNAME, SETINFO and NO-EVICT and REPLY are answered by Switchback, on servers that do not know them
+            - CLIENT ID, INFO, GETNAME, SETNAME, SETINFO, NO-EVICT and REPLY are answered by Switchback, on servers that do not know them
               too; the id is Switchback's. CLIENT LIST shows the server's connections, which are Switchback's.
             - RESET works on Redis 6.0 too.
             - SELECT wants its number without zeros in front.
