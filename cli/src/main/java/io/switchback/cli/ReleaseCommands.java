@@ -112,6 +112,9 @@ final class ReleaseCommands {
             out.println(releases);
         } else {
             releases.forEach(one -> out.println(ReleaseView.line(one)));
+            if (releases.isEmpty()) {
+                out.println("there is no release yet");
+            }
         }
         return Main.DONE;
     }
@@ -197,9 +200,11 @@ final class ReleaseCommands {
     private int order(NodeOptions options, @Nullable String name, String order, boolean acceptLoss) {
         AdminClient client = options.client();
         String release = nameOf(client, name);
-        JsonNode answer =
-                client.post(path(release, "/" + order + (acceptLoss ? "?accept-loss=true" : "")), new byte[0]);
-        out.println(options.json ? answer : "release " + release + ": " + order + " is ordered");
+        StringBuilder note = new StringBuilder();
+        JsonNode answer = client.post(
+                path(release, "/" + order + (acceptLoss ? "?accept-loss=true" : "")), new byte[0], note::append);
+        String more = note.isEmpty() ? "" : "; " + note;
+        out.println(options.json ? answer : "release " + release + ": " + order + " is ordered" + more);
         return Main.DONE;
     }
 

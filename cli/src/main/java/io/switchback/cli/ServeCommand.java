@@ -40,6 +40,7 @@ final class ServeCommand implements Callable<Integer> {
 
     @Override
     public Integer call() {
+        NodeLog.setUp();
         NodeFile nodeFile = NodeFile.read(file);
         Node node = Node.start(nodeFile, Environment.system());
         Runtime.getRuntime().addShutdownHook(Thread.ofPlatform().unstarted(node::close));

@@ -2,6 +2,7 @@ package io.switchback.config;
 
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -415,7 +416,10 @@ public final class YamlMap {
             }
             return Optional.of(Secret.from(written, value));
         } catch (IOException e) {
-            problem(key, "the secret's file " + source + " cannot be read: " + e);
+            problem(
+                    key,
+                    "the secret's file " + source + " cannot be read: "
+                            + (e instanceof NoSuchFileException ? "there is no such file" : e));
             return Optional.empty();
         }
     }

@@ -12,6 +12,9 @@ public final class ReservedKeys {
     /** Which attempt at which switch may change roles ({@link RoleCommands}). */
     public static final String TOKEN = PREFIX + "token";
 
+    /** On a fleet whose clients were moved elsewhere for good: who did that, and where they are. */
+    public static final String LEFT = PREFIX + "left";
+
     /** Not a key but a channel: a switch publishes there that nothing more is published at the fleet that it leaves. */
     public static final String SWITCH_CHANNEL = PREFIX + "switch";
 

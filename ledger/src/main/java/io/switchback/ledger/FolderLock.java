@@ -105,6 +105,6 @@ final class FolderLock {
                 LedgerException.Code.LOCKED,
                 "The ledger in " + folder + " is in use by " + by
                         + ". A folder serves one node: stop the other one, or give this one"
-                        + " a folder of its own (\"ledger\" in the node's file).");
+                        + " a folder of its own (\"data\" in the node's file, or the path behind \"ledger: embedded:\").");
     }
 }

@@ -87,6 +87,9 @@ final class FleetPreparation {
                     deleteReservedKeys(server, cache);
                 } else {
                     release(server, cache);
+                    if (side == Side.OLD && ReplicationState.read(server).role() == Role.PRIMARY) {
+                        noteThatItWasLeft(server, cache);
+                    }
                 }
                 ServerSettings.restore(server, settings).forEach(standing::warn);
             } catch (FleetException e) {
@@ -94,6 +97,16 @@ final class FleetPreparation {
                         + (settings.isEmpty() ? "" : "; what was set on it: " + settings));
             }
         }
+    }
+
+    /** A node that starts with an empty ledger would believe its file, and send clients back there. */
+    private static void noteThatItWasLeft(ServerConnection server, MovingCache cache) {
+        server.demand("SELECT", "0");
+        server.demand(
+                "SET",
+                ReservedKeys.LEFT,
+                "release " + cache.releaseName() + " has moved the clients of cache " + cache.name() + " to fleet "
+                        + cache.fleet(Side.NEW).name());
     }
 
     private void release(ServerConnection server, MovingCache cache) {

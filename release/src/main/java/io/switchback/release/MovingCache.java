@@ -262,6 +262,10 @@ final class MovingCache implements AutoCloseable {
         return open(source, new LinkStart.Later(), follower);
     }
 
+    String releaseName() {
+        return release;
+    }
+
     /** The name of the link whose source is that fleet. */
     String linkName(Side source) {
         return linkName(release, name(), source);

@@ -86,6 +86,13 @@ final class Orders {
         };
     }
 
+    /** It is about to be carried out in a way that cannot be undone; false where another one has taken its place. */
+    boolean take(Order waiting) {
+        boolean taken = waiting.taken() || store.orderTaken(release, waiting);
+        look();
+        return taken;
+    }
+
     /** The order has been carried out. One that came meanwhile stays. */
     void done(Order carriedOut) {
         store.orderDone(release, carriedOut);

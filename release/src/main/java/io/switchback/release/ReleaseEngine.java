@@ -1,5 +1,6 @@
 package io.switchback.release;
 
+import io.switchback.environment.Deadline;
 import io.switchback.environment.Environment;
 import io.switchback.ledger.Claim;
 import io.switchback.ledger.JournalEntry;
@@ -42,6 +43,10 @@ public final class ReleaseEngine implements AutoCloseable {
 
     private static final Logger LOG = LoggerFactory.getLogger(ReleaseEngine.class);
     private static final int SECRET_BYTES = 24;
+    /** How long whoever gives an order waits to hear that it is carried out; most are within moments. */
+    private static final Duration ORDER_WAIT = Duration.ofSeconds(3);
+
+    private static final Duration ORDER_LOOK = Duration.ofMillis(50);
     private static final Duration STOP_LIMIT = Duration.ofSeconds(30);
     private static final Duration LOOK = Duration.ofSeconds(1);
     private static final Duration STATUS_LIMIT = Duration.ofSeconds(2);
@@ -244,6 +249,7 @@ public final class ReleaseEngine implements AutoCloseable {
 
     /** Starts a release; returns at once. */
     public synchronized void start(ReleaseFile file, String who) {
+        store.demandNew(file.name());
         List<CacheRecord> records = new ArrayList<>();
         for (CacheMove move : file.moves()) {
             ManagedCache cache = cache(move.cache());
@@ -303,6 +309,30 @@ public final class ReleaseEngine implements AutoCloseable {
         return standing;
     }
 
+    /**
+     * Waits until an order that was given is carried out, but not for long.
+     *
+     * @return the order that has taken its place, if one has
+     */
+    public Optional<Order> awaitOrder(String release, Order given) throws InterruptedException {
+        Deadline enough = Deadline.in(environment, ORDER_WAIT);
+        while (true) {
+            Optional<Order> waiting = store.order(release);
+            if (waiting.isEmpty() || !waiting.get().asksTheSameAs(given)) {
+                return waiting;
+            }
+            if (enough.passed() || waiting.get().taken()) {
+                return Optional.empty();
+            }
+            environment.sleep(ORDER_LOOK);
+        }
+    }
+
+    /** The releases that the ledger knows. */
+    public List<String> names() {
+        return store.names();
+    }
+
     /** Where a release stands; empty where there is none of that name. */
     public Optional<ReleaseStatus> status(String release) {
         ReleaseRun run = runs.get(release);
@@ -324,7 +354,11 @@ public final class ReleaseEngine implements AutoCloseable {
                     .join();
             return ReleaseStore.value(answer, ReleaseStatus.class);
         } catch (CompletionException e) {
-            return recorded(state, "node " + leader + ", which leads it, does not tell more: " + e.getCause());
+            Throwable cause = e.getCause() == null ? e : e.getCause();
+            return recorded(
+                    state,
+                    "node " + leader + ", which leads it, does not tell more: " + cause.getMessage()
+                            + "; where it is gone, another node takes over within seconds");
         }
     }
 

@@ -599,6 +599,9 @@ final class ReleaseRun {
                 if (now.side() == Side.NEW) {
                     rollback("asked by " + order.who(), order.acceptLoss());
                 } else if (now.status() != Status.ROLLED_BACK) {
+                    if (!orders.take(order)) {
+                        return;
+                    }
                     end(Status.ABORTED, "rolled back before the cutover, by " + order.who());
                 }
             }
@@ -607,10 +610,18 @@ final class ReleaseRun {
                     rollback("aborted by " + order.who(), order.acceptLoss());
                 }
                 if (standing.state().side() == Side.OLD) {
+                    if (!orders.take(order)) {
+                        return;
+                    }
                     end(Status.ABORTED, "aborted by " + order.who());
                 }
             }
-            case FINISH -> end(Status.FINISHED, "finished by " + order.who());
+            case FINISH -> {
+                if (!orders.take(order)) {
+                    return;
+                }
+                end(Status.FINISHED, "finished by " + order.who());
+            }
         }
         orders.done(order);
     }

@@ -74,9 +74,11 @@ final class ReleaseStore {
         }
         if (ledger.transact(operations) instanceof Outcome.Conflict) {
             caches.forEach(cache -> demandFree(cache.cache(), file.name()));
+            demandNew(file.name());
             throw new ReleaseException(
                     ReleaseException.Code.BUSY,
-                    "there is a release \"" + file.name() + "\" already; give this one another name");
+                    "release \"" + file.name()
+                            + "\" could not be started: something else was begun at the same time; say it again");
         }
         journal(file.name(), who, "start", "release started", Map.of());
     }
@@ -188,15 +190,30 @@ final class ReleaseStore {
         put(path(release, "caches/" + cache.cache()), cache);
     }
 
+    /** Refuses a name that a release has, unless that has ended in its check. */
+    void demandNew(String name) {
+        Optional<ReleaseState> known = state(name).filter(state -> !state.endedInItsCheck());
+        if (known.isPresent()) {
+            throw new ReleaseException(
+                    ReleaseException.Code.BUSY,
+                    "there is a release \"" + name + "\" already, "
+                            + known.get().status().title()
+                            + (known.get().status().ended()
+                                    ? "; give this one another name"
+                                    : ": if this is the same file, it was started before (release follow shows how it goes); else give this one another name"));
+        }
+    }
+
     Optional<Order> order(String release) {
         return read(path(release, "order"), Order.class);
     }
 
     /**
      * Gives an order, durably. One of the same kind that waits already stands, whoever gives it again; another kind takes the
-     * place of the one that waits.
+     * place of the one that waits, unless that is being carried out and cannot be undone.
      *
      * @return the order that stands: this one, or an earlier one of its kind
+     * @throws ReleaseException NOT_NOW where an order stands in whose place none can come any more
      */
     Order order(String release, Order order) {
         for (int attempt = 1; attempt <= ORDER_ATTEMPTS_MAX; attempt++) {
@@ -204,6 +221,14 @@ final class ReleaseStore {
             Optional<Order> known = waiting.map(entry -> value(entry.value(), Order.class));
             if (known.filter(one -> one.asksTheSameAs(order)).isPresent()) {
                 return known.get();
+            }
+            if (known.filter(Order::taken).isPresent()) {
+                throw new ReleaseException(
+                        ReleaseException.Code.NOT_NOW,
+                        "release \"" + release + "\" cannot " + order.kind().title() + ": "
+                                + known.get().kind().title() + ", which "
+                                + known.get().who()
+                                + " has ordered, is being carried out");
             }
             JournalEntry entry = new JournalEntry(
                     0, environment.now(), order.who(), "order", order.kind().title(), Map.of());
@@ -220,10 +245,20 @@ final class ReleaseStore {
                 "the order to " + order.kind().title() + " was not taken: others give orders without end");
     }
 
+    /** From now on no other order takes the place of this one; false where another one has. */
+    boolean orderTaken(String release, Order order) {
+        Optional<Entry> waiting = ledger.read(path(release, "order"));
+        return waiting.filter(entry -> value(entry.value(), Order.class).equals(order))
+                .filter(entry -> ledger.transact(
+                                List.of(new Operation.Replace(entry.path(), bytes(order.asTaken()), entry.version())))
+                        instanceof Outcome.Done)
+                .isPresent();
+    }
+
     /** Takes an order away that was carried out; one that came meanwhile stays. */
     void orderDone(String release, Order carriedOut) {
         ledger.read(path(release, "order"))
-                .filter(entry -> value(entry.value(), Order.class).equals(carriedOut))
+                .filter(entry -> List.of(carriedOut, carriedOut.asTaken()).contains(value(entry.value(), Order.class)))
                 .ifPresent(entry -> ledger.transact(List.of(
                         new Operation.Expect(entry.path(), entry.version()), new Operation.Delete(entry.path()))));
     }

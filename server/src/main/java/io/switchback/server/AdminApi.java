@@ -121,7 +121,9 @@ final class AdminApi implements AutoCloseable {
         try (exchange) {
             Answer answer = authorized(exchange)
                     ? answer(exchange)
-                    : refused(401, "the token is missing or wrong: Authorization: Bearer TOKEN");
+                    : refused(
+                            401,
+                            "the token is missing or wrong; it is the one that admin.token in this node's file names (Authorization: Bearer TOKEN)");
             byte[] body = JSON.writeValueAsBytes(answer.body());
             exchange.getResponseHeaders().set("Content-Type", "application/json");
             exchange.sendResponseHeaders(answer.status(), body.length);
@@ -214,7 +216,9 @@ final class AdminApi implements AutoCloseable {
         Optional<ReleaseStatus> status = engine.status(release);
         return status.isPresent()
                 ? new Answer(200, status.get())
-                : refused(404, "there is no release \"" + release + "\"");
+                : refused(
+                        404,
+                        "there is no release \"" + release + "\"; there are: " + String.join(", ", engine.names()));
     }
 
     private List<JournalView> journal(String release) {
@@ -232,15 +236,31 @@ final class AdminApi implements AutoCloseable {
                 Order given = new Order(kind, acceptLoss, who(exchange));
                 Order standing = engine.order(release, given);
                 if (!standing.equals(given)) {
-                    exchange.getResponseHeaders()
-                            .set(
-                                    "X-Switchback-Note",
-                                    standing.kind().title() + " was ordered already, by " + standing.who());
+                    note(exchange, standing.kind().title() + " was ordered already, by " + standing.who());
+                } else {
+                    awaitCarriedOut(release, given, exchange);
                 }
                 return status(release);
             }
         }
         return notFound();
+    }
+
+    private void awaitCarriedOut(String release, Order given, HttpExchange exchange) {
+        try {
+            engine.awaitOrder(release, given)
+                    .ifPresent(other -> note(
+                            exchange,
+                            other.kind().title() + ", which " + other.who() + " has ordered since, takes the place of "
+                                    + given.kind().title()));
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    /** Something that whoever gave an order should know. */
+    private static void note(HttpExchange exchange, String note) {
+        exchange.getResponseHeaders().set("X-Switchback-Note", note);
     }
 
     private Answer remove(String node) {

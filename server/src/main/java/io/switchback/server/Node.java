@@ -278,6 +278,10 @@ public final class Node implements AutoCloseable {
             }
             return known.get();
         }
+        FleetSpec active = cache.fleets().get(cache.active());
+        if (active != null) {
+            FirstStart.demandInUse(cache.name(), active);
+        }
         return routes.begin(cache.name(), cache.active());
     }
 

@@ -4,6 +4,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.switchback.release.Order;
+import io.switchback.release.ReleaseEngine;
+import io.switchback.release.ReleaseException;
 import io.switchback.release.ReleaseState.Side;
 import io.switchback.release.ReleaseState.Status;
 import io.switchback.release.ReleaseStatus;
@@ -84,6 +86,29 @@ final class OrdersTest {
     }
 
     @Test
+    void anOrderThatCannotBeUndoneLetsNoOtherTakeItsPlace() throws Exception {
+        try (TwoFleets fleets = TwoFleets.start(ServerBinary.any(), ServerBinary.any(), folder)) {
+            fleets.startNode();
+            fleets.begin(TwoFleets.release(RELEASE, ""));
+            fleets.awaitObserving(RELEASE);
+            ReleaseEngine engine = fleets.node().releases();
+            Order finish = new Order(Order.Kind.FINISH, false, "one");
+            Order rollback = new Order(Order.Kind.ROLLBACK, false, "another");
+            // Both at once: whichever takes effect, whoever gave the other one hears of it.
+            assertThat(engine.order(RELEASE, finish)).isEqualTo(finish);
+            boolean refused = false;
+            try {
+                engine.order(RELEASE, rollback);
+            } catch (ReleaseException e) {
+                refused = true;
+                assertThat(e).hasMessageContaining("cannot rollback").hasMessageContaining("finish");
+            }
+            Status end = refused ? Status.FINISHED : Status.ROLLED_BACK;
+            fleets.awaitStatus(RELEASE, end);
+        }
+    }
+
+    @Test
     void anAbortDuringSyncLeavesAPrimaryOfItsOwnAndEverySettingAsItWas() {
         try (TwoFleets fleets = TwoFleets.startWithConfigFiles(ServerBinary.any(), ServerBinary.any(), folder)) {
             // Values of their owner, which the release has to change for its time.
@@ -153,7 +178,9 @@ final class OrdersTest {
         for (RealServer server : List.of(fleets.blue, fleets.green)) {
             assertThat(server.info("replication", "role")).isEqualTo("master");
             assertThat(server.number("EXISTS", "switchback:reserved:token")).isZero();
-            assertThat(server.call("KEYS", "switchback:*")).isEqualTo(List.of());
+            boolean wasLeft = fleets.status(RELEASE).status() == Status.FINISHED && server == fleets.blue;
+            assertThat(server.call("KEYS", "switchback:*"))
+                    .isEqualTo(wasLeft ? List.of("switchback:reserved:left") : List.of());
         }
     }
 

@@ -11,8 +11,11 @@ import io.switchback.server.NodeFile.AdminSettings;
 import java.io.IOException;
 import java.io.InputStream;
 import java.net.HttpURLConnection;
+import java.net.SocketTimeoutException;
 import java.net.URI;
 import java.nio.file.Path;
+import java.util.Optional;
+import java.util.function.Consumer;
 
 /** Talks to a node's admin API, found through the node's own file. For one thread. */
 public final class AdminClient {
@@ -63,14 +66,19 @@ public final class AdminClient {
     }
 
     public JsonNode read(String path) {
-        return call("GET", path, new byte[0]);
+        return call("GET", path, new byte[0], note -> {});
     }
 
     public JsonNode post(String path, byte[] body) {
-        return call("POST", path, body);
+        return post(path, body, note -> {});
     }
 
-    private JsonNode call(String method, String path, byte[] body) {
+    /** {@code note} is given what the node has to say beside its answer. */
+    public JsonNode post(String path, byte[] body, Consumer<String> note) {
+        return call("POST", path, body, note);
+    }
+
+    private JsonNode call(String method, String path, byte[] body, Consumer<String> note) {
         try {
             HttpURLConnection connection = (HttpURLConnection)
                     URI.create("http://" + address + path).toURL().openConnection();
@@ -90,8 +98,15 @@ public final class AdminClient {
                 if (status >= 400) {
                     throw new Refused(status, answer.path("error").asText("the node answered " + status));
                 }
+                Optional.ofNullable(connection.getHeaderField("X-Switchback-Note"))
+                        .ifPresent(note);
                 return answer;
             }
+        } catch (SocketTimeoutException e) {
+            throw new Unreachable(
+                    "the node on " + address + " does not answer in time (" + e.getMessage()
+                            + "); where it is there, its ledger may not be: switchback node list tells",
+                    e);
         } catch (IOException e) {
             throw new Unreachable(
                     "no node answers on " + address + " (" + e.getMessage()

@@ -18,8 +18,9 @@ import picocli.CommandLine.Option;
 @Command(
         name = "demo",
         description = {
-            "Runs the main job on real servers, with real clients, in three acts: forward and back by hand; forward, the new fleet",
-            "turns slow and the release goes back by itself; forward and finish. Ends in under two minutes, leaves nothing behind.",
+            "Runs the main job on real servers, with real clients, in three acts.",
+            "Forward and back by hand; forward, the new fleet turns slow and the release goes back by itself; forward and",
+            "finish. Ends in under two minutes, leaves nothing behind.",
             "Exit code 1 where anything was lost or noticed."
         },
         mixinStandardHelpOptions = true)

@@ -1,0 +1,60 @@
+package io.switchback.server;
+
+import io.switchback.fleet.FleetException;
+import io.switchback.fleet.FleetSpec;
+import io.switchback.fleet.ReplicationState;
+import io.switchback.fleet.ReplicationState.Role;
+import io.switchback.fleet.ReservedKeys;
+import io.switchback.fleet.ServerConnection;
+import io.switchback.resp.Reply;
+import java.time.Duration;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Where the ledger knows nothing of a cache, the node's file says where its clients belong; but that is as old as the file. A ledger that was
+ * lost looks the same. So the fleet itself is asked whether a release has left it, or is under way.
+ */
+final class FirstStart {
+    private static final Logger LOG = LoggerFactory.getLogger(FirstStart.class);
+    private static final Duration LIMIT = Duration.ofSeconds(2);
+
+    private FirstStart() {}
+
+    /** Refuses a fleet that clients have left, or must not write to. One that does not answer is believed to be what the file says. */
+    static void demandInUse(String cache, FleetSpec fleet) {
+        try (ServerConnection server = ServerConnection.open(fleet, LIMIT)) {
+            demandNone(cache, fleet, server, ReservedKeys.LEFT, "");
+            demandNone(cache, fleet, server, ReservedKeys.TOKEN, "a release is under way, token ");
+            ReplicationState state = ReplicationState.read(server);
+            if (state.role() == Role.REPLICA) {
+                throw refused(
+                        cache,
+                        fleet,
+                        "it is a replica of "
+                                + state.primary().map(Object::toString).orElse("another server")
+                                + ", where no client can write");
+            }
+        } catch (FleetException e) {
+            LOG.warn(
+                    "cache {}: whether clients belong on fleet {} cannot be seen: {}",
+                    cache,
+                    fleet.name(),
+                    e.getMessage());
+        }
+    }
+
+    private static void demandNone(String cache, FleetSpec fleet, ServerConnection server, String key, String what) {
+        if (server.call("GET", key) instanceof Reply.Bulk found) {
+            throw refused(cache, fleet, what + found.text() + " (key " + key + " there)");
+        }
+    }
+
+    private static NodeException refused(String cache, FleetSpec fleet, String why) {
+        return new NodeException("the ledger knows nothing of cache \"" + cache + "\", and the file says active: "
+                + fleet.name() + ", but fleet " + fleet.name() + " at " + fleet.endpoint() + " says otherwise: " + why
+                + ". Nothing is guessed: give the node its ledger back (the folder data), or say where clients are now"
+                + " (active). If they belong on fleet " + fleet.name()
+                + " all the same, make it a primary, and delete that key there");
+    }
+}
