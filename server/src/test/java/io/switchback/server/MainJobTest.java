@@ -84,7 +84,8 @@ final class MainJobTest {
             assertThat(String.valueOf(fleets.blue.call("CONFIG", "GET", "masterauth")))
                     .isEqualTo("[masterauth, ]");
             for (RealServer server : List.of(fleets.blue, fleets.green)) {
-                assertThat(String.valueOf(server.call("KEYS", "*"))).doesNotContain("switchback:reserved");
+                assertThat(String.valueOf(server.call("KEYS", "switchback:*")))
+                        .isEqualTo(server == fleets.blue ? "[switchback:reserved:left]" : "[]");
                 assertThat(String.valueOf(server.call("INFO", "keyspace")))
                         .as("what is left in other databases")
                         .contains("db0")
