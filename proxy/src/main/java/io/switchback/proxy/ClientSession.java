@@ -571,7 +571,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     private void readOn() {
         BackendConnection from = own.current();
-        if (from != null && !subscriptions.isEmpty()) {
+        if (from != null) {
             from.readOn();
         }
     }
@@ -734,6 +734,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     void routeChanged() {
         if (subscriptions.isEmpty()) {
             own.routeChanged();
+            subscriptions.closeAhead(); // it has unsubscribed since
         } else {
             own.gone(); // subscriptions see to it
             BackendConnection next = subscriptions.routeChanged();

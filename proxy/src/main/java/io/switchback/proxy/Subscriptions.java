@@ -138,6 +138,9 @@ final class Subscriptions {
     Feed feed(BackendConnection own) {
         Feed now = current;
         if (now == null || now.connection != own) {
+            if (now != null) {
+                now.release();
+            }
             now = newFeed(own);
             current = now;
             seesMarks = false;
@@ -352,9 +355,11 @@ final class Subscriptions {
     // --- a switch
 
     /**
-     * Subscribes at the next fleet as well, and looks out for the mark on both. {@code ended} hears why that cannot be done, or "".
+     * Subscribes at the next fleet as well, and looks out for the mark on both. {@code told} hears why that cannot be done, or "".
      */
-    void openAhead(BackendRoute next, String expected, Consumer<String> ended) {
+    void openAhead(BackendRoute next, String expected, Consumer<String> told) {
+        // A client that leaves meanwhile is no reason to give a switch up.
+        Consumer<String> ended = refusal -> told.accept(session.isClosed() ? "" : refusal);
         formerEnded();
         closeAhead();
         mark = ByteBuffer.wrap(expected.getBytes(UTF_8));
@@ -462,6 +467,11 @@ final class Subscriptions {
      */
     @Nullable
     BackendConnection routeChanged() {
+        BackendOpening unfinished = opening;
+        opening = null;
+        if (unfinished != null) {
+            unfinished.giveUp();
+        }
         Feed left = current;
         Feed next = ahead;
         ahead = null;

@@ -10,6 +10,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.TestFactory;
 import org.junit.jupiter.api.io.TempDir;
@@ -228,6 +229,47 @@ class SubscriptionTest {
                 setup.proxy.letGo(ProxyFixture.route("old", setup.first, 3)).join();
                 assertThat(other.text("PUBLISH", "news", "2")).isEqualTo("1");
                 assertThat(client.reply().text()).isEqualTo("[message, news, 2]");
+            }
+        });
+    }
+
+    @TestFactory
+    List<DynamicTest> subscribersThatComeAndGoWhileASwitchIsPreparedAreNoReasonToGiveItUp(@TempDir Path folder) {
+        return onEveryServer(folder, setup -> {
+            setup.replicate();
+            try (RawClient gone = ProxyFixture.client(setup.proxy);
+                    RawClient stays = ProxyFixture.client(setup.proxy);
+                    RawClient unsubscribes = ProxyFixture.client(setup.proxy)) {
+                for (RawClient client : List.of(gone, stays, unsubscribes)) {
+                    client.text("SUBSCRIBE", "news");
+                }
+                setup.second.stop();
+                CompletableFuture<Void> ready = setup.proxy.openAhead(setup.next(), MARK);
+                gone.leave();
+                unsubscribes.text("UNSUBSCRIBE");
+                setup.second.resume();
+                ready.join();
+                setup.hold();
+                setup.mark();
+                Await.until(
+                        LIMIT,
+                        "the replica has it all",
+                        () -> setup.first
+                                .info("replication", "master_repl_offset")
+                                .equals(setup.second.info("replication", "slave_repl_offset")));
+                setup.turnAround();
+                setup.proxy.letGo(setup.next()).join();
+                assertThat(unsubscribes.text("GET", "none")).isEmpty();
+                setup.second.call("PUBLISH", "news", "1");
+                assertThat(stays.reply().text()).isEqualTo("[message, news, 1]");
+                Await.until(
+                        LIMIT,
+                        "one subscriber",
+                        () -> setup.second
+                                        .text("CLIENT", "LIST", "TYPE", "pubsub")
+                                        .lines()
+                                        .count()
+                                == 1);
             }
         });
     }
