@@ -269,8 +269,11 @@ final class Backends {
                         used.contains(connection.key) && !isShared(connection) && !isOfSubscriber(connection))
                 .limit(loop.limits().idleConnectionsPerLoopMax())
                 .forEach(connection -> wanted.add(connection.key));
-        wanted.add(controlKey(next)); // for scripts
-        Countdown countdown = new Countdown(wanted.size() + subscribed.size() + 1, done);
+        boolean scripts = !loop.scripts().all().isEmpty();
+        if (scripts && !wanted.contains(controlKey(next))) {
+            wanted.add(controlKey(next));
+        }
+        Countdown countdown = new Countdown(wanted.size() + subscribed.size() + (scripts ? 1 : 0), scripts, done);
         subscribed.forEach(session -> session.subscriptions.openAhead(next, mark, countdown::subscribed));
         for (ConnectionKey key : wanted) {
             BackendOpening opening = new BackendOpening(loop, key, next, countdown);
@@ -286,17 +289,54 @@ final class Backends {
 
     /** A client loads a script, or runs it from its text. */
     void scriptSeen(byte[] body) {
-        if (loop.scripts().remember(body)) {
-            bringScripts(List.of(body), () -> {});
+        BackendRoute next = routeAhead;
+        if (!loop.scripts().remember(body) || next == null) {
+            return;
+        }
+        BackendConnection connection = scriptsAhead;
+        if (connection != null && connection.isOpen()) {
+            bringScripts(connection, List.of(body), () -> {});
+        } else {
+            // The first one that is seen.
+            loop.bringingBegan();
+            new BackendOpening(loop, controlKey(next), next, new ScriptsOpening(body), false).start();
         }
     }
 
-    private void bringScripts(List<byte[]> bodies, Runnable brought) {
-        BackendConnection connection = scriptsAhead;
-        if (connection == null || !connection.isOpen() || bodies.isEmpty()) {
-            brought.run();
-            return;
+    /** A connection over which scripts are brought where a switch leads. */
+    private final class ScriptsOpening implements BackendOpening.Result {
+        private final byte[] body;
+
+        ScriptsOpening(byte[] body) {
+            this.body = body;
         }
+
+        @Override
+        public void opened(BackendConnection connection) {
+            if (!connection.route.equals(routeAhead)) {
+                connection.close();
+            } else {
+                all.add(connection);
+                ahead.add(connection);
+                scriptsAhead = connection;
+                bringScripts(connection, List.of(body), () -> {});
+            }
+            loop.bringingEnded();
+        }
+
+        @Override
+        public void failed(String error) {
+            LOG.warn("a script cannot be brought where a switch leads: {}", error);
+            loop.bringingEnded();
+        }
+
+        @Override
+        public void superseded() {
+            failed("the route has changed");
+        }
+    }
+
+    private void bringScripts(BackendConnection connection, List<byte[]> bodies, Runnable brought) {
         ByteBuf commands = Unpooled.buffer();
         for (byte[] body : bodies) {
             ByteBuf one = Wire.command("SCRIPT".getBytes(US_ASCII), "LOAD".getBytes(US_ASCII), body);
@@ -377,8 +417,10 @@ final class Backends {
     private final class Countdown implements BackendOpening.Result {
         private final CompletableFuture<Void> done;
         private int missing;
+        private final boolean bringsScripts;
 
-        Countdown(int missing, CompletableFuture<Void> done) {
+        Countdown(int missing, boolean bringsScripts, CompletableFuture<Void> done) {
+            this.bringsScripts = bringsScripts;
             this.missing = missing;
             this.done = done;
             completeIfAllThere();
@@ -389,9 +431,9 @@ final class Backends {
             all.add(connection);
             ahead.add(connection);
             missing--;
-            if (scriptsAhead == null && connection.key.equals(controlKey(connection.route))) {
+            if (bringsScripts && scriptsAhead == null && connection.key.equals(controlKey(connection.route))) {
                 scriptsAhead = connection;
-                bringScripts(loop.scripts().all(), this::scriptsBrought);
+                bringScripts(connection, loop.scripts().all(), this::scriptsBrought);
             }
             completeIfAllThere();
         }
