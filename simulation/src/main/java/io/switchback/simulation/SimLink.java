@@ -22,6 +22,7 @@ final class SimLink {
     private boolean connected;
     private int connection;
     private int sourceRun;
+    private String sourceId = "";
     private int targetRun;
     /** Offset of the source up to which everything was sent to the target. */
     private long sent;
@@ -107,7 +108,8 @@ final class SimLink {
 
     private void turn() {
         Base from = base;
-        if (connected && !canReach()) {
+        // A server that is promoted closes the connections of its replicas, so that they learn its new id.
+        if (connected && (!canReach() || !source.id().equals(sourceId))) {
             disconnect();
         }
         if (!connected && admitting && from != null && !frozen && canReach()) {
@@ -151,6 +153,7 @@ final class SimLink {
         base = known;
         sent = asked;
         sourceRun = source.run();
+        sourceId = source.id();
         targetRun = target.run();
         connected = true;
         target.streamOf(this);
