@@ -75,6 +75,7 @@ public final class CacheProxy implements AutoCloseable {
         this.environment = environment;
         this.transport = Transport.choose();
         this.reachability = new Reachability(settings.cache());
+        AllSessions all = new AllSessions();
         Scripts scripts = new Scripts(settings.limits().scriptBytesMax());
         this.route = route;
         this.held = startHeld;
@@ -84,7 +85,8 @@ public final class CacheProxy implements AutoCloseable {
         group.forEach(executor -> {
             EventLoop loop = (EventLoop) executor;
             ProxyLoop made =
-                    new ProxyLoop(loop, settings, transport, environment, reachability, scripts, route, startHeld);
+                    new ProxyLoop(loop, settings, transport, environment, reachability, scripts, all, route, startHeld);
+            all.add(made);
             loops.add(made);
             loopOf.put(loop, made);
         });

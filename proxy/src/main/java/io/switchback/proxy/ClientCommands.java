@@ -31,6 +31,8 @@ final class ClientCommands {
                                 () -> Wire.verbatim(
                                         identity.protocol(), info(session).getBytes(StandardCharsets.ISO_8859_1)))
                         : arity(rule);
+            case "client|list" -> OtherClients.list(session, command);
+            case "client|kill" -> OtherClients.kill(session, command);
             case "client|setname" -> arguments == 1 ? setName(session, Wire.text(command[2])) : arity(rule);
             case "client|setinfo" -> arguments == 2 ? setInfo(session, command) : arity(rule);
             case "client|reply" -> arguments == 1 ? replies(session, command) : arity(rule);
@@ -108,13 +110,12 @@ final class ClientCommands {
         return "ERR " + what + " cannot contain spaces, newlines or special characters.";
     }
 
-    private static String info(ClientSession session) {
+    static String info(ClientSession session) {
         SessionIdentity identity = session.identity;
-        long seconds = (session.loop().nanoTime() - identity.sinceNanos()) / 1_000_000_000L;
-        String user = identity.credential() == null
-                ? "default"
-                : identity.credential().user();
-        return "id=" + identity.id() + " addr=" + session.address() + " name=" + identity.name() + " age=" + seconds
+        long seconds = session.ageSeconds();
+        String user = identity.user();
+        return "id=" + identity.id() + " addr=" + session.address() + " laddr=" + session.localAddress() + " name="
+                + identity.name() + " age=" + seconds
                 + " idle=0 flags=N db=" + identity.database() + " sub="
                 + session.subscriptions.names(Subscriptions.Kind.CHANNEL).size() + " psub="
                 + session.subscriptions.names(Subscriptions.Kind.PATTERN).size() + " ssub="

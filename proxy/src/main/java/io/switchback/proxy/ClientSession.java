@@ -13,6 +13,7 @@ import io.switchback.resp.Protocol;
 import io.switchback.resp.RequestScanner;
 import java.io.IOException;
 import java.net.InetSocketAddress;
+import java.net.SocketAddress;
 import java.util.ArrayDeque;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
@@ -73,8 +74,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     ClientSession(ProxyLoop loop, Channel channel, long id) {
         this.loop = loop;
         this.channel = channel;
-        InetSocketAddress remote = (InetSocketAddress) channel.remoteAddress();
-        this.address = remote == null ? "?" : remote.getAddress().getHostAddress() + ":" + remote.getPort();
+        this.address = shown(channel.remoteAddress());
         this.output = new ClientOutput(loop, channel, address, this::resumeWhereStuck);
         this.scanner = new RequestScanner(loop.limits().bulkBytesMax(), ReservedKeys.PREFIX);
         this.identity = new SessionIdentity(id, loop.nanoTime());
@@ -487,6 +487,21 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     String address() {
         return address;
+    }
+
+    /** Where the client has connected to. */
+    String localAddress() {
+        return shown(channel.localAddress());
+    }
+
+    long ageSeconds() {
+        return (loop.nanoTime() - identity.sinceNanos()) / 1_000_000_000L;
+    }
+
+    private static String shown(@Nullable SocketAddress address) {
+        return address instanceof InetSocketAddress internet && internet.getAddress() != null
+                ? internet.getAddress().getHostAddress() + ":" + internet.getPort()
+                : "?";
     }
 
     /** The server has accepted this user. */

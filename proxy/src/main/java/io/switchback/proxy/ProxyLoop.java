@@ -34,6 +34,7 @@ final class ProxyLoop {
     private final Environment environment;
     private final Reachability reachability;
     private final Scripts scripts;
+    private final AllSessions all;
     private final TrafficRecorder traffic = new TrafficRecorder();
     private final Backends backends;
     private final Confirmations confirmations;
@@ -71,6 +72,7 @@ final class ProxyLoop {
             Environment environment,
             Reachability reachability,
             Scripts scripts,
+            AllSessions all,
             BackendRoute route,
             boolean holding) {
         this.executor = executor;
@@ -79,6 +81,7 @@ final class ProxyLoop {
         this.environment = environment;
         this.reachability = reachability;
         this.scripts = scripts;
+        this.all = all;
         this.route = route;
         this.holding = holding;
         this.backends = new Backends(this);
@@ -104,6 +107,10 @@ final class ProxyLoop {
 
     long nanoTime() {
         return environment.nanoTime();
+    }
+
+    AllSessions all() {
+        return all;
     }
 
     Scripts scripts() {

@@ -192,7 +192,9 @@ final class SessionCommands {
                     "client|id",
                     "client|info",
                     "client|no-evict",
-                    "client|reply" -> ClientCommands.judge(session, rule, command);
+                    "client|reply",
+                    "client|list",
+                    "client|kill" -> ClientCommands.judge(session, rule, command);
             default -> throw new AssertionError("no operation for " + rule.name());
         };
     }

@@ -35,6 +35,12 @@ final class SessionIdentity {
         return credential;
     }
 
+    /** Its user's name. */
+    String user() {
+        Credential known = credential;
+        return known == null ? Credential.DEFAULT_USER : known.user();
+    }
+
     void proven(Credential proven) {
         credential = proven;
     }

@@ -6,6 +6,8 @@ import io.switchback.fleet.Credential;
 import io.switchback.resp.Reply;
 import io.switchback.testkit.RealServer;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -180,6 +182,48 @@ class IdentityTest {
     }
 
     @Test
+    void clientsOfEveryLoopAreListedAndKilledByWhoMay() {
+        server.call("ACL", "SETUSER", "limited", "on", ">l", "+get", "+client|id", "~*");
+        List<RawClient> others = new ArrayList<>();
+        try (RawClient client = ProxyFixture.client(proxy);
+                RawClient limited = ProxyFixture.client(proxy)) {
+            client.text("AUTH", "secret");
+            limited.text("AUTH", "limited", "l");
+            for (int i = 0; i < 6; i++) {
+                RawClient other = ProxyFixture.client(proxy);
+                others.add(other);
+                other.text("AUTH", "reader", "r");
+                other.text("CLIENT", "SETNAME", "other-" + i);
+            }
+            String list = client.text("CLIENT", "LIST");
+            assertThat(list.lines()).hasSize(8).allMatch(line -> line.matches("id=\\d+ addr=127.0.0.1:\\d+ .*"));
+            assertThat(list).contains("name=other-5", "user=reader", "addr=127.0.0.1:" + client.localPort());
+            String id = others.getFirst().text("CLIENT", "ID");
+            assertThat(client.text("CLIENT", "LIST", "ID", id))
+                    .contains("name=other-0")
+                    .hasLineCount(1);
+            assertThat(client.text("CLIENT", "LIST", "TYPE", "x")).isEqualTo("-ERR Unknown client type 'x'");
+            assertThat(limited.text("CLIENT", "LIST")).startsWith("-NOPERM");
+            assertThat(limited.text("CLIENT", "KILL", "ID", id)).startsWith("-NOPERM");
+
+            assertThat(client.text("CLIENT", "KILL", "ID", id)).isEqualTo("1");
+            assertThat(others.getFirst().readToEnd()).isEmpty();
+            assertThat(client.text("CLIENT", "KILL", "127.0.0.1:1")).isEqualTo("-ERR No such client");
+            assertThat(client.text(
+                            "CLIENT", "KILL", "127.0.0.1:" + others.get(1).localPort()))
+                    .isEqualTo("OK");
+            assertThat(client.text("CLIENT", "KILL", "USER", "reader", "TYPE", "normal"))
+                    .isEqualTo("4");
+            assertThat(others.get(5).readToEnd()).isEmpty();
+            assertThat(client.text("CLIENT", "KILL", "USER", "default", "SKIPME", "no"))
+                    .isEqualTo("1");
+            assertThat(client.readToEnd()).isEmpty();
+        } finally {
+            others.forEach(RawClient::close);
+        }
+    }
+
+    @Test
     void everySessionHasItsOwnDatabaseAndName() {
         try (RawClient zero = ProxyFixture.client(proxy);
                 RawClient five = ProxyFixture.client(proxy)) {
@@ -208,7 +252,6 @@ class IdentityTest {
         try (RawClient client = ProxyFixture.client(proxy)) {
             client.text("AUTH", "secret");
             for (String[] command : new String[][] {
-                {"CLIENT", "KILL", "TYPE", "normal"},
                 {"CLIENT", "PAUSE", "1000"},
                 {"CLIENT", "TRACKING", "ON", "REDIRECT", "1"},
                 {"MONITOR"},

@@ -66,7 +66,7 @@ public final class GateJudge {
 
     private static Judgement ratio(String gate, double before, double now, double max) {
         if (before <= 0) {
-            return new Judgement(gate, Outcome.TOO_FEW_SAMPLES, "too few samples to compare");
+            return new Judgement(gate, Outcome.TOO_FEW_SAMPLES, "there is nothing to compare yet");
         }
         double ratio = now / before;
         return new Judgement(

@@ -104,12 +104,13 @@ public final class CommandTable {
                 "count-failure-reports countkeysinslot getkeysinslot getslotmigrations help info keyslot links myid myshardid nodes"
                         + " replicas shards slaves slot-stats slots");
         add(Treatment.REFUSED, false, "it would change a cluster behind Switchback's back", "cluster|*");
-        container("client", "getredir help list trackinginfo");
+        container("client", "getredir help trackinginfo");
         add(
                 Treatment.SESSION,
                 false,
                 "answered by Switchback",
                 "client|getname client|id client|info client|setinfo client|setname client|reply");
+        add(Treatment.SESSION, false, "of the clients of this node's proxy", "client|list client|kill");
         add(Treatment.SESSION, false, "answered by Switchback, without effect", "client|no-evict");
         add(Treatment.REFUSED, false, "it is not supported yet", "client|capa client|no-touch");
         add(Treatment.REFUSED, false, "it is not supported yet", "client|import-source");
@@ -118,7 +119,7 @@ public final class CommandTable {
                 Treatment.REFUSED,
                 false,
                 "it would reach the connections that clients share",
-                "client|kill client|pause client|unblock client|unpause");
+                "client|pause client|unblock client|unpause");
         buildSlots();
     }
 
