@@ -42,6 +42,12 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
     private final long bytesOutstandingMax;
 
     private @Nullable ClientSession owner;
+    /** Who is to own it, once the others have another one; until then they wait for that. */
+    private @Nullable ClientSession nextOwner;
+    /** Runs that others than the owner sent before it was the owner's. */
+    private int runsOfOthers;
+
+    private boolean paused;
     private long bytesOutstanding;
     private boolean open = true;
     /** Commands of clients have been sent over it, not only the proxy's own. */
@@ -75,11 +81,41 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
     }
 
     boolean mayBeUsedBy(ClientSession session) {
-        return owner == null || owner == session;
+        ClientSession only = owner != null ? owner : nextOwner;
+        return only == null || only == session;
+    }
+
+    /** Anybody of its key may use it. */
+    boolean isShared() {
+        return owner == null && nextOwner == null;
+    }
+
+    /** Nobody else may use it any more, and {@link #own} is to follow; null where it does not. */
+    void nextOwner(@Nullable ClientSession session) {
+        nextOwner = session;
+        if (session == null && owner == null) {
+            readOn();
+        }
     }
 
     void own(@Nullable ClientSession session) {
         owner = session;
+        nextOwner = null;
+        runsOfOthers = 0;
+        if (session != null) {
+            for (Run run : unanswered) {
+                runsOfOthers += run.session == session ? 0 : 1;
+            }
+            resumeWaiting(); // for room on another connection
+        }
+        if (session == null || runsOfOthers > 0) {
+            readOn();
+        }
+    }
+
+    private void resumeWaiting() {
+        waitingForRoom.forEach(loop::resumeLater);
+        waitingForRoom.clear();
     }
 
     void spoil() {
@@ -178,7 +214,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         while (!notBelieved.isEmpty()) {
             take(notBelieved.remove());
         }
-        channel.config().setAutoRead(true);
+        channel.config().setAutoRead(!paused);
     }
 
     @Override
@@ -224,13 +260,29 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
             run.answered += scanner.completed();
             run.errors += scanner.errors();
             run.partial = scanner.insideReply();
+            run.replyBytes += end - index;
             run.sink.receive(run, in, index, end - index);
             index = end;
+            if (run.partial && isShared()) {
+                keepFromOthersIfLarge(run);
+            }
             if (run.isAnswered()) {
                 unanswered.poll();
                 answered(run, now);
                 deliverLocals();
             }
+        }
+    }
+
+    /** Others must not wait behind a large reply, nor keep the proxy from waiting until its client has read it. */
+    private void keepFromOthersIfLarge(Run run) {
+        ClientSession session = run.session;
+        long bytes = run.replyBytes + scanner.bytesMissing();
+        if (session != null
+                && run.sink == session
+                && bytes >= ReplySizes.LARGE_BYTES
+                && bytes / (run.answered + 1) >= ReplySizes.LARGE_BYTES) {
+            loop.backends().keepFromOthers(session, this);
         }
     }
 
@@ -258,14 +310,27 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         deliverLocals();
     }
 
-    /** Reads no more until {@link #readOn}: who gets what it brings does not keep up. */
+    /**
+     * Reads no more until {@link #readOn}: its owner, or the next one, who gets what it brings, does not keep up. Not where others wait for
+     * replies over a connection that is the owner's already, nor where a hold waits for them; there memory is bounded by
+     * {@link ProxyLimits#outputBytesPerClientMax}.
+     */
     void pauseReading() {
-        channel.config().setAutoRead(false);
+        boolean awaited = runsOfOthers > 0 || (loop.isHolding() && !unanswered.isEmpty());
+        if (!paused && !awaited) {
+            paused = true;
+            loop.pausedReading(this);
+            channel.config().setAutoRead(false);
+        }
     }
 
     void readOn() {
-        if (notBelieved.isEmpty()) {
-            channel.config().setAutoRead(true);
+        if (paused) {
+            paused = false;
+            loop.readsOn(this);
+            if (notBelieved.isEmpty()) {
+                channel.config().setAutoRead(true);
+            }
         }
     }
 
@@ -277,11 +342,13 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
                 traffic.answered(run.commands, run.errors, now - run.sentAtNanos);
             }
         }
+        if (runsOfOthers > 0 && run.session != owner) {
+            runsOfOthers--;
+        }
         run.sink.answered(run);
         run.release();
         if (!waitingForRoom.isEmpty() && bytesOutstanding < bytesOutstandingMax / 2 + 1) {
-            waitingForRoom.forEach(loop::resumeLater);
-            waitingForRoom.clear();
+            resumeWaiting();
         }
         if (closeOnceQuiet && unanswered.isEmpty()) {
             close();
@@ -309,6 +376,8 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         closeOnceQuiet = true;
         if (unanswered.isEmpty()) {
             close();
+        } else {
+            readOn();
         }
     }
 
@@ -347,6 +416,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         }
         open = false;
         loop.noLongerSuspended(this);
+        loop.readsOn(this);
         notBelieved.forEach(ByteBuf::release);
         notBelieved.clear();
         loop.backends().closed(this);
@@ -357,8 +427,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
             run.sink.lost(run, why);
             run.release();
         }
-        waitingForRoom.forEach(loop::resumeLater);
-        waitingForRoom.clear();
+        resumeWaiting();
     }
 
     /** The oldest run of a client that is not answered; null where there is none. */

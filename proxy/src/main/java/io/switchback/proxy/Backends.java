@@ -37,6 +37,11 @@ final class Backends {
     /** A connection that nobody has used for so long is closed. */
     private static final long IDLE_NANOS = TimeUnit.SECONDS.toNanos(60);
 
+    /** For so long clients wait for another connection, lest they wait for a large reply to somebody else. */
+    private static final long REPLACEMENT_MS = 50;
+    /** So long after a connection could not be replaced in time it is not tried again. */
+    private static final long REPLACE_AGAIN_NANOS = TimeUnit.SECONDS.toNanos(10);
+
     private static final long SWEEP_SECONDS = 10;
 
     private final ProxyLoop loop;
@@ -62,12 +67,20 @@ final class Backends {
         BackendConnection connection;
 
         boolean opening;
+        /** Another connection is being opened, so that one session can have this one to itself. */
+        boolean replacing;
+
+        long replaceAgainAtNanos = Long.MIN_VALUE;
 
         @Nullable
         String failure;
 
         long failedAtNanos;
         final Set<ClientSession> waiting = new LinkedHashSet<>();
+
+        boolean mayReplace(long nowNanos) {
+            return !replacing && (replaceAgainAtNanos == Long.MIN_VALUE || nowNanos - replaceAgainAtNanos >= 0);
+        }
     }
 
     Backends(ProxyLoop loop) {
@@ -81,10 +94,10 @@ final class Backends {
     @Nullable
     BackendConnection shared(ConnectionKey key, ClientSession session) {
         Slot slot = shared.computeIfAbsent(key, any -> new Slot());
-        if (slot.connection != null) {
+        if (slot.connection != null && slot.connection.mayBeUsedBy(session)) {
             return slot.connection;
         }
-        if (slot.opening) {
+        if (slot.opening || slot.connection != null) {
             slot.waiting.add(session);
             return null;
         }
@@ -118,9 +131,10 @@ final class Backends {
         @Override
         public void opened(BackendConnection connection) {
             slot.opening = false;
+            slot.failure = null;
             slot.connection = connection;
             all.add(connection);
-            resumeWaiting();
+            resumeWaiting(slot);
         }
 
         @Override
@@ -128,18 +142,13 @@ final class Backends {
             slot.opening = false;
             slot.failure = error;
             slot.failedAtNanos = loop.nanoTime();
-            resumeWaiting();
+            resumeWaiting(slot);
         }
 
         @Override
         public void superseded() {
             slot.opening = false;
-            resumeWaiting();
-        }
-
-        private void resumeWaiting() {
-            slot.waiting.forEach(loop::resumeLater);
-            slot.waiting.clear();
+            resumeWaiting(slot);
         }
     }
 
@@ -228,6 +237,79 @@ final class Backends {
         slot.connection = null;
         taken.own(session);
         return taken;
+    }
+
+    /**
+     * Large replies come over the connection that this session shares with others. They get another one, for which they wait a little, and
+     * the session has this one to itself until its replies are small again.
+     */
+    void keepFromOthers(ClientSession session, BackendConnection connection) {
+        Slot slot = shared.get(connection.key);
+        if (slot == null
+                || slot.connection != connection
+                || !session.own().isNone()
+                || !slot.mayReplace(loop.nanoTime())) {
+            return;
+        }
+        ArrayDeque<BackendConnection> free = idle.get(connection.key);
+        BackendConnection replacement = free == null ? null : free.poll();
+        if (replacement != null) {
+            idleCount--;
+            replaced(slot, session, connection, replacement);
+            return;
+        }
+        slot.replacing = true;
+        connection.nextOwner(session);
+        loop.executor().schedule(() -> notReplacedYet(slot, connection), REPLACEMENT_MS, TimeUnit.MILLISECONDS);
+        open(connection.key, new BackendOpening.Result() {
+            @Override
+            public void opened(BackendConnection opened) {
+                slot.replacing = false;
+                if (slot.connection == connection && session.mayKeep(connection)) {
+                    all.add(opened);
+                    replaced(slot, session, connection, opened);
+                } else {
+                    connection.nextOwner(null);
+                    takeIntoUse(opened);
+                    resumeWaiting(slot);
+                }
+            }
+
+            @Override
+            public void failed(String error) {
+                LOG.debug("clients go on sharing a connection with large replies: {}", error);
+                superseded();
+            }
+
+            @Override
+            public void superseded() {
+                slot.replacing = false;
+                slot.replaceAgainAtNanos = loop.nanoTime() + REPLACE_AGAIN_NANOS;
+                connection.nextOwner(null);
+                resumeWaiting(slot);
+            }
+        });
+    }
+
+    private void replaced(
+            Slot slot, ClientSession session, BackendConnection connection, BackendConnection replacement) {
+        slot.connection = replacement;
+        connection.own(session);
+        session.own().opened(connection);
+        resumeWaiting(slot);
+    }
+
+    /** The others wait no longer, but the opening goes on. */
+    private void notReplacedYet(Slot slot, BackendConnection connection) {
+        if (slot.replacing && slot.connection == connection) {
+            connection.nextOwner(null);
+            resumeWaiting(slot);
+        }
+    }
+
+    private void resumeWaiting(Slot slot) {
+        slot.waiting.forEach(loop::resumeLater);
+        slot.waiting.clear();
     }
 
     /** A session needs this connection no longer; it is clean: no MULTI, no WATCH, nothing that blocks, the database of its key. */
@@ -505,6 +587,7 @@ final class Backends {
         Slot slot = shared.get(connection.key);
         if (slot != null && slot.connection == connection) {
             slot.connection = null;
+            resumeWaiting(slot); // some may have waited for another one
         }
         ArrayDeque<BackendConnection> free = idle.get(connection.key);
         if (free != null && free.remove(connection)) {

@@ -5,7 +5,6 @@ import io.netty.channel.Channel;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.switchback.fleet.Credential;
-import io.switchback.fleet.ReservedKeys;
 import io.switchback.resp.CommandRule;
 import io.switchback.resp.CommandTable;
 import io.switchback.resp.InlineCommand;
@@ -41,12 +40,13 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     private final RequestScanner scanner;
     private final ClientOutput output;
     private final ReceivedBytes received = new ReceivedBytes();
-    private final ArrayDeque<Redo> redo = new ArrayDeque<>();
+    private final ArrayDeque<Redo> redo = new ArrayDeque<>(1);
 
     final SessionIdentity identity;
     final Transaction transaction = new Transaction();
     final Subscriptions subscriptions = new Subscriptions(this);
     final Tracking tracking = new Tracking();
+    private final ReplySizes replySizes = new ReplySizes();
 
     private @Nullable BackendConnection upstream;
     private @Nullable Operation operation;
@@ -76,7 +76,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         this.channel = channel;
         this.address = shown(channel.remoteAddress());
         this.output = new ClientOutput(loop, channel, address, this::resumeWhereStuck);
-        this.scanner = new RequestScanner(loop.limits().bulkBytesMax(), ReservedKeys.PREFIX);
+        this.scanner = new RequestScanner(loop.limits().bulkBytesMax(), SessionCommands.RESERVED);
         this.identity = new SessionIdentity(id, loop.nanoTime());
     }
 
@@ -132,6 +132,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             operation.clientGone();
         }
         subscriptions.close();
+        readOn();
         own.clientGone();
         operation = null;
         replay = null;
@@ -199,10 +200,18 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             }
             return false;
         }
-        if (!output.isReading() || commandsInFlight >= loop.limits().commandsInFlightPerClientMax()) {
+        if (!output.isReading() || commandsInFlight >= inFlightMax()) {
             return false;
         }
+        if (own.current() != null && runsUnanswered == 0 && !needsOwnConnection() && replySizes.areSmall()) {
+            leaveOwnConnection(true);
+        }
         return take();
+    }
+
+    private int inFlightMax() {
+        return replySizes.inFlightMax(
+                loop.limits().commandsInFlightPerClientMax(), loop.limits().outputBytesPerClientPause());
     }
 
     /** Takes the next run of plain commands, or the next other one. */
@@ -211,7 +220,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         int start = in.readerIndex();
         int from = start;
         int commands = 0;
-        int commandsMax = skipsNext ? 1 : loop.limits().commandsInFlightPerClientMax() - commandsInFlight;
+        int commandsMax = skipsNext ? 1 : inFlightMax() - commandsInFlight;
         boolean guarded = loop.guard() != null;
         boolean restricted = isRestricted();
         boolean writes = false;
@@ -422,7 +431,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     @Nullable
     BackendConnection upstream() {
         BackendConnection connection = upstream;
-        if (needsOwnConnection()) {
+        if (own.current() != null || needsOwnConnection()) {
             connection = own.current();
             if (connection == null) {
                 return null; // nothing of it may go over a shared connection; it is brought to another one first
@@ -585,7 +594,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     }
 
     private void readOn() {
-        BackendConnection from = own.current();
+        BackendConnection from = own.current() == null ? upstream : own.current();
         if (from != null) {
             from.readOn();
         }
@@ -608,15 +617,22 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         } else {
             output.pass(in, index, length);
         }
+        BackendConnection from = upstream;
+        if (from != null && !from.isShared() && from.mayBeUsedBy(this) && !output.isReading()) {
+            from.pauseReading();
+        }
     }
 
     @Override
     public void answered(Run run) {
         if (run.isLocal()) {
             output.write(run.request.retain());
-        } else if (transaction.open) {
-            transaction.answered += run.commands;
-            transaction.failed |= run.errors > 0;
+        } else {
+            replySizes.learn(run.commands, run.replyBytes);
+            if (transaction.open) {
+                transaction.answered += run.commands;
+                transaction.failed |= run.errors > 0;
+            }
         }
         settled(run);
     }
@@ -645,7 +661,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             redo.add(new Redo(run.request.retain(), 0, run.attempt, false));
             return;
         }
-        RequestScanner each = new RequestScanner(Integer.MAX_VALUE, ReservedKeys.PREFIX);
+        RequestScanner each = new RequestScanner(Integer.MAX_VALUE, SessionCommands.RESERVED);
         int index = 0;
         for (int i = 0; i < run.commands; i++) {
             each.next(run.request, index);
@@ -781,6 +797,11 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     /** The connection of this client's own, with which it can do what others must not meet. */
     OwnConnection own() {
         return own;
+    }
+
+    /** Whether the connection, which it shares, can be its own. */
+    boolean mayKeep(BackendConnection connection) {
+        return !closed && upstream == connection && connection.key.equals(key()) && own.isNone();
     }
 
     void ownConnectionClosed(BackendConnection connection) {

@@ -1,7 +1,6 @@
 package io.switchback.proxy;
 
 import io.netty.buffer.ByteBuf;
-import io.switchback.fleet.ReservedKeys;
 import io.switchback.resp.RequestScanner;
 import org.jspecify.annotations.Nullable;
 
@@ -39,7 +38,7 @@ final class Execute extends AskingOperation implements ReplySink {
             return false;
         }
         ByteBuf queue = session.transaction.queue();
-        RequestScanner scanner = new RequestScanner(Integer.MAX_VALUE, ReservedKeys.PREFIX);
+        RequestScanner scanner = new RequestScanner(Integer.MAX_VALUE, SessionCommands.RESERVED);
         int index = queue.readerIndex();
         for (int i = 0; i < session.transaction.commands; i++) {
             scanner.next(queue, index);

@@ -21,7 +21,7 @@ final class KeptReplies {
 
     private static final long NO_LOOK = 0;
 
-    private final ArrayDeque<Part> parts = new ArrayDeque<>();
+    private final ArrayDeque<Part> parts = new ArrayDeque<>(1);
     private long bytes;
 
     /** Bytes that wait for one look, with how many replies end in them; or, for no look, what only waits for its turn. */

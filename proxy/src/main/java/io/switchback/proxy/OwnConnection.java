@@ -5,7 +5,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * The connection that a session has to itself, while something of the session lives on one: MULTI, WATCH, a command that
- * blocks. Owned by the session's event loop.
+ * blocks; or while its replies are large. Owned by the session's event loop.
  *
  * <p>What lives there is the session's to keep: when the connection is gone, by a fault or because the route has changed, another
  * one is got by asking again.
@@ -24,6 +24,11 @@ final class OwnConnection {
     @Nullable
     BackendConnection current() {
         return connection;
+    }
+
+    /** Neither there nor on its way. */
+    boolean isNone() {
+        return connection == null && !opening;
     }
 
     boolean is(BackendConnection other) {
@@ -86,7 +91,7 @@ final class OwnConnection {
         if (clean && !left.isSpoiled()) {
             session.loop().backends().giveBack(left);
         } else {
-            left.close();
+            left.closeOnceQuiet(); // others may have sent something over it before it was this session's own
         }
     }
 

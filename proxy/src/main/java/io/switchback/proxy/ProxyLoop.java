@@ -64,6 +64,8 @@ final class ProxyLoop {
     private boolean lapsed;
     /** Connections with commands or replies that were not let through. */
     private final Set<BackendConnection> suspended = new LinkedHashSet<>();
+    /** Connections that are not read from, since their clients do not keep up. */
+    private final Set<BackendConnection> paused = new LinkedHashSet<>();
 
     ProxyLoop(
             EventLoop executor,
@@ -213,6 +215,14 @@ final class ProxyLoop {
         suspended.add(connection);
     }
 
+    void pausedReading(BackendConnection connection) {
+        paused.add(connection);
+    }
+
+    void readsOn(BackendConnection connection) {
+        paused.remove(connection);
+    }
+
     void noLongerSuspended(BackendConnection connection) {
         suspended.remove(connection);
     }
@@ -316,6 +326,7 @@ final class ProxyLoop {
         holding = true;
         round = begun;
         blocking.forEach(BlockingCommand::unblock);
+        List.copyOf(paused).stream().filter(connection -> !connection.isQuiet()).forEach(BackendConnection::readOn);
         reportQuiet();
     }
 

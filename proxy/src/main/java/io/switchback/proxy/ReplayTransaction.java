@@ -2,7 +2,6 @@ package io.switchback.proxy;
 
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
-import io.switchback.fleet.ReservedKeys;
 import io.switchback.resp.RequestScanner;
 import org.jspecify.annotations.Nullable;
 
@@ -83,7 +82,7 @@ final class ReplayTransaction extends AskingOperation {
     }
 
     private static int endOf(ByteBuf queue, int commands) {
-        RequestScanner scanner = new RequestScanner(Integer.MAX_VALUE, ReservedKeys.PREFIX);
+        RequestScanner scanner = new RequestScanner(Integer.MAX_VALUE, SessionCommands.RESERVED);
         int index = 0;
         for (int i = 0; i < commands; i++) {
             scanner.next(queue, index);

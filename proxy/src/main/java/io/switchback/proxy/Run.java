@@ -3,7 +3,6 @@ package io.switchback.proxy;
 import static java.nio.charset.StandardCharsets.US_ASCII;
 
 import io.netty.buffer.ByteBuf;
-import io.switchback.fleet.ReservedKeys;
 import io.switchback.resp.RequestScanner;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
@@ -49,6 +48,8 @@ final class Run {
     int answered;
     int errors;
     boolean partial;
+    /** Of its replies, as far as they have come. */
+    long replyBytes;
 
     /** Commands that change nothing. */
     Run(@Nullable ClientSession session, ByteBuf request, int commands, ReplySink sink, long sentAtNanos, int attempt) {
@@ -92,7 +93,7 @@ final class Run {
 
     /** The first command that is not answered, and who waits for it how long, for a person. */
     String describe(long nowNanos) {
-        RequestScanner scanner = new RequestScanner(Integer.MAX_VALUE, ReservedKeys.PREFIX);
+        RequestScanner scanner = new RequestScanner(Integer.MAX_VALUE, SessionCommands.RESERVED);
         int index = 0;
         for (int i = 0; i < answered; i++) {
             scanner.next(request, index);

@@ -5,12 +5,16 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import io.switchback.fleet.ReservedKeys;
 import io.switchback.resp.CommandRule;
 import io.switchback.resp.CommandTable;
+import io.switchback.resp.RequestScanner;
 import java.util.Arrays;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 
 /** Decides what becomes of a command that is not simply passed on. Without state; the rules are those of {@link CommandTable}. */
 final class SessionCommands {
+    /** What commands that name reserved keys are found by. */
+    static final RequestScanner.Mark RESERVED = new RequestScanner.Mark(ReservedKeys.PREFIX);
+
     private static final byte[] PREFIX = ReservedKeys.PREFIX.getBytes(UTF_8);
 
     private SessionCommands() {}

@@ -8,6 +8,7 @@ import io.switchback.fleet.ReservedKeys;
 import io.switchback.resp.Protocol;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.EnumMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -43,7 +44,7 @@ final class Subscriptions {
 
     private static final ByteBuffer NO_MARK = ByteBuffer.allocate(0);
     /** A mark that has not come so long after clients were let go does not come any more. */
-    private static final long MARK_LIMIT_MS = 1_000;
+    private static final long MARK_LIMIT_MS = 5_000;
 
     /** The three kinds, each with its own pair of commands. */
     enum Kind {
@@ -61,7 +62,10 @@ final class Subscriptions {
     }
 
     private final ClientSession session;
-    private final Map<Kind, Set<ByteBuffer>> names = new EnumMap<>(Kind.class);
+    /** Of the kinds of which there is something, since most clients never subscribe. */
+    private Map<Kind, Set<ByteBuffer>> names = Map.of();
+
+    private int count;
     private long nameBytes;
 
     private @Nullable Feed current;
@@ -79,23 +83,17 @@ final class Subscriptions {
 
     Subscriptions(ClientSession session) {
         this.session = session;
-        for (Kind kind : Kind.values()) {
-            names.put(kind, new LinkedHashSet<>());
-        }
     }
 
     // --- what is subscribed to
 
     boolean isEmpty() {
-        return nameBytes == 0 && names.values().stream().allMatch(Set::isEmpty);
+        return count == 0;
     }
 
     Set<ByteBuffer> names(Kind kind) {
         Set<ByteBuffer> set = names.get(kind);
-        if (set == null) {
-            throw new IllegalStateException("every kind has its set");
-        }
-        return set;
+        return set == null ? Set.of() : Collections.unmodifiableSet(set);
     }
 
     long nameBytes() {
@@ -103,13 +101,19 @@ final class Subscriptions {
     }
 
     void add(Kind kind, ByteBuffer name) {
-        if (names(kind).add(name)) {
+        if (names.isEmpty()) {
+            names = new EnumMap<>(Kind.class);
+        }
+        if (names.computeIfAbsent(kind, none -> new LinkedHashSet<>()).add(name)) {
+            count++;
             nameBytes += name.remaining();
         }
     }
 
     void remove(Kind kind, ByteBuffer name) {
-        if (names(kind).remove(name)) {
+        Set<ByteBuffer> set = names.get(kind);
+        if (set != null && set.remove(name)) {
+            count--;
             nameBytes -= name.remaining();
         }
     }
@@ -505,7 +509,8 @@ final class Subscriptions {
 
     /** RESET: nothing is subscribed to any more. */
     void clear() {
-        names.values().forEach(Set::clear);
+        names = Map.of();
+        count = 0;
         nameBytes = 0;
         close();
     }

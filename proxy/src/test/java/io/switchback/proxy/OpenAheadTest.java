@@ -123,6 +123,7 @@ class OpenAheadTest {
             awaitConnected(second, 0); // it closes them a moment after it has answered
             ProxyFixture.hold(proxy, 1000);
             proxy.letGo(next()).join();
+            client.text("GET", "k"); // what only reads is sent again where the proxy had not heard of the end yet
             assertThat(client.text("SET", "k", "2")).isEqualTo("OK");
             assertThat(second.text("GET", "k")).isEqualTo("2");
         }

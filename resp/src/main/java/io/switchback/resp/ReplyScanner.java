@@ -77,6 +77,11 @@ public final class ReplyScanner {
         return advance(in, index, limit, 1);
     }
 
+    /** How many bytes are to come of the string in which the last scan stopped; 0 where it did not stop in one. */
+    public long bytesMissing() {
+        return state == State.BULK ? bytesLeft : 0;
+    }
+
     /** Whether the last scan stopped in the middle of a push message. */
     public boolean insidePush() {
         return inPush;

@@ -38,8 +38,26 @@ public final class RequestScanner {
         MALFORMED
     }
 
-    private final byte[] mark;
-    private final long markHead;
+    /** What an argument may begin with that the caller wants to hear of; made once for all scanners. */
+    public static final class Mark {
+        private final byte[] bytes;
+        private final long head;
+
+        /** Of eight characters of ASCII at least. */
+        public Mark(String text) {
+            bytes = text.getBytes(US_ASCII);
+            if (bytes.length < Long.BYTES) {
+                throw new IllegalArgumentException("a mark of less than eight bytes: " + text);
+            }
+            long first = 0;
+            for (int i = 0; i < Long.BYTES; i++) {
+                first = first << 8 | (bytes[i] & 0xff);
+            }
+            head = first;
+        }
+    }
+
+    private final Mark mark;
     private final int bulkBytesMax;
 
     /** Bytes of the command that are behind us. */
@@ -59,19 +77,15 @@ public final class RequestScanner {
 
     /**
      * @param bulkBytesMax what the servers call proto-max-bulk-len
-     * @param mark of each command it is told whether an argument after its name begins with this; eight bytes at least
+     * @param mark of each command it is told whether an argument after its name begins with this
      */
-    public RequestScanner(int bulkBytesMax, String mark) {
+    public RequestScanner(int bulkBytesMax, Mark mark) {
         this.bulkBytesMax = bulkBytesMax;
-        this.mark = mark.getBytes(US_ASCII);
-        if (this.mark.length < Long.BYTES) {
-            throw new IllegalArgumentException("a mark of less than eight bytes: " + mark);
-        }
-        long head = 0;
-        for (int i = 0; i < Long.BYTES; i++) {
-            head = head << 8 | (this.mark[i] & 0xff);
-        }
-        markHead = head;
+        this.mark = mark;
+    }
+
+    public RequestScanner(int bulkBytesMax, String mark) {
+        this(bulkBytesMax, new Mark(mark));
     }
 
     /** Forgets an unfinished command; the next scan starts from its first byte. */
@@ -132,7 +146,9 @@ public final class RequestScanner {
             if (argumentsLeft == arguments) {
                 nameOffset = progress;
                 nameLength = bulkBytes;
-            } else if (bulkBytes >= mark.length && in.getLong(position) == markHead && beginsWithMark(in, position)) {
+            } else if (bulkBytes >= mark.bytes.length
+                    && in.getLong(position) == mark.head
+                    && beginsWithMark(in, position)) {
                 marked = true;
             }
             position += bulkBytes + 2;
@@ -147,8 +163,8 @@ public final class RequestScanner {
     }
 
     private boolean beginsWithMark(ByteBuf in, int position) {
-        for (int i = Long.BYTES; i < mark.length; i++) {
-            if (in.getByte(position + i) != mark[i]) {
+        for (int i = Long.BYTES; i < mark.bytes.length; i++) {
+            if (in.getByte(position + i) != mark.bytes[i]) {
                 return false;
             }
         }
