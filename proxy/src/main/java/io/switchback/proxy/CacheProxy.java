@@ -50,6 +50,8 @@ public final class CacheProxy implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(CacheProxy.class);
     private static final Duration CLOSE_LIMIT = Duration.ofSeconds(5);
     private static final int ACCEPT_QUEUE = 1024;
+    /** Most of the work is the kernel's, which needs processors too. */
+    private static final int PROCESSORS_PER_LOOP = 2;
 
     private final ProxySettings settings;
     private final Environment environment;
@@ -79,8 +81,8 @@ public final class CacheProxy implements AutoCloseable {
         Scripts scripts = new Scripts(settings.limits().scriptBytesMax());
         this.route = route;
         this.held = startHeld;
-        int count =
-                settings.loops() > 0 ? settings.loops() : Runtime.getRuntime().availableProcessors();
+        int processors = Runtime.getRuntime().availableProcessors();
+        int count = settings.loops() > 0 ? settings.loops() : Math.max(1, processors / PROCESSORS_PER_LOOP);
         this.group = new MultiThreadIoEventLoopGroup(count, transport.handlers());
         group.forEach(executor -> {
             EventLoop loop = (EventLoop) executor;

@@ -67,4 +67,26 @@ public record ProxyLimits(
             Duration.ofSeconds(1),
             3,
             3);
+
+    /** These, for another number of clients. */
+    public ProxyLimits withClientsMax(int clients) {
+        return new ProxyLimits(
+                clients,
+                bulkBytesMax,
+                receivingBytesPerLoopMax,
+                outputBytesPerClientPause,
+                outputBytesPerClientMax,
+                commandsInFlightPerClientMax,
+                bytesOutstandingPerBackendMax,
+                transactionBytesMax,
+                transactionCommandsMax,
+                subscriptionBytesMax,
+                scriptBytesMax,
+                backendConnectionsPerLoopMax,
+                idleConnectionsPerLoopMax,
+                filteredReplyBytesMax,
+                connectTimeout,
+                connectAttemptsMax,
+                attemptsPerReadMax);
+    }
 }

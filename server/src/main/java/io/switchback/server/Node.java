@@ -19,6 +19,7 @@ import io.switchback.peers.PeerHandler;
 import io.switchback.peers.PeerSecret;
 import io.switchback.proxy.BackendRoute;
 import io.switchback.proxy.CacheProxy;
+import io.switchback.proxy.ProxyLimits;
 import io.switchback.proxy.ProxySettings;
 import io.switchback.release.ManagedCache;
 import io.switchback.release.Nodes;
@@ -239,7 +240,12 @@ public final class Node implements AutoCloseable {
                     + "\", which " + file.file() + " does not name; name it again, or the node cannot serve the cache");
         }
         CacheProxy proxy = listen(
-                new ProxySettings(cache.name(), file.node(), cache.listen()),
+                new ProxySettings(
+                        cache.name(),
+                        file.node(),
+                        cache.listen(),
+                        cache.eventLoops(),
+                        ProxyLimits.DEFAULT.withClientsMax(cache.clientsMax())),
                 new BackendRoute(fleet, route.epoch()),
                 held);
         LOG.info(

@@ -8,6 +8,7 @@ import io.switchback.config.YamlMap;
 import io.switchback.fleet.Credential;
 import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetSpec;
+import io.switchback.proxy.ProxyLimits;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -64,6 +65,9 @@ public record NodeFile(
         HOLD
     }
 
+    private static final int EVENT_LOOPS_MAX = 256;
+    private static final int CLIENTS_MAX_MAX = 1_000_000;
+
     /** Where the admin API listens, on this machine only, and the token that it asks for. */
     public record AdminSettings(HostPort listen, Secret token) {}
 
@@ -73,8 +77,16 @@ public record NodeFile(
      * @param listen where clients connect; port 0 is any free one
      * @param active the fleet in use before the first release; from then on the ledger knows
      * @param fleets by name, in the order of the file
+     * @param eventLoops threads that carry its traffic; 0 for one to two processors
+     * @param clientsMax connections of clients; one more is told so and closed
      */
-    public record CacheSettings(String name, List<Endpoint> listen, String active, Map<String, FleetSpec> fleets) {}
+    public record CacheSettings(
+            String name,
+            List<Endpoint> listen,
+            String active,
+            Map<String, FleetSpec> fleets,
+            int eventLoops,
+            int clientsMax) {}
 
     public NodeFile {
         caches = List.copyOf(caches);
@@ -209,7 +221,10 @@ public record NodeFile(
             map.problem(
                     "active", "expected one of the fleets " + String.join(", ", names) + ", found \"" + active + "\"");
         }
-        return new CacheSettings(name, listen, active, fleets);
+        int eventLoops = Math.toIntExact(map.integer("event-loops", 0, 1, EVENT_LOOPS_MAX));
+        int clientsMax =
+                Math.toIntExact(map.integer("max-clients", ProxyLimits.DEFAULT.clientsMax(), 1, CLIENTS_MAX_MAX));
+        return new CacheSettings(name, listen, active, fleets, eventLoops, clientsMax);
     }
 
     private static Optional<FleetSpec> fleet(String cache, String name, YamlMap map, Addresses addresses) {

@@ -45,6 +45,8 @@ class NodeFileTest {
                   carts:
                     listen: 127.0.0.1:6380
                     active: old
+                    event-loops: 3
+                    max-clients: 50000
                     fleets:
                       old: { standalone: 10.0.2.5:6379 }
                 """);
@@ -73,15 +75,18 @@ class NodeFileTest {
                                                 new FleetSpec(
                                                         "green",
                                                         new Endpoint("10.0.1.5", 6379),
-                                                        Optional.of(new Credential("default", "other"))))),
+                                                        Optional.of(new Credential("default", "other")))),
+                                        0,
+                                        10_000),
                                 new NodeFile.CacheSettings(
                                         "carts",
                                         List.of(new Endpoint("127.0.0.1", 6380)),
                                         "old",
                                         Map.of(
                                                 "old",
-                                                new FleetSpec(
-                                                        "old", new Endpoint("10.0.2.5", 6379), Optional.empty()))))));
+                                                new FleetSpec("old", new Endpoint("10.0.2.5", 6379), Optional.empty())),
+                                        3,
+                                        50_000))));
     }
 
     @Test
