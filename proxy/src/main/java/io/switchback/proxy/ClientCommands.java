@@ -70,7 +70,7 @@ final class ClientCommands {
             return new SessionCommands.Refuse("ERR Unrecognized option '" + Wire.text(command[2]) + "'");
         }
         if (!isPrintable(value)) {
-            return new SessionCommands.Refuse(badName(attribute));
+            return new SessionCommands.Refuse(badName(Wire.text(command[2])));
         }
         return answer(session, () -> {
             if (attribute.equals("lib-name")) {

@@ -56,7 +56,7 @@ record ClientFilter(
                 case "USER" -> all.add(session -> session.identity.user().equals(value));
                 case "TYPE" -> all.add(type(value));
                 case "MAXAGE" -> {
-                    long seconds = id(value);
+                    long seconds = seconds(value);
                     all.add(session -> session.ageSeconds() >= seconds);
                 }
                 case "SKIPME" -> {
@@ -73,10 +73,27 @@ record ClientFilter(
     }
 
     private static long id(String value) throws Mistake {
-        if (!value.matches("[0-9]{1,18}") || value.matches("0+")) {
-            throw new Mistake("ERR client-id should be greater than 0");
+        return positive(value, "client-id should be greater than 0", "client-id should be greater than 0");
+    }
+
+    private static long seconds(String value) throws Mistake {
+        return positive(value, "maxage is not an integer or out of range", "maxage should be greater than 0");
+    }
+
+    /** A number as strictly as the servers take one. */
+    private static long positive(String value, String noNumber, String notPositive) throws Mistake {
+        if (!value.matches("0|-?[1-9][0-9]*")) {
+            throw new Mistake("ERR " + noNumber);
         }
-        return Long.parseLong(value);
+        try {
+            long number = Long.parseLong(value);
+            if (number > 0) {
+                return number;
+            }
+        } catch (NumberFormatException e) {
+            throw new Mistake("ERR " + noNumber);
+        }
+        throw new Mistake("ERR " + notPositive);
     }
 
     /** The servers' other types are connections of replicas, of which a proxy has none. */

@@ -252,6 +252,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             }
             switch (outcome) {
                 case NOTHING -> {
+                    skipsNext = false; // to the server this too is what comes next
                     from = scanner.end();
                     start = from;
                     in.readerIndex(from);
@@ -397,6 +398,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         }
         byte[][] command = split.get();
         if (command.length == 0) {
+            skipsNext = false;
             in.readerIndex(end);
             return true;
         }

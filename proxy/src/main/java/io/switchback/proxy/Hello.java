@@ -35,7 +35,7 @@ final class Hello extends AskingOperation {
         }
         String version = Wire.text(command[1]);
         if (!version.equals("2") && !version.equals("3")) {
-            return version.matches("0|-?[1-9][0-9]{0,17}")
+            return isNumber(version)
                     ? new SessionCommands.Refuse("NOPROTO unsupported protocol version")
                     : new SessionCommands.Refuse("ERR Protocol version is not an integer or out of range");
         }
@@ -62,6 +62,15 @@ final class Hello extends AskingOperation {
         }
         return new SessionCommands.Perform(
                 new Hello(session, version.equals("3") ? Protocol.RESP3 : Protocol.RESP2, auth, name));
+    }
+
+    private static boolean isNumber(String text) {
+        try {
+            return text.matches("0|-?[1-9][0-9]*")
+                    && Long.toString(Long.parseLong(text)).equals(text);
+        } catch (NumberFormatException e) {
+            return false;
+        }
     }
 
     private boolean proves() {

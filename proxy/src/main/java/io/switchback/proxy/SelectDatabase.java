@@ -17,10 +17,18 @@ final class SelectDatabase extends AskingOperation {
         String text = Wire.text(command[1]);
         // Never sent as it is over a connection that others use: what is a number is decided here, as strictly as
         // there.
-        if (!text.matches("0|-?[1-9][0-9]{0,8}")) {
+        if (!text.matches("0|-?[1-9][0-9]*")) {
             return new SessionCommands.Refuse("ERR value is not an integer or out of range");
         }
-        return new SessionCommands.Perform(new SelectDatabase(session, Integer.parseInt(text)));
+        try {
+            long number = Long.parseLong(text);
+            return number == (int) number
+                    ? new SessionCommands.Perform(new SelectDatabase(session, (int) number))
+                    : new SessionCommands.Refuse("ERR value is out of range, value must between " + Integer.MIN_VALUE
+                            + " and " + Integer.MAX_VALUE);
+        } catch (NumberFormatException e) {
+            return new SessionCommands.Refuse("ERR value is not an integer or out of range");
+        }
     }
 
     private ConnectionKey key() {

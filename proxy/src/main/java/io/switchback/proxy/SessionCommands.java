@@ -53,7 +53,7 @@ final class SessionCommands {
             return new Refuse("ERR unknown subcommand '" + shown(Wire.text(command[1])) + "'. Try "
                     + name.toUpperCase(Locale.ROOT) + " HELP.");
         }
-        String restriction = session.isRestricted() ? Subscribe.refusalWhileSubscribed(name) : null;
+        String restriction = session.isRestricted() ? Subscribe.refusalWhileSubscribed(rule.name()) : null;
         if (restriction != null) {
             return new Refuse(restriction);
         }

@@ -159,7 +159,8 @@ final class Subscribe extends AskingOperation {
                     "quit",
                     "reset" -> null;
             default ->
-                "ERR Can't execute '" + name.toLowerCase(Locale.ROOT)
+                (name.equalsIgnoreCase("exec") ? "EXECABORT Transaction discarded because of: " : "ERR ")
+                        + "Can't execute '" + name.toLowerCase(Locale.ROOT)
                         + "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context";
         };
     }

@@ -240,7 +240,7 @@ public final class RequestScanner {
         boolean negative = start < stop && in.getByte(start) == '-';
         int first = negative ? start + 1 : start;
         int digits = stop - first;
-        if (digits < 1 || digits > 18 || (in.getByte(first) == '0' && (digits > 1 || negative))) {
+        if (digits < 1 || digits > 19 || (in.getByte(first) == '0' && (digits > 1 || negative))) {
             return false;
         }
         long value = 0;
@@ -250,6 +250,9 @@ public final class RequestScanner {
                 return false;
             }
             value = value * 10 + digit;
+        }
+        if (value < 0 && !(negative && value == Long.MIN_VALUE)) {
+            return false; // nineteen digits are at most once too many for 63 bits, and then the sign shows it
         }
         number = negative ? -value : value;
         return true;
