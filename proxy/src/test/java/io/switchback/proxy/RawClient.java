@@ -52,6 +52,15 @@ final class RawClient implements AutoCloseable {
         }
     }
 
+    /** As {@link #sendRaw(String)}; what comes behind the end of the connection is lost. */
+    void sendAsFarAsItIsRead(String bytes) {
+        try {
+            out.write(bytes.getBytes(ISO_8859_1));
+        } catch (IOException e) {
+            // It was closed for what came before; what it has answered can be read.
+        }
+    }
+
     void send(String... command) {
         sendRaw(CommandEncoder.encode(command));
     }
@@ -74,6 +83,33 @@ final class RawClient implements AutoCloseable {
     String rawReply() {
         reply();
         return read.toString(ISO_8859_1);
+    }
+
+    /** The bytes of what {@link #reply} gave last, each one a character. */
+    String bytesOfReply() {
+        return read.toString(ISO_8859_1);
+    }
+
+    /** All bytes up to and with these, or up to the end where the other side closes first. */
+    String readUntil(String last) {
+        StringBuilder all = new StringBuilder();
+        try {
+            while (all.length() < last.length()
+                    || !all.substring(all.length() - last.length()).equals(last)) {
+                int b = in.read();
+                if (b < 0) {
+                    return all.append("(closed)").toString();
+                }
+                all.append((char) b);
+            }
+            return all.toString();
+        } catch (SocketException e) {
+            return all.append("(closed)").toString();
+        } catch (SocketTimeoutException e) {
+            return all.append("(still open)").toString();
+        } catch (IOException e) {
+            throw new UncheckedIOException("after " + all, e);
+        }
     }
 
     String raw(String... command) {
