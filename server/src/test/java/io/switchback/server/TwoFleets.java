@@ -23,12 +23,12 @@ import org.jspecify.annotations.Nullable;
 import redis.clients.jedis.Jedis;
 
 /** Two real servers and the file of a node between them, for tests; the node runs in this process, or in one of its own. */
-final class TwoFleets implements AutoCloseable {
+public final class TwoFleets implements AutoCloseable {
     static final String CACHE = "sessions";
-    static final Duration STEP_LIMIT = Duration.ofSeconds(60);
+    public static final Duration STEP_LIMIT = Duration.ofSeconds(60);
 
-    final RealServer blue;
-    final RealServer green;
+    public final RealServer blue;
+    public final RealServer green;
     final Path folder;
     private @Nullable Node node;
 
@@ -38,7 +38,7 @@ final class TwoFleets implements AutoCloseable {
         this.folder = folder;
     }
 
-    static TwoFleets start(ServerBinary blue, ServerBinary green, Path folder) {
+    public static TwoFleets start(ServerBinary blue, ServerBinary green, Path folder) {
         return start(blue, green, folder, new String[0], new String[0]);
     }
 
@@ -98,7 +98,7 @@ final class TwoFleets implements AutoCloseable {
         return NodeFile.read(folder.resolve("node.yaml"));
     }
 
-    Node startNode() {
+    public Node startNode() {
         Node started = Node.start(nodeFile(), Environment.system());
         node = started;
         return started;
@@ -125,12 +125,12 @@ final class TwoFleets implements AutoCloseable {
         return java.util.Objects.requireNonNull(node);
     }
 
-    int port() {
+    public int port() {
         return node().addresses(CACHE).getFirst().port();
     }
 
     /** A release's file with patient gates, so that a noisy machine decides nothing. */
-    static ReleaseFile release(String name, String more) {
+    public static ReleaseFile release(String name, String more) {
         return ReleaseFile.parse(name, """
                 release: %s
                 moves:
@@ -150,11 +150,11 @@ final class TwoFleets implements AutoCloseable {
         return new Jedis("127.0.0.1", port(), 30_000);
     }
 
-    void begin(ReleaseFile file) {
+    public void begin(ReleaseFile file) {
         node().releases().start(file, "test");
     }
 
-    void order(String release, Order.Kind kind) {
+    public void order(String release, Order.Kind kind) {
         node().releases().order(release, new Order(kind, false, "test"));
     }
 
@@ -182,7 +182,7 @@ final class TwoFleets implements AutoCloseable {
         return status(release);
     }
 
-    ReleaseStatus awaitObserving(String release) {
+    public ReleaseStatus awaitObserving(String release) {
         return await(
                 release,
                 "observing with the way back open",
@@ -191,7 +191,7 @@ final class TwoFleets implements AutoCloseable {
                         && now.caches().getFirst().wayBack() == ReleaseStatus.WayBack.OPEN);
     }
 
-    ReleaseStatus awaitStatus(String release, Status status) {
+    public ReleaseStatus awaitStatus(String release, Status status) {
         return await(release, status.title(), now -> now.status() == status);
     }
 

@@ -1,0 +1,205 @@
+package io.switchback.clients;
+
+import io.lettuce.core.ClientOptions;
+import io.lettuce.core.RedisChannelHandler;
+import io.lettuce.core.RedisClient;
+import io.lettuce.core.RedisConnectionStateListener;
+import io.lettuce.core.RedisURI;
+import io.lettuce.core.TrackingArgs;
+import io.lettuce.core.TransactionResult;
+import io.lettuce.core.api.StatefulRedisConnection;
+import io.lettuce.core.api.sync.RedisCommands;
+import io.lettuce.core.protocol.ProtocolVersion;
+import io.lettuce.core.pubsub.RedisPubSubAdapter;
+import io.lettuce.core.pubsub.StatefulRedisPubSubConnection;
+import io.lettuce.core.support.caching.CacheAccessor;
+import io.lettuce.core.support.caching.CacheFrontend;
+import io.lettuce.core.support.caching.ClientSideCaching;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+
+/** Lettuce: one connection that all threads share, others for who waits, subscribes or watches; RESP3 with client-side caching. */
+final class LettuceTest extends PromisesToClients {
+    @Override
+    void start(int port, List<Clients> started) {
+        for (ProtocolVersion protocol : List.of(ProtocolVersion.RESP2, ProtocolVersion.RESP3)) {
+            started.add(LibraryAtWork.start(new Connections(port, protocol)));
+        }
+    }
+
+    private static final class Connections implements Library {
+        private static final Duration TIMEOUT = Duration.ofSeconds(60);
+
+        private final ProtocolVersion protocol;
+        private final RedisClient client;
+        private final StatefulRedisConnection<String, String> shared;
+        /** Transactions and waiting belong to a connection: one for each thread. */
+        private final Map<Thread, RedisCommands<String, String>> own = new ConcurrentHashMap<>();
+
+        private final ConcurrentLinkedQueue<String> disconnections = new ConcurrentLinkedQueue<>();
+        private volatile boolean closing;
+
+        Connections(int port, ProtocolVersion protocol) {
+            this.protocol = protocol;
+            this.client = RedisClient.create(RedisURI.builder()
+                    .withHost("127.0.0.1")
+                    .withPort(port)
+                    .withTimeout(TIMEOUT)
+                    .build());
+            client.setOptions(ClientOptions.builder().protocolVersion(protocol).build());
+            client.addListener(new RedisConnectionStateListener() {
+                @Override
+                public void onRedisDisconnected(RedisChannelHandler<?, ?> connection) {
+                    if (!closing) {
+                        disconnections.add("disconnected: " + connection);
+                    }
+                }
+            });
+            this.shared = client.connect();
+        }
+
+        private RedisCommands<String, String> ownConnection() {
+            return own.computeIfAbsent(
+                    Thread.currentThread(), thread -> client.connect().sync());
+        }
+
+        @Override
+        public String name() {
+            return "lettuce-" + (protocol == ProtocolVersion.RESP3 ? "resp3" : "resp2");
+        }
+
+        @Override
+        public long increment(String key) {
+            return shared.sync().incr(key);
+        }
+
+        @Override
+        public void publish(String channel, String message) {
+            shared.sync().publish(channel, message);
+        }
+
+        @Override
+        public void subscribe(String channel, Consumer<String> heard) {
+            listening(heard).sync().subscribe(channel);
+        }
+
+        @Override
+        public void subscribeToPattern(String pattern, Consumer<String> heard) {
+            listening(heard).sync().psubscribe(pattern);
+        }
+
+        private StatefulRedisPubSubConnection<String, String> listening(Consumer<String> heard) {
+            StatefulRedisPubSubConnection<String, String> connection = client.connectPubSub();
+            connection.addListener(new RedisPubSubAdapter<>() {
+                @Override
+                public void message(String channel, String message) {
+                    heard.accept(message);
+                }
+
+                @Override
+                public void message(String pattern, String channel, String message) {
+                    heard.accept(message);
+                }
+            });
+            return connection;
+        }
+
+        @Override
+        public void push(String queue, String element) {
+            shared.sync().rpush(queue, element);
+        }
+
+        @Override
+        public String take(String queue) {
+            return ownConnection().blpop(0, queue).getValue();
+        }
+
+        @Override
+        public List<Long> incrementTogether(String one, String other) {
+            RedisCommands<String, String> commands = ownConnection();
+            commands.multi();
+            commands.incr(one);
+            commands.incr(other);
+            TransactionResult result = commands.exec();
+            return List.of(result.<Long>get(0), result.<Long>get(1));
+        }
+
+        @Override
+        public boolean incrementUnlessChanged(String key) {
+            RedisCommands<String, String> commands = ownConnection();
+            commands.watch(key);
+            String now = commands.get(key);
+            commands.multi();
+            commands.set(key, Long.toString(now == null ? 1 : Long.parseLong(now) + 1));
+            return !commands.exec().wasDiscarded();
+        }
+
+        @Override
+        public @Nullable Cache cache() {
+            return protocol == ProtocolVersion.RESP3 ? new Tracked(shared, client.connect()) : null;
+        }
+
+        @Override
+        public List<String> disconnections() {
+            return List.copyOf(disconnections);
+        }
+
+        @Override
+        public void close() {
+            closing = true;
+            client.shutdown(Duration.ZERO, TIMEOUT);
+        }
+    }
+
+    /**
+     * The library's frontend of a cache over CLIENT TRACKING. When it is told to forget everything (FLUSHALL, or a switch) it
+     * looks for names of keys and fails, so that whoever uses it must clear the cache, as is done here.
+     */
+    private static final class Tracked implements Library.Cache {
+        private final StatefulRedisConnection<String, String> writing;
+        private final Map<String, String> kept = new ConcurrentHashMap<>();
+        private final AtomicLong hits = new AtomicLong();
+        private final CacheFrontend<String, String> frontend;
+
+        Tracked(StatefulRedisConnection<String, String> writing, StatefulRedisConnection<String, String> reading) {
+            this.writing = writing;
+            reading.addListener(message -> {
+                if (message.getType().equals("invalidate")
+                        && message.getContent().get(1) == null) {
+                    kept.clear();
+                }
+            });
+            this.frontend =
+                    ClientSideCaching.enable(CacheAccessor.forMap(kept), reading, TrackingArgs.Builder.enabled());
+        }
+
+        @Override
+        public void write(String key, String value) {
+            writing.sync().set(key, value);
+        }
+
+        @Override
+        public @Nullable String read(String key) {
+            if (kept.containsKey(key)) {
+                hits.incrementAndGet();
+            }
+            return frontend.get(key);
+        }
+
+        @Override
+        public @Nullable String readFromServer(String key) {
+            return writing.sync().get(key);
+        }
+
+        @Override
+        public long hits() {
+            return hits.get();
+        }
+    }
+}

@@ -1,0 +1,184 @@
+package io.switchback.clients;
+
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import io.switchback.server.TwoFleets;
+import io.switchback.testkit.Await;
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A library of Node.js at the same work: {@code work.js} in a process of its own, which says on its output how it gets on, and in
+ * the end what it found.
+ */
+final class NodeAtWork implements Clients {
+    private static final String FOLDER_VARIABLE = "SWITCHBACK_NODE_CLIENTS";
+    private static final Path SCRIPTS = Path.of("src/test/resources/node").toAbsolutePath();
+    private static final JsonMapper JSON = new JsonMapper();
+    private static final long TURNS_MORE = 20;
+    private static final long CACHE_TURNS_MORE = 5;
+    private static final long END_LIMIT_SECONDS = 20;
+
+    private final String name;
+    private final Process process;
+    private final Thread reading;
+    private volatile @Nullable JsonNode progress;
+    private volatile @Nullable Findings findings;
+    private volatile @Nullable String broken;
+
+    /**
+     * Starts it where Node.js and the libraries are there; without them the test is skipped, in continuous integration failed.
+     *
+     * @param packageName as {@code package.json} names it
+     * @param adapter the script that speaks to it
+     */
+    static NodeAtWork start(String packageName, String adapter, int protocol, int port) {
+        Path folder = folder();
+        String missing = missing(folder, packageName);
+        if (missing != null) {
+            String message = missing + "; scripts/fetch-node-clients fetches the libraries";
+            assumeTrue(System.getenv("CI") != null, message);
+            throw new AssertionError(message);
+        }
+        String name = packageName + "-resp" + protocol;
+        List<String> command =
+                new ArrayList<>(List.of("node", SCRIPTS.resolve("work.js").toString(), folder.toString()));
+        command.addAll(List.of(packageName, adapter, Integer.toString(port), Integer.toString(protocol), name));
+        try {
+            return new NodeAtWork(
+                    name,
+                    new ProcessBuilder(command)
+                            .redirectError(ProcessBuilder.Redirect.INHERIT)
+                            .start());
+        } catch (IOException e) {
+            throw new UncheckedIOException(name + " cannot be started", e);
+        }
+    }
+
+    private NodeAtWork(String name, Process process) {
+        this.name = name;
+        this.process = process;
+        this.reading = Thread.ofPlatform().daemon().name(name).start(this::read);
+    }
+
+    private static Path folder() {
+        String named = System.getenv(FOLDER_VARIABLE);
+        return named != null
+                ? Path.of(named)
+                : Path.of(System.getProperty("user.home"), ".cache/switchback/node-clients");
+    }
+
+    /** What is missing, or null. The libraries are those of this checkout's lock file, or none. */
+    private static @Nullable String missing(Path folder, String packageName) {
+        try {
+            Process node = new ProcessBuilder("node", "--version")
+                    .redirectErrorStream(true)
+                    .start();
+            node.getInputStream().readAllBytes();
+            if (node.waitFor() != 0) {
+                return "node does not run";
+            }
+            Path lock = folder.resolve("package-lock.json");
+            if (!Files.exists(lock) || Files.mismatch(lock, SCRIPTS.resolve("package-lock.json")) != -1) {
+                return "the libraries of " + SCRIPTS.resolve("package-lock.json") + " are not in " + folder;
+            }
+            return Files.isDirectory(folder.resolve("node_modules").resolve(packageName))
+                    ? null
+                    : packageName + " is not in " + folder;
+        } catch (IOException e) {
+            return "node is not there: " + e.getMessage();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException("interrupted while looking for node", e);
+        }
+    }
+
+    private void read() {
+        try (BufferedReader lines =
+                new BufferedReader(new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8))) {
+            for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+                JsonNode said = JSON.readTree(line);
+                if (said.has("findings")) {
+                    findings = JSON.treeToValue(said.get("findings"), Findings.class);
+                } else {
+                    progress = said;
+                }
+            }
+            broken = "it ended";
+        } catch (IOException e) {
+            broken = e.toString();
+        }
+    }
+
+    @Override
+    public void awaitMore() {
+        Map<String, Long> before = turns();
+        Await.until(TwoFleets.STEP_LIMIT, name + " gets on; it stands at " + before, () -> {
+            Map<String, Long> now = turns();
+            return !now.isEmpty()
+                    && now.entrySet().stream()
+                            .allMatch(one -> one.getValue()
+                                    >= before.getOrDefault(one.getKey(), 0L)
+                                            + (one.getKey().equals("cache") ? CACHE_TURNS_MORE : TURNS_MORE));
+        });
+    }
+
+    private Map<String, Long> turns() {
+        JsonNode said = progress;
+        if (broken != null || (said != null && !said.get("failures").isEmpty())) {
+            throw new AssertionError(name + ": " + broken + ", " + said);
+        }
+        Map<String, Long> turns = new HashMap<>();
+        if (said != null) {
+            said.get("turns")
+                    .properties()
+                    .forEach(one -> turns.put(one.getKey(), one.getValue().asLong()));
+        }
+        return turns;
+    }
+
+    @Override
+    public Findings stop() {
+        try {
+            process.getOutputStream().write('\n');
+            process.getOutputStream().flush();
+        } catch (IOException e) {
+            throw new UncheckedIOException(name + " cannot be told to stop", e);
+        }
+        Await.until(TwoFleets.STEP_LIMIT, name + " says what it found", () -> findings != null || broken != null);
+        Findings found = findings;
+        if (found == null) {
+            throw new AssertionError(name + " said nothing: " + broken);
+        }
+        return found;
+    }
+
+    @Override
+    public void close() {
+        try {
+            process.getOutputStream().close();
+            if (!process.waitFor(END_LIMIT_SECONDS, TimeUnit.SECONDS)) {
+                process.destroyForcibly().waitFor();
+            }
+            reading.join();
+        } catch (IOException e) {
+            process.destroyForcibly();
+        } catch (InterruptedException e) {
+            process.destroyForcibly();
+            Thread.currentThread().interrupt();
+        }
+    }
+}

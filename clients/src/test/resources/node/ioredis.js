@@ -1,0 +1,52 @@
+'use strict';
+// ioredis, of the version that the package is of: one connection that all work shares, others for who waits, subscribes or
+// watches. It has no cache of its own.
+
+module.exports = (Redis, { host, port, protocol, disconnected }) => {
+  const connections = [];
+  const connect = () => {
+    const connection = new Redis({ host, port, protocol, maxRetriesPerRequest: 0, retryStrategy: null });
+    connections.push(connection);
+    connection.on('error', (error) => disconnected(`error of a connection: ${error.message}`));
+    connection.on('close', () => disconnected('a connection was closed'));
+    return connection;
+  };
+  const shared = connect();
+
+  return {
+    increment: (key) => shared.incr(key),
+    publish: (channel, message) => shared.publish(channel, message),
+    async subscribe(channel, heard) {
+      const connection = connect();
+      connection.on('message', (from, message) => heard(message));
+      await connection.subscribe(channel);
+    },
+    async subscribeToPattern(pattern, heard) {
+      const connection = connect();
+      connection.on('pmessage', (matched, from, message) => heard(message));
+      await connection.psubscribe(pattern);
+    },
+    push: (queue, element) => shared.rpush(queue, element),
+    taker() {
+      const connection = connect();
+      return async (queue) => (await connection.blpop(queue, 0))[1];
+    },
+    async incrementTogether(one, other) {
+      const replies = await shared.multi().incr(one).incr(other).exec();
+      return replies.map(([error, reply]) => {
+        if (error) throw error;
+        return reply;
+      });
+    },
+    watcher() {
+      const connection = connect();
+      return async (key) => {
+        await connection.watch(key);
+        const next = Number(await connection.get(key)) + 1;
+        return (await connection.multi().set(key, next).exec()) !== null;
+      };
+    },
+    cache: async () => null,
+    close: () => connections.forEach((connection) => connection.disconnect()),
+  };
+};
