@@ -40,9 +40,10 @@ module.exports = (Redis, { host, port, protocol, disconnected }) => {
     },
     watcher() {
       const connection = connect();
-      return async (key) => {
+      return async (key, meanwhile) => {
         await connection.watch(key);
         const next = Number(await connection.get(key)) + 1;
+        await meanwhile();
         return (await connection.multi().set(key, next).exec()) !== null;
       };
     },

@@ -32,9 +32,10 @@ module.exports = async (redis, { host, port, protocol, disconnected }) => {
     incrementTogether: (one, other) => shared.multi().incr(one).incr(other).exec(),
     async watcher() {
       const client = await connect();
-      return async (key) => {
+      return async (key, meanwhile) => {
         await client.watch(key);
         const next = Number(await client.get(key)) + 1;
+        await meanwhile();
         try {
           await client.multi().set(key, String(next)).exec();
           return true;

@@ -30,7 +30,7 @@ const turns = {};
 const work = [];
 const findings = {
   clients: name, acknowledged: {}, published: 0, heard: [], heardByPattern: [], pushed: 0, taken: [], together: 0, halves: [],
-  won: 0, lost: 0, cachedReads: 0, stale: [], lastCached: {}, stored: {}, locked: 0, failures: [], disconnections: [],
+  won: 0, lost: 0, wronglyWon: [], cachedReads: 0, stale: [], lastCached: {}, stored: {}, locked: 0, failures: [], disconnections: [],
 };
 
 const note = (list, text) => { if (list.length < SHOWN_MAX) list.push(text); };
@@ -75,6 +75,17 @@ async function writeAndRead(cache) {
   for (const cached of Object.keys(findings.lastCached)) noOlder(cached, await cache.read(cached));
 }
 
+// Does not go on before another one's increment was acknowledged that began after it had read: it must be refused. Each of the
+// others may have had one under way before that.
+async function incrementTooLate(increment) {
+  let enough;
+  const acknowledged = await increment(key('watched'), async () => {
+    enough = findings.won + CONTENDERS + 1;
+    while (!stopping && findings.won < enough) await pause(PACE_MS);
+  });
+  if (acknowledged && findings.won++ >= enough) note(findings.wronglyWon, `beside number ${enough}`);
+}
+
 async function main() {
   const disconnected = (text) => { if (!closing) note(findings.disconnections, text); };
   const library = await require(path.join(__dirname, `${adapter}.js`))(
@@ -109,8 +120,10 @@ async function main() {
       if (left !== right) note(findings.halves, `${left} and ${right}`);
     });
     const increment = await library.watcher();
-    worker(`watch ${i}`, async () => { if (await increment(key('watched'))) findings.won++; else findings.lost++; });
+    worker(`watch ${i}`, async () => { if (await increment(key('watched'), () => {})) findings.won++; else findings.lost++; });
   }
+  const incrementLate = await library.watcher();
+  worker('late watch', () => incrementTooLate(incrementLate));
   const cache = await library.cache();
   if (cache) worker('cache', () => writeAndRead(cache));
 

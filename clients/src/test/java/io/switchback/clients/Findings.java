@@ -17,6 +17,7 @@ import java.util.Map;
  * @param halves transactions whose two answers were not the same
  * @param won increments under WATCH, or whatever the library has instead, that were acknowledged
  * @param lost those that were refused because another one came first, or because of a switch
+ * @param wronglyWon those that were acknowledged although the counter had been written since they read it
  * @param cachedReads reads that the library answered from its cache; 0 where it has none in this protocol
  * @param stale what was read from the cache although something newer was acknowledged and had been seen
  * @param lastCached what the cached reader saw last, by its key
@@ -37,6 +38,7 @@ record Findings(
         List<String> halves,
         long won,
         long lost,
+        List<String> wronglyWon,
         long cachedReads,
         List<String> stale,
         Map<String, String> lastCached,

@@ -145,10 +145,11 @@ final class JedisTest extends PromisesToClients {
         }
 
         @Override
-        public boolean incrementUnlessChanged(String key) {
+        public boolean incrementUnlessChanged(String key, Runnable meanwhile) {
             try (AbstractTransaction transaction = pool.transaction(false)) {
                 transaction.watch(key);
                 String now = pool.get(key);
+                meanwhile.run();
                 transaction.multi();
                 transaction.set(key, Long.toString(now == null ? 1 : Long.parseLong(now) + 1));
                 return transaction.exec() != null;

@@ -21,6 +21,7 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
@@ -35,6 +36,8 @@ final class LettuceTest extends PromisesToClients {
 
     private static final class Connections implements Library {
         private static final Duration TIMEOUT = Duration.ofSeconds(60);
+        /** Within a transaction, so that switches find some that are open. */
+        private static final long WITHIN_NANOS = 2_000_000;
 
         private final ProtocolVersion protocol;
         private final RedisClient client;
@@ -125,16 +128,18 @@ final class LettuceTest extends PromisesToClients {
             RedisCommands<String, String> commands = ownConnection();
             commands.multi();
             commands.incr(one);
+            LockSupport.parkNanos(WITHIN_NANOS);
             commands.incr(other);
             TransactionResult result = commands.exec();
             return List.of(result.<Long>get(0), result.<Long>get(1));
         }
 
         @Override
-        public boolean incrementUnlessChanged(String key) {
+        public boolean incrementUnlessChanged(String key, Runnable meanwhile) {
             RedisCommands<String, String> commands = ownConnection();
             commands.watch(key);
             String now = commands.get(key);
+            meanwhile.run();
             commands.multi();
             commands.set(key, Long.toString(now == null ? 1 : Long.parseLong(now) + 1));
             return !commands.exec().wasDiscarded();

@@ -28,8 +28,8 @@ interface Library extends AutoCloseable {
     /** Increments both in one transaction, and returns what they are now. */
     List<Long> incrementTogether(String one, String other);
 
-    /** Reads a counter and writes the next number, unless somebody else has written it meanwhile. */
-    boolean incrementUnlessChanged(String key);
+    /** Reads a counter, does what is to be done meanwhile, and writes the next number, unless somebody else has written it. */
+    boolean incrementUnlessChanged(String key, Runnable meanwhile);
 
     /** Reads a counter and writes the next number while a lock of the library's is held; null where it has no locks. */
     default @Nullable Consumer<String> incrementUnderALock() {

@@ -8,6 +8,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.atomic.AtomicLong;
@@ -27,6 +28,11 @@ final class LibraryAtWork implements Clients {
     private static final long PACE_NANOS = 2_000_000;
 
     private static final String END = "end";
+    private static final String CACHE = "cache";
+    /** The one whose watched transactions always come too late. */
+    private static final String LATE = "late watch";
+    /** Those workers have turns of many steps. */
+    private static final Set<String> SLOW = Set.of(CACHE, LATE);
 
     private final Library library;
     private final List<Worker> workers = new ArrayList<>();
@@ -44,6 +50,7 @@ final class LibraryAtWork implements Clients {
     private final ConcurrentLinkedQueue<String> halves = new ConcurrentLinkedQueue<>();
     private final AtomicLong won = new AtomicLong();
     private final AtomicLong lost = new AtomicLong();
+    private final ConcurrentLinkedQueue<String> wronglyWon = new ConcurrentLinkedQueue<>();
     private final ConcurrentLinkedQueue<String> stale = new ConcurrentLinkedQueue<>();
     private final Map<String, String> lastCached = new ConcurrentHashMap<>();
     private final AtomicLong locked = new AtomicLong();
@@ -121,8 +128,11 @@ final class LibraryAtWork implements Clients {
         });
         for (int i = 0; i < CONTENDERS; i++) {
             add("transaction " + i, this::incrementTogether);
-            add("watch " + i, () -> (library.incrementUnlessChanged(key("watched")) ? won : lost).incrementAndGet());
+            add(
+                    "watch " + i,
+                    () -> (library.incrementUnlessChanged(key("watched"), () -> {}) ? won : lost).incrementAndGet());
         }
+        add(LATE, this::incrementTooLate);
         Consumer<String> underALock = library.incrementUnderALock();
         for (int i = 0; underALock != null && i < CONTENDERS; i++) {
             add("lock " + i, () -> {
@@ -132,7 +142,7 @@ final class LibraryAtWork implements Clients {
         }
         Cache cached = cache;
         if (cached != null) {
-            add("cache", () -> writeAndRead(cached));
+            add(CACHE, () -> writeAndRead(cached));
         }
         for (int i = 0; i < CONSUMERS; i++) {
             consumers.add(Thread.ofPlatform()
@@ -174,6 +184,21 @@ final class LibraryAtWork implements Clients {
         }
     }
 
+    /**
+     * Does not go on before another one's increment was acknowledged that began after it had read: it must be refused. Each of the
+     * others may have had one under way before that.
+     */
+    private void incrementTooLate() {
+        AtomicLong enough = new AtomicLong();
+        boolean acknowledged = library.incrementUnlessChanged(key("watched"), () -> {
+            enough.set(won.get() + CONTENDERS + 1);
+            Await.until(TwoFleets.STEP_LIMIT, "others increment", () -> stopping || won.get() >= enough.get());
+        });
+        if (acknowledged && won.getAndIncrement() >= enough.get()) {
+            wronglyWon.add("beside number " + enough);
+        }
+    }
+
     /** What is written is seen by the cached reader before long, and from then on nothing older. */
     private void writeAndRead(Cache cached) {
         for (int i = 0; i < CACHED_KEYS; i++) {
@@ -203,7 +228,7 @@ final class LibraryAtWork implements Clients {
         workers.forEach(worker -> before.put(worker, worker.turns.get()));
         for (Worker worker : workers) {
             long enough = Objects.requireNonNull(before.get(worker))
-                    + (worker.name.equals("cache") ? TURNS_MORE / 4 : TURNS_MORE);
+                    + (SLOW.contains(worker.name) ? TURNS_MORE / 10 : TURNS_MORE);
             Await.until(TwoFleets.STEP_LIMIT, library.name() + " " + worker.name + " gets on", () -> {
                 if (!failures.isEmpty()) {
                     throw new AssertionError(library.name() + ": " + failures);
@@ -235,6 +260,7 @@ final class LibraryAtWork implements Clients {
                 first(halves),
                 won.get(),
                 lost.get(),
+                first(wronglyWon),
                 cache == null ? 0 : cache.hits(),
                 first(stale),
                 Map.copyOf(lastCached),

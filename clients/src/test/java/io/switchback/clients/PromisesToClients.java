@@ -177,6 +177,7 @@ abstract class PromisesToClients {
     void noWatchedTransactionSucceedsWrongly() {
         try (Jedis client = client()) {
             for (Findings found : findings) {
+                assertThat(found.wronglyWon()).as(found.clients()).isEmpty();
                 assertThat(client.get(found.key("watched")))
                         .as("%s, of which %d were refused", found.clients(), found.lost())
                         .isEqualTo(Long.toString(found.won()));

@@ -149,9 +149,10 @@ final class RedissonTest extends PromisesToClients {
         }
 
         @Override
-        public boolean incrementUnlessChanged(String key) {
+        public boolean incrementUnlessChanged(String key, Runnable meanwhile) {
             RAtomicLong counter = client.getAtomicLong(key);
             long now = counter.get();
+            meanwhile.run();
             return counter.compareAndSet(now, now + 1);
         }
 
