@@ -19,6 +19,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -29,6 +31,7 @@ final class NodeAtWork implements Clients {
     private static final String FOLDER_VARIABLE = "SWITCHBACK_NODE_CLIENTS";
     private static final Path SCRIPTS = Path.of("src/test/resources/node").toAbsolutePath();
     private static final JsonMapper JSON = new JsonMapper();
+    private static final Pattern VERSION = Pattern.compile("^v(\\d+)\\.");
     private static final long TURNS_MORE = 20;
     private static final long SLOW_TURNS_MORE = 4;
     /** As {@code work.js} names those whose turns have many steps. */
@@ -88,12 +91,8 @@ final class NodeAtWork implements Clients {
     /** What is missing, or null. The libraries are those of this checkout's lock file, or none. */
     private static @Nullable String missing(Path folder, String packageName) {
         try {
-            Process node = new ProcessBuilder("node", "--version")
-                    .redirectErrorStream(true)
-                    .start();
-            node.getInputStream().readAllBytes();
-            if (node.waitFor() != 0) {
-                return "node does not run";
+            if (majorVersion() == 0) {
+                return "node is not there";
             }
             Path lock = folder.resolve("package-lock.json");
             if (!Files.exists(lock) || Files.mismatch(lock, SCRIPTS.resolve("package-lock.json")) != -1) {
@@ -103,7 +102,21 @@ final class NodeAtWork implements Clients {
                     ? null
                     : packageName + " is not in " + folder;
         } catch (IOException e) {
-            return "node is not there: " + e.getMessage();
+            throw new UncheckedIOException("the libraries in " + folder + " cannot be read", e);
+        }
+    }
+
+    /** Of Node.js; 0 where there is none. */
+    static int majorVersion() {
+        try {
+            Process node = new ProcessBuilder("node", "--version")
+                    .redirectError(ProcessBuilder.Redirect.DISCARD)
+                    .start();
+            String said = new String(node.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+            Matcher version = VERSION.matcher(said);
+            return node.waitFor() == 0 && version.find() ? Integer.parseInt(version.group(1)) : 0;
+        } catch (IOException e) {
+            return 0;
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw new IllegalStateException("interrupted while looking for node", e);

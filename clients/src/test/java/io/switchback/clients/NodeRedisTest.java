@@ -4,11 +4,16 @@ import java.util.List;
 
 /** node-redis, the last version for Node.js 18 and the current one, in RESP2 and in RESP3, there with its client-side cache. */
 final class NodeRedisTest extends PromisesToClients {
+    /** The version of Node.js that the current one wants. */
+    private static final int CURRENT_WANTS = 20;
+
     @Override
     void start(int port, List<Clients> started) {
-        for (String version : List.of("redis", "redis-6")) {
-            started.add(NodeAtWork.start(version, "node-redis", 2, port));
-            started.add(NodeAtWork.start(version, "node-redis", 3, port));
+        for (int protocol : new int[] {2, 3}) {
+            started.add(NodeAtWork.start("redis", "node-redis", protocol, port));
+            if (NodeAtWork.majorVersion() >= CURRENT_WANTS) {
+                started.add(NodeAtWork.start("redis-6", "node-redis", protocol, port));
+            }
         }
     }
 }
