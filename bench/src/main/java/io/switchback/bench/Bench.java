@@ -29,6 +29,7 @@ import picocli.CommandLine;
  */
 public final class Bench {
     private static final String HOLD_TIMES = "hold-times";
+    private static final String PEERS = "peers";
     private static final int RUNS = 3;
     private static final double SECONDS_PER_RUN = 4;
     private static final double SECONDS_PER_QUICK_RUN = 1;
@@ -38,6 +39,7 @@ public final class Bench {
     private static final String HELP = """
             Usage: bench/run [--quick] [--switches] [--rate N] [--json FILE]
                    bench/run hold-times [--help]
+                   bench/run peers [--help]
 
             Measures what Switchback costs beside direct access, and what clients see of switches, on this machine.
 
@@ -47,6 +49,7 @@ public final class Bench {
               --json FILE  writes the figures for a program as well
 
             hold-times measures for how long switches over several nodes hold clients, and what for.
+            peers measures Switchback beside other proxies.
             """;
 
     private final PrintStream out = System.out;
@@ -72,6 +75,11 @@ public final class Bench {
             System.exit(new CommandLine(new HoldTimes())
                     .setCaseInsensitiveEnumValuesAllowed(true)
                     .execute(options.toArray(String[]::new)));
+        }
+        if (PEERS.equals(options.peek())) {
+            options.remove();
+            options.add(launcher.toString());
+            System.exit(new CommandLine(new PeerBench()).execute(options.toArray(String[]::new)));
         }
         boolean quick = false;
         boolean switchesOnly = false;
