@@ -183,6 +183,31 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         askFlush();
     }
 
+    /** Sends more of the run that was sent last, whose end was missing; which it takes over. */
+    void sendPiece(ByteBuf piece, boolean last) {
+        if (!open) {
+            throw new IllegalStateException("a closed connection was asked to send");
+        }
+        if (last) {
+            unanswered.getLast().endIsMissing = false;
+        }
+        channel.write(piece, channel.voidPromise());
+        askFlush();
+    }
+
+    /** Whether the server takes what it is sent: a large command waits until it does. */
+    boolean isWritable() {
+        return channel.isWritable();
+    }
+
+    @Override
+    public void channelWritabilityChanged(ChannelHandlerContext context) {
+        ClientSession session = owner;
+        if (channel.isWritable() && session != null) {
+            loop.resumeLater(session);
+        }
+    }
+
     /** Delivers a reply of the proxy's own after those to everything sent before. */
     void enqueueLocal(Run run) {
         if (unanswered.isEmpty()) {

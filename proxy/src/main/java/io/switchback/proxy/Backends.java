@@ -333,7 +333,7 @@ final class Backends {
      * Opens to {@code next} what the clients that are here use now, so that a switch finds it there: one for each shared
      * connection of theirs, and one for each that a client has had to itself, as far as that many may be kept idle. Those of an
      * earlier call are closed. What clients are subscribed to is subscribed to there as well. {@code done} completes once all are
-     * there, or with what the first that failed was told.
+     * there and no large command is under way, or with what the first that failed was told.
      */
     void openAhead(BackendRoute next, String mark, CompletableFuture<Void> done) {
         closeAhead();
@@ -355,7 +355,8 @@ final class Backends {
         if (scripts && !wanted.contains(controlKey(next))) {
             wanted.add(controlKey(next));
         }
-        Countdown countdown = new Countdown(wanted.size() + subscribed.size() + (scripts ? 1 : 0), scripts, done);
+        Countdown countdown = new Countdown(wanted.size() + subscribed.size() + (scripts ? 1 : 0) + 1, scripts, done);
+        loop.largeCommands().prepareSwitch(countdown::largeCommandsEnded);
         subscribed.forEach(session -> session.subscriptions.openAhead(next, mark, countdown::subscribed));
         for (ConnectionKey key : wanted) {
             BackendOpening opening = new BackendOpening(loop, key, next, countdown);
@@ -525,6 +526,11 @@ final class Backends {
             completeIfAllThere();
         }
 
+        void largeCommandsEnded() {
+            missing--;
+            completeIfAllThere();
+        }
+
         void subscribed(String refusal) {
             if (refusal.isEmpty()) {
                 missing--;
@@ -553,6 +559,7 @@ final class Backends {
 
     /** Gives up what was opened, or is being opened, ahead. */
     void closeAhead() {
+        loop.largeCommands().switchIsOver();
         routeAhead = null;
         scriptsAhead = null;
         loop.sessions().forEach(session -> session.subscriptions.closeAhead());

@@ -25,6 +25,7 @@ import java.util.HashSet;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
@@ -296,7 +297,7 @@ public final class CacheProxy implements AutoCloseable {
 
     /**
      * Opens connections to where a switch is about to lead, for the clients that are here, while they are still served: {@link
-     * #letGo} there finds them. Fails with what the fleet answered where one cannot be opened; then, and where it takes too
+     * #letGo} there finds them. From now until then no client begins to send a large command, and those that are being sent are waited for. Fails with what the fleet answered where one cannot be opened; then, and where it takes too
      * long, the rest is to be given up by {@link #closeAhead}. To be complete before {@link #hold}, which waits for openings.
      */
     public CompletableFuture<Void> openAhead(BackendRoute next) {
@@ -315,6 +316,13 @@ public final class CacheProxy implements AutoCloseable {
             loop.execute(() -> loop.backends().openAhead(next, mark, done));
         }
         return CompletableFuture.allOf(each.toArray(CompletableFuture<?>[]::new));
+    }
+
+    /** What {@link #openAhead} waits for where a client is sending a large command, in words; empty where none is. */
+    public Optional<String> largeCommandUnderWay() {
+        String[] any = {null};
+        onEachLoop(loop -> any[0] = any[0] == null ? loop.largeCommands().describe() : any[0]);
+        return Optional.ofNullable(any[0]);
     }
 
     /** Closes what {@link #openAhead} has opened, and gives up what it has not. */

@@ -52,6 +52,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     private @Nullable Operation operation;
     /** Brings what lives on the own connection to another one. */
     private @Nullable Operation replay;
+    /** A command that goes on as it comes. */
+    private @Nullable LargeCommand large;
 
     private int runsUnanswered;
     private int commandsInFlight;
@@ -131,6 +133,10 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (operation != null) {
             operation.clientGone();
         }
+        if (large != null) {
+            large.clientGone();
+            large = null;
+        }
         subscriptions.close();
         readOn();
         own.clientGone();
@@ -169,6 +175,10 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     private boolean step() {
         stuck = true;
+        LargeCommand begun = large;
+        if (begun != null && begun.hasBegun()) {
+            return goOn(begun); // a hold waits for its end
+        }
         if (loop.isHolding() || loop.hasLapsed()) {
             return false;
         }
@@ -200,6 +210,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             }
             return false;
         }
+        if (large != null) {
+            return goOn(large);
+        }
         if (!output.isReading() || commandsInFlight >= inFlightMax()) {
             return false;
         }
@@ -207,6 +220,15 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             leaveOwnConnection(true);
         }
         return take();
+    }
+
+    private boolean goOn(LargeCommand command) {
+        LargeCommand.Outcome outcome = command.proceed(received.bytes());
+        if (outcome == LargeCommand.Outcome.OVER) {
+            large = null;
+        }
+        stuck = outcome != LargeCommand.Outcome.NEEDS_BYTES;
+        return outcome == LargeCommand.Outcome.ON || outcome == LargeCommand.Outcome.OVER;
     }
 
     private int inFlightMax() {
@@ -264,12 +286,48 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                     return endWith(scanner.error());
                 }
                 case INCOMPLETE -> {
+                    large = largeCommand(in, from, restricted);
                     stuck = false;
-                    return false;
+                    return large != null;
                 }
                 case COMMAND -> throw new AssertionError("handled above");
             }
         }
+    }
+
+    /** The unfinished command, where it is not to be collected before it is sent. */
+    private @Nullable LargeCommand largeCommand(ByteBuf in, int from, boolean restricted) {
+        int bytes = scanner.bytesOfUnfinishedArgument();
+        if (bytes < LargeCommand.ARGUMENT_BYTES || restricted) {
+            return null;
+        }
+        CommandRule rule = CommandTable.find(in, from + scanner.nameOffset(), scanner.nameLength());
+        if (transaction.open) {
+            return pastQueueLimit(bytes, 1)
+                    ? beginLarge(LargeCommand.refused(this, scanner, in, from, queueLimit()))
+                    : null;
+        }
+        if (rule == null
+                || rule.treatment() != CommandRule.Treatment.PLAIN
+                || rule.name().equals("restore") // a guard looks into its payload
+                || loop.largeCommands().areMany()) {
+            return null;
+        }
+        return beginLarge(LargeCommand.passedOn(this, scanner, in, from, !rule.repeatable()));
+    }
+
+    private LargeCommand beginLarge(LargeCommand command) {
+        silent = repliesOff || skipsNext;
+        skipsNext = false;
+        return command;
+    }
+
+    /** A command that has been swallowed is answered. */
+    void refuseLarge(String why) {
+        if (transaction.open) {
+            transaction.refused = true;
+        }
+        refuse(why, 1);
     }
 
     private boolean sendRun(ByteBuf in, int start, int end, int commands, boolean writes) {
@@ -280,11 +338,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                 return false;
             }
             transaction.refused = true;
-            refuse(
-                    "ERR switchback: more is queued in one MULTI than "
-                            + loop.limits().transactionBytesMax() + " bytes or "
-                            + loop.limits().transactionCommandsMax() + " commands",
-                    commands);
+            refuse(queueLimit(), commands);
             in.readerIndex(end);
             return true;
         }
@@ -324,6 +378,12 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     private boolean pastQueueLimit(int bytes, int commands) {
         return transaction.queueBytes() + bytes > loop.limits().transactionBytesMax()
                 || transaction.commands + commands > loop.limits().transactionCommandsMax();
+    }
+
+    private String queueLimit() {
+        return "ERR switchback: more is queued in one MULTI than "
+                + loop.limits().transactionBytesMax() + " bytes or "
+                + loop.limits().transactionCommandsMax() + " commands";
     }
 
     /** Sends commands of an open transaction, already in its queue, whose replies the client has not had. */
@@ -671,6 +731,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             if (i >= run.answered) {
                 if (rule != null
                         && rule.repeatable()
+                        && !run.inPieces
                         && !tracking.isOn() // what was said of it by CLIENT CACHING is gone
                         && run.attempt < loop.limits().attemptsPerReadMax()) {
                     redo.add(new Redo(
@@ -732,7 +793,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     }
 
     /** A protocol error, as the server words it, after the replies that are due; then the end. */
-    private boolean endWith(String error) {
+    boolean endWith(String error) {
         if (!isQuiet()) {
             scanner.reset();
             return false;

@@ -17,6 +17,7 @@ import java.time.Duration;
  *     clients wait
  * @param transactionBytesMax the queue of one MULTI; past it the transaction is refused
  * @param transactionCommandsMax likewise, in commands
+ * @param largeCommandsPerLoopMax commands that are passed on as they come, at one time; past it one more is collected as others are
  * @param subscriptionBytesMax the names that one client is subscribed to; past it the command is refused
  * @param scriptBytesMax the scripts that are remembered for switches; past it the one that was not used for longest is forgotten
  * @param backendConnectionsPerLoopMax connections to servers of all kinds; past it the command that needs one is refused
@@ -37,6 +38,7 @@ public record ProxyLimits(
         long bytesOutstandingPerBackendMax,
         int transactionBytesMax,
         int transactionCommandsMax,
+        int largeCommandsPerLoopMax,
         int subscriptionBytesMax,
         long scriptBytesMax,
         int backendConnectionsPerLoopMax,
@@ -59,6 +61,7 @@ public record ProxyLimits(
             16 * MIB,
             16 * MIB,
             65_536,
+            64,
             16 * MIB,
             16 * MIB,
             1_024,
@@ -80,6 +83,7 @@ public record ProxyLimits(
                 bytesOutstandingPerBackendMax,
                 transactionBytesMax,
                 transactionCommandsMax,
+                largeCommandsPerLoopMax,
                 subscriptionBytesMax,
                 scriptBytesMax,
                 backendConnectionsPerLoopMax,

@@ -38,6 +38,7 @@ final class ProxyLoop {
     private final TrafficRecorder traffic = new TrafficRecorder();
     private final Backends backends;
     private final Confirmations confirmations;
+    private final LargeCommands largeCommands = new LargeCommands(this);
     private final Set<ClientSession> sessions = Collections.newSetFromMap(new IdentityHashMap<>());
     private final ArrayDeque<ClientSession> resumable = new ArrayDeque<>();
     private final List<Flushable> flushable = new ArrayList<>();
@@ -125,6 +126,10 @@ final class ProxyLoop {
 
     Confirmations confirmations() {
         return confirmations;
+    }
+
+    LargeCommands largeCommands() {
+        return largeCommands;
     }
 
     BackendRoute route() {
@@ -235,6 +240,7 @@ final class ProxyLoop {
 
     void closed(ClientSession session) {
         sessions.remove(session);
+        largeCommands.forget(session);
         backends.forget(session);
     }
 
@@ -369,6 +375,7 @@ final class ProxyLoop {
             sessions.forEach(ClientSession::routeChanged);
         }
         holding = false;
+        largeCommands.switchIsOver();
         blocking.forEach(command -> resumeLater(command.session));
         sessions.forEach(this::resumeLater);
         if (changed) {

@@ -45,6 +45,11 @@ final class Run {
     /** How many of its replies end in what is kept. */
     int repliesKept;
 
+    /** A large command, of which nobody has the whole: {@link #request} is its beginning. */
+    boolean inPieces;
+    /** The server does not have all of it yet. */
+    boolean endIsMissing;
+
     int answered;
     int errors;
     boolean partial;
@@ -102,7 +107,8 @@ final class Run {
         scanner.next(request, index);
         String name = request.toString(
                 index + scanner.nameOffset(), Math.min(NAME_BYTES_MAX, scanner.nameLength()), US_ASCII);
-        return "client " + (session == null ? "?" : session.address()) + " waits for the reply to "
-                + name.toUpperCase(Locale.ROOT) + ", sent " + (nowNanos - sentAtNanos) / 1_000_000 + " ms ago";
+        return "client " + (session == null ? "?" : session.address())
+                + (endIsMissing ? " is still sending " : " waits for the reply to ") + name.toUpperCase(Locale.ROOT)
+                + (endIsMissing ? ", begun " : ", sent ") + (nowNanos - sentAtNanos) / 1_000_000 + " ms ago";
     }
 }

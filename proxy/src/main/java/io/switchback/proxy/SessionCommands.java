@@ -15,6 +15,9 @@ final class SessionCommands {
     /** What commands that name reserved keys are found by. */
     static final RequestScanner.Mark RESERVED = new RequestScanner.Mark(ReservedKeys.PREFIX);
 
+    static final String RESERVED_REFUSAL =
+            "ERR switchback: names that begin with " + ReservedKeys.PREFIX + " are Switchback's own";
+
     private static final byte[] PREFIX = ReservedKeys.PREFIX.getBytes(UTF_8);
 
     private SessionCommands() {}
@@ -63,7 +66,7 @@ final class SessionCommands {
                     : new Perform(new LocalOperation(session, () -> session.reply(Subscribe.pong(command))));
         }
         if (namesReservedKey) {
-            return new Refuse("ERR switchback: names that begin with " + ReservedKeys.PREFIX + " are Switchback's own");
+            return new Refuse(RESERVED_REFUSAL);
         }
         String refusal = guard == null || rule.repeatable() ? null : guard.refusal(command);
         if (refusal != null) {

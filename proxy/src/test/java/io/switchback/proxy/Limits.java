@@ -13,6 +13,7 @@ final class Limits {
     private long bytesOutstandingPerBackendMax = ProxyLimits.DEFAULT.bytesOutstandingPerBackendMax();
     private int transactionBytesMax = ProxyLimits.DEFAULT.transactionBytesMax();
     private int transactionCommandsMax = ProxyLimits.DEFAULT.transactionCommandsMax();
+    private int largeCommandsPerLoopMax = ProxyLimits.DEFAULT.largeCommandsPerLoopMax();
     private int backendConnectionsPerLoopMax = ProxyLimits.DEFAULT.backendConnectionsPerLoopMax();
     private long scriptBytesMax = ProxyLimits.DEFAULT.scriptBytesMax();
     private int subscriptionBytesMax = ProxyLimits.DEFAULT.subscriptionBytesMax();
@@ -55,6 +56,11 @@ final class Limits {
     Limits transaction(int bytesMax, int commandsMax) {
         transactionBytesMax = bytesMax;
         transactionCommandsMax = commandsMax;
+        return this;
+    }
+
+    Limits largeCommandsPerLoopMax(int value) {
+        largeCommandsPerLoopMax = value;
         return this;
     }
 
@@ -104,6 +110,7 @@ final class Limits {
                 bytesOutstandingPerBackendMax,
                 transactionBytesMax,
                 transactionCommandsMax,
+                largeCommandsPerLoopMax,
                 subscriptionBytesMax,
                 scriptBytesMax,
                 backendConnectionsPerLoopMax,

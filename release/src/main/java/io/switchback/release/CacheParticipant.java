@@ -360,7 +360,7 @@ final class CacheParticipant implements AutoCloseable {
                     ReleaseException.Code.STEP_FAILED,
                     "connections for clients cannot be opened to fleet " + next.name() + ": "
                             + (e.getCause() instanceof TimeoutException
-                                    ? "it took too long"
+                                    ? cache.proxy().largeCommandUnderWay().orElse("it took too long")
                                     : String.valueOf(e.getCause())));
         }
     }

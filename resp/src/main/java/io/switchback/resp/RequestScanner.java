@@ -20,7 +20,7 @@ public final class RequestScanner {
     /** What servers allow for a line: an inline command, or a count or length that has not ended yet. */
     public static final int LINE_BYTES_MAX = 64 * 1024;
 
-    private static final int NEED_MORE = -1;
+    static final int NEED_MORE = -1;
     private static final int BROKEN = -2;
     private static final int NOT_STARTED = -1;
 
@@ -73,6 +73,7 @@ public final class RequestScanner {
     private boolean marked;
     private int end;
     private long number;
+    private int behindLine;
     private String error = "";
 
     /**
@@ -146,9 +147,7 @@ public final class RequestScanner {
             if (argumentsLeft == arguments) {
                 nameOffset = progress;
                 nameLength = bulkBytes;
-            } else if (bulkBytes >= mark.bytes.length
-                    && in.getLong(position) == mark.head
-                    && beginsWithMark(in, position)) {
+            } else if (isMarked(in, position, bulkBytes)) {
                 marked = true;
             }
             position += bulkBytes + 2;
@@ -169,6 +168,53 @@ public final class RequestScanner {
             }
         }
         return true;
+    }
+
+    /** The length of the argument, not the command's name, in which the last scan stopped for want of bytes; 0 where it stopped elsewhere. */
+    public int bytesOfUnfinishedArgument() {
+        return bulkBytes == NOT_STARTED || argumentsLeft == arguments ? 0 : bulkBytes;
+    }
+
+    /**
+     * Goes on with the command within an argument of which the last scan stopped, piece by piece; the next scan of this one starts with
+     * the command that follows. {@code from} is where it begins. Its arguments so far are kept where {@code keptBytesMax} is positive.
+     */
+    public CommandInPieces inPieces(ByteBuf in, int from, int keptBytesMax) {
+        if (bytesOfUnfinishedArgument() == 0) {
+            throw new IllegalStateException("the last scan did not stop within an argument");
+        }
+        CommandInPieces rest = new CommandInPieces(
+                new RequestScanner(bulkBytesMax, mark), argumentsLeft, bulkBytes, progress, marked, keptBytesMax);
+        rest.keepWhole(in, from, arguments - argumentsLeft);
+        reset();
+        return rest;
+    }
+
+    /** Whether an argument of this length that begins at {@code position} has the mark; so many of its bytes must be there as the mark has. */
+    boolean isMarked(ByteBuf in, int position, int length) {
+        return length >= mark.bytes.length && in.getLong(position) == mark.head && beginsWithMark(in, position);
+    }
+
+    int markBytes() {
+        return mark.bytes.length;
+    }
+
+    /** The length that the line at {@code start} announces for an argument, or one of the constants below zero. */
+    long argumentLength(ByteBuf in, int start, int limit) {
+        int next = line(in, start, limit, '$');
+        if (next < 0) {
+            return next;
+        }
+        if (number < 0 || number > bulkBytesMax) {
+            return broken("Protocol error: invalid bulk length");
+        }
+        behindLine = next;
+        return number;
+    }
+
+    /** The index behind the line that {@link #argumentLength} has read. */
+    int behindLine() {
+        return behindLine;
     }
 
     private Outcome inline(ByteBuf in, int from, int limit) {
@@ -305,7 +351,18 @@ public final class RequestScanner {
     /** The arguments of the whole command that begins at {@code from}, as copies; name first. */
     public static byte[][] copyArguments(ByteBuf in, int from) {
         int[] index = {from + 1};
-        byte[][] copies = new byte[readNumber(in, index)][];
+        return copyArguments(in, index, readNumber(in, index));
+    }
+
+    /** The first {@code count} arguments of the command that begins at {@code from}, which must be whole. */
+    static byte[][] copyArguments(ByteBuf in, int from, int count) {
+        int[] index = {from + 1};
+        readNumber(in, index);
+        return copyArguments(in, index, count);
+    }
+
+    private static byte[][] copyArguments(ByteBuf in, int[] index, int count) {
+        byte[][] copies = new byte[count][];
         for (int i = 0; i < copies.length; i++) {
             index[0]++;
             copies[i] = new byte[readNumber(in, index)];

@@ -39,6 +39,8 @@ final class CommandPage {
               messages breaks, and where a message has more than 64 MiB; where it does not keep up, the server's own limit for subscribers
               (`client-output-buffer-limit pubsub`) closes it. A client of RESP2 that subscribes within WATCH loses what was watched.
             - PUBSUB shows the channel `switchback:reserved:switch`, and numbers of subscribers that are Switchback's.
+            - A command with an argument of 256 KiB or more is passed on as it comes. Where its connection breaks before the server has all of it, the
+              client is told that it has not run.
             - A client that closes its sending side before it has its replies (`nc -N`) does not get them.
 
             ## In a switch

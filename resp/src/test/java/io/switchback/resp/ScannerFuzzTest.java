@@ -21,6 +21,7 @@ class ScannerFuzzTest {
             "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n",
             "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$5\r\na\r\nb\0\r\n",
             "*2\r\n$3\r\nGET\r\n$22\r\nswitchback:reserved:xy\r\n",
+            "*4\r\n$4\r\nMGET\r\n$1\r\na\r\n$22\r\nswitchback:reserved:xy\r\n$1\r\nb\r\n",
             "*2\r\n$4\r\nECHO\r\n$0\r\n\r\n",
             "*0\r\n",
             "*-1\r\n",
