@@ -226,20 +226,16 @@ class LargeRequestsTest {
     void aServerThatDoesNotReadIsNotSentMore() throws InterruptedException {
         try (CacheProxy proxy = proxy();
                 RawClient client = ProxyFixture.client(proxy)) {
-            beginSet(proxy, client);
+            byte[] command = CommandEncoder.encode("SET", "k", "x".repeat(96 * MIB));
+            client.sendRaw(half(command));
+            Await.until(
+                    LIMIT, "it is under way", () -> proxy.largeCommandUnderWay().isPresent());
             server.stop();
-            CompletableFuture<Void> sent = CompletableFuture.runAsync(() -> {
-                client.sendRaw(rest(set("k")));
-                for (int i = 0; i < 16; i++) {
-                    client.sendRaw(set("k" + i));
-                }
-            });
+            CompletableFuture<Void> sent = CompletableFuture.runAsync(() -> client.sendRaw(rest(command)));
             Thread.sleep(500);
             assertThat(sent).isNotDone();
             server.resume();
-            for (int i = 0; i < 17; i++) {
-                assertThat(client.reply().text()).isEqualTo("OK");
-            }
+            assertThat(client.reply().text()).isEqualTo("OK");
         } finally {
             server.resume();
         }
@@ -292,10 +288,10 @@ class LargeRequestsTest {
                     "the server has it",
                     () -> proxy.largeCommandUnderWay().isEmpty());
             proxy.giveUpUnanswered();
-            server.call("CLIENT", "UNPAUSE");
-            client.send("EXISTS", "k");
+            client.send("ECHO", "next");
             assertThat(client.reply().text()).endsWith("the command may or may not have run");
-            assertThat(client.reply().text()).isEqualTo("0");
+            server.call("CLIENT", "UNPAUSE");
+            assertThat(client.reply().text()).isEqualTo("next");
         }
     }
 
