@@ -159,6 +159,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
 
     /** The session is resumed once there is room. */
     void awaitRoom(ClientSession session) {
+        loop.reached(Limit.BYTES_OUTSTANDING);
         waitingForRoom.add(session);
     }
 

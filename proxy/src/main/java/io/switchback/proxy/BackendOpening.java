@@ -287,6 +287,7 @@ final class BackendOpening {
             loop.executor().schedule(this::attempt, PAUSE_MS, TimeUnit.MILLISECONDS);
             return;
         }
+        loop.reached(Limit.CONNECT_ATTEMPTS);
         if (!ahead) {
             loop.reachability().failed(route, why);
         }

@@ -111,6 +111,11 @@ final class Backends {
         return slot.connection;
     }
 
+    /** Connections that are there, in use or not. */
+    int count() {
+        return all.size();
+    }
+
     /** What commands that need this connection are answered; null where it has not just failed. */
     @Nullable
     String failure(ConnectionKey key) {
@@ -154,6 +159,7 @@ final class Backends {
 
     private void open(ConnectionKey key, BackendOpening.Result result) {
         if (all.size() - ahead.size() + opening >= loop.limits().backendConnectionsPerLoopMax()) {
+            loop.reached(Limit.SERVER_CONNECTIONS);
             result.failed("ERR switchback: no more than " + loop.limits().backendConnectionsPerLoopMax()
                     + " connections to fleet " + loop.route().fleet().name() + " are opened");
             return;
@@ -318,8 +324,11 @@ final class Backends {
         if (!connection.isOpen()) {
             return;
         }
-        if (idleCount >= loop.limits().idleConnectionsPerLoopMax()
-                || connection.route.epoch() != loop.route().epoch()) {
+        boolean areEnough = idleCount >= loop.limits().idleConnectionsPerLoopMax();
+        if (areEnough || connection.route.epoch() != loop.route().epoch()) {
+            if (areEnough) {
+                loop.reached(Limit.IDLE_CONNECTIONS);
+            }
             connection.close();
             return;
         }

@@ -20,6 +20,7 @@ import java.net.ServerSocket;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.IdentityHashMap;
@@ -58,6 +59,7 @@ public final class CacheProxy implements AutoCloseable {
     private final Environment environment;
     private final Transport transport;
     private final Reachability reachability;
+    private final Scripts scripts;
     private final EventLoopGroup group;
     private final List<ProxyLoop> loops = new ArrayList<>();
     private final IdentityHashMap<EventLoop, ProxyLoop> loopOf = new IdentityHashMap<>();
@@ -79,7 +81,7 @@ public final class CacheProxy implements AutoCloseable {
         this.transport = Transport.choose();
         this.reachability = new Reachability(settings.cache());
         AllSessions all = new AllSessions();
-        Scripts scripts = new Scripts(settings.limits().scriptBytesMax());
+        this.scripts = new Scripts(settings.limits().scriptBytesMax());
         this.route = route;
         this.held = startHeld;
         int processors = Runtime.getRuntime().availableProcessors();
@@ -185,6 +187,7 @@ public final class CacheProxy implements AutoCloseable {
             int count = clients.incrementAndGet();
             channel.closeFuture().addListener(closed -> clients.decrementAndGet());
             if (count > settings.limits().clientsMax()) {
+                loop.reached(Limit.CLIENTS);
                 channel.writeAndFlush(Wire.error("ERR max number of clients reached"))
                         .addListener(ChannelFutureListener.CLOSE);
                 return;
@@ -448,6 +451,24 @@ public final class CacheProxy implements AutoCloseable {
         Map<String, FleetTraffic> sums = new HashMap<>();
         onEachLoop(loop -> loop.addTrafficTo(sums));
         return new Traffic(sums);
+    }
+
+    /** What there is to do, and which limits were met. */
+    public ProxyLoad load() {
+        int[] counts = new int[3];
+        long[] receiving = {0};
+        Map<Limit, Long> reached = new EnumMap<>(Limit.class);
+        for (Limit limit : Limit.values()) {
+            reached.put(limit, limit == Limit.SCRIPT_BYTES ? scripts.forgotten() : 0L);
+        }
+        onEachLoop(loop -> {
+            counts[0] += loop.commandsUnanswered();
+            counts[1] += loop.backends().count();
+            counts[2] += loop.largeCommands().count();
+            receiving[0] += loop.receivingBytes();
+            reached.replaceAll((limit, times) -> times + loop.timesReached(limit));
+        });
+        return new ProxyLoad(clients(), counts[0], counts[1], receiving[0], counts[2], reached);
     }
 
     /** One loop after the other, so that the task needs no lock. */

@@ -146,6 +146,7 @@ final class ClientOutput implements Flushable {
     private void closeWherePastLimit() {
         long waiting = bytesWaiting() + kept.bytes();
         if (!ended && waiting > loop.limits().outputBytesPerClientMax()) {
+            loop.reached(Limit.OUTPUT_BYTES);
             LOG.warn("client {} is closed: {} bytes of replies wait for it", address, waiting);
             close();
         }

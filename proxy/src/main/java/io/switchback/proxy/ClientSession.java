@@ -213,7 +213,12 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (large != null) {
             return goOn(large);
         }
-        if (!output.isReading() || commandsInFlight >= inFlightMax()) {
+        if (!output.isReading()) {
+            loop.reached(Limit.OUTPUT_PAUSE);
+            return false;
+        }
+        if (commandsInFlight >= inFlightMax()) {
+            loop.reached(Limit.COMMANDS_IN_FLIGHT);
             return false;
         }
         if (own.current() != null && runsUnanswered == 0 && !needsOwnConnection() && replySizes.areSmall()) {
@@ -283,6 +288,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                     return takeInline(in, from, scanner.end());
                 }
                 case MALFORMED -> {
+                    if (scanner.error().equals(RequestScanner.INVALID_BULK_LENGTH)) {
+                        loop.reached(Limit.BULK_BYTES);
+                    }
                     return endWith(scanner.error());
                 }
                 case INCOMPLETE -> {
@@ -303,14 +311,19 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         }
         CommandRule rule = CommandTable.find(in, from + scanner.nameOffset(), scanner.nameLength());
         if (transaction.open) {
-            return pastQueueLimit(bytes, 1)
-                    ? beginLarge(LargeCommand.refused(this, scanner, in, from, queueLimit()))
-                    : null;
+            if (!pastQueueLimit(bytes, 1)) {
+                return null;
+            }
+            loop.reached(Limit.TRANSACTION);
+            return beginLarge(LargeCommand.refused(this, scanner, in, from, queueLimit()));
         }
         if (rule == null
                 || rule.treatment() != CommandRule.Treatment.PLAIN
-                || rule.name().equals("restore") // a guard looks into its payload
-                || loop.largeCommands().areMany()) {
+                || rule.name().equals("restore")) { // a guard looks into its payload
+            return null;
+        }
+        if (loop.largeCommands().areMany()) {
+            loop.reached(Limit.LARGE_COMMANDS);
             return null;
         }
         return beginLarge(LargeCommand.passedOn(this, scanner, in, from, !rule.repeatable()));
@@ -338,6 +351,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                 return false;
             }
             transaction.refused = true;
+            loop.reached(Limit.TRANSACTION);
             refuse(queueLimit(), commands);
             in.readerIndex(end);
             return true;
@@ -733,7 +747,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                         && rule.repeatable()
                         && !run.inPieces
                         && !tracking.isOn() // what was said of it by CLIENT CACHING is gone
-                        && run.attempt < loop.limits().attemptsPerReadMax()) {
+                        && mayTryAgain(run)) {
                     redo.add(new Redo(
                             run.request.retainedSlice(index, each.end() - index), 1, run.attempt + 1, run.silent));
                 } else {
@@ -745,6 +759,14 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             }
             index = each.end();
         }
+    }
+
+    private boolean mayTryAgain(Run run) {
+        if (run.attempt < loop.limits().attemptsPerReadMax()) {
+            return true;
+        }
+        loop.reached(Limit.READ_ATTEMPTS);
+        return false;
     }
 
     /** What a client is told whose command may or may not have run. */
@@ -817,6 +839,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         loop.receivingBytesChanged(now - receivingBytes);
         receivingBytes = now;
         if (loop.isReceivingTooMuch() && now > 0 && !stuck) {
+            loop.reached(Limit.RECEIVING_BYTES);
             LOG.warn("client {} is closed: too much is being received", address);
             output.write(Wire.error("ERR switchback: commands that are still being received take more than "
                     + loop.limits().receivingBytesPerLoopMax() + " bytes"));

@@ -23,6 +23,9 @@ final class CollectedReply implements ReplySink {
             collected = so;
         }
         if (tooBig || so.readableBytes() + length > bytesMax) {
+            if (!tooBig) {
+                operation.session.loop().reached(Limit.FILTERED_REPLY_BYTES);
+            }
             tooBig = true;
             so.clear();
             return;

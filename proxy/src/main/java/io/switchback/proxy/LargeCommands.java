@@ -27,6 +27,10 @@ final class LargeCommands {
         return underWay.size() >= loop.limits().largeCommandsPerLoopMax();
     }
 
+    int count() {
+        return underWay.size();
+    }
+
     /** If not, the session is resumed later. */
     boolean mayBegin(ClientSession session) {
         if (switchIsPrepared || areMany()) {

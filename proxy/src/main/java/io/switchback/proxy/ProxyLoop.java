@@ -8,6 +8,7 @@ import io.switchback.fleet.ReservedKeys;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.EnumMap;
 import java.util.IdentityHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -56,6 +57,8 @@ final class ProxyLoop {
     private final Set<BackendOpening> openingsWaitingForRoute = new LinkedHashSet<>();
     /** In the order in which they came: so they are sent again after a hold. */
     private final Set<BlockingCommand> blocking = new LinkedHashSet<>();
+
+    private final Map<Limit, Long> limitsReached = new EnumMap<>(Limit.class);
 
     private long receivingBytes;
     private boolean turnEnds;
@@ -252,6 +255,10 @@ final class ProxyLoop {
         receivingBytes += by;
     }
 
+    long receivingBytes() {
+        return receivingBytes;
+    }
+
     boolean isReceivingTooMuch() {
         return receivingBytes > limits().receivingBytesPerLoopMax();
     }
@@ -413,6 +420,14 @@ final class ProxyLoop {
     }
 
     // --- traffic
+
+    void reached(Limit limit) {
+        limitsReached.merge(limit, 1L, Long::sum);
+    }
+
+    long timesReached(Limit limit) {
+        return limitsReached.getOrDefault(limit, 0L);
+    }
 
     TrafficRecorder.Counts trafficOf(String fleet) {
         return traffic.of(fleet);

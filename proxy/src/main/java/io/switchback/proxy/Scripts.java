@@ -14,6 +14,7 @@ final class Scripts {
     private final long bytesMax;
     private final Map<ByteBuffer, byte[]> bodies = new LinkedHashMap<>(16, 0.75f, true);
     private long bytes;
+    private long forgotten;
 
     /** {@code bytesMax}: of all bodies together. */
     Scripts(long bytesMax) {
@@ -31,12 +32,18 @@ final class Scripts {
         while (bytes > bytesMax) {
             bytes -= oldest.next().remaining();
             oldest.remove();
+            forgotten++;
         }
         return true;
     }
 
     synchronized List<byte[]> all() {
         return List.copyOf(bodies.values());
+    }
+
+    /** How many had to go for others since the proxy was opened. */
+    synchronized long forgotten() {
+        return forgotten;
     }
 
     /** SCRIPT FLUSH. */

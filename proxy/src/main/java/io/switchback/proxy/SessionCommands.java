@@ -216,6 +216,7 @@ final class SessionCommands {
         }
         int max = session.loop().limits().subscriptionBytesMax();
         if (adds && bytes > max) {
+            session.loop().reached(Limit.SUBSCRIPTION_BYTES);
             return new Refuse(
                     "ERR switchback: one client may subscribe to names of no more than " + max + " bytes together");
         }

@@ -127,6 +127,7 @@ class BackendLostTest {
                                 + " cannot be reached: .*|the connection to fleet old was lost.*)");
             }
             assertThat(proxy.unreachableFleets()).containsExactly("old");
+            assertThat(proxy.load().limitsReached().get(Limit.CONNECT_ATTEMPTS)).isPositive();
             server.restart();
             Await.until(
                     LIMIT, "the fleet is found again", () -> client.text("PING").equals("PONG"));
@@ -153,6 +154,7 @@ class BackendLostTest {
 
     @Test
     void aReplyThatIsNoneEndsTheConnectionAndNotTheProxy() throws Exception {
+        int givenUp = 0;
         for (String nonsense :
                 new String[] {"HTTP/1.1 400 Bad Request\r\n", "*1\r\n".repeat(200) + ":1\r\n", "+OK\r\n+more\r\n"}) {
             try (ServerSocket fake = new ServerSocket(0, 50, InetAddress.getLoopbackAddress())) {
@@ -164,9 +166,15 @@ class BackendLostTest {
                     String first = client.text("SET", "k", "v");
                     assertThat(first).matches("OK|-ERR switchback: the connection to fleet odd was lost.*");
                     Await.until(LIMIT, "nothing is left over", () -> proxy.commandsUnanswered() == 0);
+                    if (client.text("GET", "k").contains("was lost")) {
+                        assertThat(proxy.load().limitsReached().get(Limit.READ_ATTEMPTS))
+                                .isEqualTo(1);
+                        givenUp++;
+                    }
                 }
             }
         }
+        assertThat(givenUp).as("reads that were sent as often as may be").isPositive();
     }
 
     private static void answer(ServerSocket fake, String with) {

@@ -366,6 +366,8 @@ class LargeRequestsTest {
                     .contains("commands that are still being received take more than");
             slow.sendRaw(rest(set("k")));
             assertThat(slow.reply().text()).isEqualTo("OK");
+            assertThat(proxy.load().limitsReached().get(Limit.LARGE_COMMANDS)).isPositive();
+            assertThat(proxy.load().limitsReached().get(Limit.RECEIVING_BYTES)).isEqualTo(1);
         }
     }
 }

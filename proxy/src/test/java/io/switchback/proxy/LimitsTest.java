@@ -43,6 +43,17 @@ class LimitsTest {
         return ProxyFixture.proxy(ProxyFixture.route("old", server, 1), limits.build(), 1);
     }
 
+    /** It was counted, and no other was. */
+    private static void assertReached(CacheProxy proxy, Limit... limits) {
+        List<Limit> counted = new ArrayList<>();
+        proxy.load().limitsReached().forEach((limit, times) -> {
+            if (times > 0) {
+                counted.add(limit);
+            }
+        });
+        assertThat(counted).containsExactlyInAnyOrder(limits);
+    }
+
     @Test
     void oneClientTooManyIsToldSoAndClosed() {
         try (CacheProxy proxy = proxy(new Limits().clientsMax(2));
@@ -58,6 +69,7 @@ class LimitsTest {
             try (RawClient four = ProxyFixture.client(proxy)) {
                 assertThat(four.text("PING")).isEqualTo("PONG");
             }
+            assertReached(proxy, Limit.CLIENTS);
         }
     }
 
@@ -68,6 +80,7 @@ class LimitsTest {
             assertThat(client.text("SET", "k", "x".repeat(1000))).isEqualTo("OK");
             client.send("SET", "k", "x".repeat(1001));
             assertThat(client.readToEnd()).isEqualTo("-ERR Protocol error: invalid bulk length\r\n");
+            assertReached(proxy, Limit.BULK_BYTES);
         }
     }
 
@@ -86,6 +99,8 @@ class LimitsTest {
             two.leave();
             Await.until(LIMIT, "both are gone", () -> proxy.clients() == 1);
             assertThat(fine.text("SET", "k", "x".repeat(50_000))).isEqualTo("OK");
+            assertReached(proxy, Limit.RECEIVING_BYTES);
+            assertThat(proxy.load().receivingBytes()).isZero();
         }
     }
 
@@ -98,6 +113,7 @@ class LimitsTest {
                     .startsWith("-ERR switchback: one client may subscribe");
             client.text("UNSUBSCRIBE");
             assertThat(client.text("PSUBSCRIBE", "b".repeat(900))).startsWith("[psubscribe");
+            assertReached(proxy, Limit.SUBSCRIPTION_BYTES);
         }
     }
 
@@ -139,6 +155,8 @@ class LimitsTest {
             for (int i = 0; i < 100; i++) {
                 assertThat(lazy.reply().text()).hasSize(1_000_000);
             }
+            assertThat(proxy.load().limitsReached().get(Limit.OUTPUT_PAUSE)).isPositive();
+            assertThat(proxy.load().limitsReached().get(Limit.OUTPUT_BYTES)).isZero();
         }
     }
 
@@ -154,6 +172,7 @@ class LimitsTest {
             assertThat(proxy.clients()).isEqualTo(2);
             assertThat(ProxyFixture.hold(proxy, 10_000)).isInstanceOf(HoldOutcome.Held.class);
             Await.until(LIMIT, "the greedy one is closed", () -> proxy.clients() == 1);
+            assertThat(proxy.load().limitsReached().get(Limit.OUTPUT_BYTES)).isEqualTo(1);
             proxy.letGo(ProxyFixture.route("old", server, 1)).join();
             assertThat(other.text("PING")).isEqualTo("PONG");
         }
@@ -173,6 +192,7 @@ class LimitsTest {
             for (int i = 0; i < 1000; i++) {
                 assertThat(client.reply().text()).isEqualTo("m" + i);
             }
+            assertReached(proxy, Limit.COMMANDS_IN_FLIGHT);
         }
     }
 
@@ -192,6 +212,7 @@ class LimitsTest {
                     assertThat(client.reply().text()).isEqualTo("OK");
                 }
                 assertThat(slow.reply().text()).isEqualTo("slow");
+                assertReached(proxy, Limit.BYTES_OUTSTANDING);
             } finally {
                 clients.forEach(RawClient::close);
             }
@@ -211,6 +232,7 @@ class LimitsTest {
                         .startsWith("-ERR switchback: more is queued in one MULTI than");
                 assertThat(client.text("EXEC")).startsWith("-EXECABORT");
                 assertThat(client.text("SET", "k", "v")).isEqualTo("OK");
+                assertReached(proxy, Limit.TRANSACTION);
             }
         }
     }
@@ -223,6 +245,8 @@ class LimitsTest {
             assertThat(client.text("MULTI"))
                     .isEqualTo("-ERR switchback: no more than 1 connections to fleet old are opened");
             assertThat(client.text("PING")).isEqualTo("PONG");
+            assertReached(proxy, Limit.SERVER_CONNECTIONS);
+            assertThat(proxy.load().serverConnections()).isEqualTo(1);
         }
     }
 
@@ -237,6 +261,7 @@ class LimitsTest {
             assertThat(connections()).isGreaterThanOrEqualTo(8);
             clients.forEach(client -> assertThat(client.text("EXEC")).isEqualTo("[]"));
             Await.until(LIMIT, "the rest is closed", () -> connections() <= 3);
+            assertReached(proxy, Limit.IDLE_CONNECTIONS);
             clients.forEach(RawClient::close);
         }
     }
@@ -253,6 +278,7 @@ class LimitsTest {
                 RawClient client = ProxyFixture.client(proxy)) {
             assertThat(client.text("KEYS", "*")).startsWith("-ERR switchback: the reply has more than 1000 bytes");
             assertThat(client.text("SCAN", "0")).startsWith("[");
+            assertReached(proxy, Limit.FILTERED_REPLY_BYTES);
         }
     }
 }

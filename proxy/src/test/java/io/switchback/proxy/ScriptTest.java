@@ -50,6 +50,7 @@ class ScriptTest {
             assertThat(client.text("EVALSHA", sha(first, LATE), "0")).isEqualTo("late");
             // More than is remembered: the oldest is forgotten, and the client told as by any server.
             assertThat(client.text("EVALSHA", forgotten, "0")).startsWith("-NOSCRIPT");
+            assertThat(proxy.load().limitsReached().get(Limit.SCRIPT_BYTES)).isPositive();
 
             client.text("SCRIPT", "FLUSH");
             first.call("SCRIPT", "FLUSH");

@@ -20,6 +20,9 @@ public final class RequestScanner {
     /** What servers allow for a line: an inline command, or a count or length that has not ended yet. */
     public static final int LINE_BYTES_MAX = 64 * 1024;
 
+    /** What {@link #error} says of an argument that is longer than it may be. */
+    public static final String INVALID_BULK_LENGTH = "Protocol error: invalid bulk length";
+
     static final int NEED_MORE = -1;
     private static final int BROKEN = -2;
     private static final int NOT_STARTED = -1;
@@ -135,7 +138,7 @@ public final class RequestScanner {
                     return stopped(next);
                 }
                 if (number < 0 || number > bulkBytesMax) {
-                    return malformed("Protocol error: invalid bulk length");
+                    return malformed(INVALID_BULK_LENGTH);
                 }
                 bulkBytes = (int) number;
                 position = next;
@@ -206,7 +209,7 @@ public final class RequestScanner {
             return next;
         }
         if (number < 0 || number > bulkBytesMax) {
-            return broken("Protocol error: invalid bulk length");
+            return broken(INVALID_BULK_LENGTH);
         }
         behindLine = next;
         return number;

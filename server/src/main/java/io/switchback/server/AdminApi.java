@@ -34,9 +34,10 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The node's admin API: JSON over HTTP, on the address that the file names, for whoever has the token.
+ * The node's admin API: JSON (metrics: text) over HTTP, on the address that the file names, for whoever has the token.
  *
  * <pre>
+ * GET  /metrics                              counts and response times, in the text format of Prometheus
  * GET  /v1/node                              what the node serves, where each cache is routed, and whether that can be reached
  * GET  /v1/nodes                             the registered nodes, and which of them are there
  * POST /v1/nodes/NAME/remove                 one that is not there serves no more, and never will again as it was
@@ -63,7 +64,15 @@ final class AdminApi implements AutoCloseable {
     private final Map<String, ManagedCache> caches;
     private final ReleaseEngine engine;
 
-    private record Answer(int status, Object body) {}
+    private record Answer(int status, Object body, String contentType) {
+        Answer(int status, Object body) {
+            this(status, body, "application/json");
+        }
+
+        byte[] bytes() throws JsonProcessingException {
+            return body instanceof String text ? text.getBytes(UTF_8) : JSON.writeValueAsBytes(body);
+        }
+    }
 
     private record CacheView(
             String cache, List<String> listen, String fleet, String server, boolean reachable, long epoch) {}
@@ -124,8 +133,8 @@ final class AdminApi implements AutoCloseable {
                     : refused(
                             401,
                             "the token is missing or wrong; it is the one that admin.token in this node's file names (Authorization: Bearer TOKEN)");
-            byte[] body = JSON.writeValueAsBytes(answer.body());
-            exchange.getResponseHeaders().set("Content-Type", "application/json");
+            byte[] body = answer.bytes();
+            exchange.getResponseHeaders().set("Content-Type", answer.contentType());
             exchange.sendResponseHeaders(answer.status(), body.length);
             exchange.getResponseBody().write(body);
         } catch (JsonProcessingException e) {
@@ -146,6 +155,9 @@ final class AdminApi implements AutoCloseable {
         String[] path = exchange.getRequestURI().getPath().substring(1).split("/", -1);
         String route = exchange.getRequestMethod() + " " + path.length;
         try {
+            if (route.equals("GET 1") && path[0].equals("metrics")) {
+                return new Answer(200, MetricsPage.of(caches.values()), MetricsPage.CONTENT_TYPE);
+            }
             if (path.length < 2 || !path[0].equals("v1")) {
                 return notFound();
             }
@@ -276,7 +288,7 @@ final class AdminApi implements AutoCloseable {
     }
 
     private static Answer notFound() {
-        return refused(404, "no such resource; see GET /v1/node, GET /v1/releases");
+        return refused(404, "no such resource; see GET /v1/node, GET /v1/releases, GET /metrics");
     }
 
     private static Answer refused(int status, @Nullable String error) {

@@ -1,0 +1,44 @@
+package io.switchback.proxy;
+
+import java.util.Locale;
+
+/** The bounds of {@link ProxyLimits}, to count how often each was reached. */
+public enum Limit {
+    /** A client was told that there are too many, and closed. */
+    CLIENTS,
+    /** An argument was longer than any may be (or a length was none at all): a protocol error. */
+    BULK_BYTES,
+    /** A client was closed, since too much was being received. */
+    RECEIVING_BYTES,
+    /** A client's commands waited, since it did not read its replies, or these were kept until they are confirmed. */
+    OUTPUT_PAUSE,
+    /** A client was closed, since too much waited for it. */
+    OUTPUT_BYTES,
+    /** A client's commands waited, since as many as may be were in flight. */
+    COMMANDS_IN_FLIGHT,
+    /** A client's commands waited, since a server had not answered enough of what it was sent. */
+    BYTES_OUTSTANDING,
+    /** A transaction was refused, since its queue was too long. */
+    TRANSACTION,
+    /** A large command was collected, since as many as may be were on their way. */
+    LARGE_COMMANDS,
+    /** A client was subscribed to names that are too long together. */
+    SUBSCRIPTION_BYTES,
+    /** A script was forgotten. */
+    SCRIPT_BYTES,
+    /** A connection to a server was refused. */
+    SERVER_CONNECTIONS,
+    /** A connection to a server was closed rather than kept for whoever needs one next. */
+    IDLE_CONNECTIONS,
+    /** A reply was too long to be looked through. */
+    FILTERED_REPLY_BYTES,
+    /** A server could not be connected to, however often it was tried. */
+    CONNECT_ATTEMPTS,
+    /** A read was given up, however often it was sent. */
+    READ_ATTEMPTS;
+
+    /** As it is shown. */
+    public String title() {
+        return name().toLowerCase(Locale.ROOT).replace('_', '-');
+    }
+}

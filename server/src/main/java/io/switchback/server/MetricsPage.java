@@ -1,0 +1,144 @@
+package io.switchback.server;
+
+import io.switchback.proxy.CacheProxy;
+import io.switchback.proxy.FleetTraffic;
+import io.switchback.proxy.ProxyLoad;
+import io.switchback.release.ManagedCache;
+import java.util.Collection;
+import java.util.Locale;
+import java.util.TreeMap;
+import java.util.function.ToLongFunction;
+
+/**
+ * What a node can be watched by, in the text format that Prometheus reads. Names end in their unit; what only grows, since the node
+ * started, ends in {@code _total}. Source: https://prometheus.io/docs/instrumenting/exposition_formats/.
+ */
+final class MetricsPage {
+    static final String CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
+
+    private static final double[] QUANTILES = {0.5, 0.9, 0.99, 0.999};
+    private static final double MICROS_PER_SECOND = 1e6;
+    private static final double NANOS_PER_SECOND = 1e9;
+
+    private final StringBuilder page = new StringBuilder();
+
+    private record Sample(String cache, CacheProxy proxy, ProxyLoad load, TreeMap<String, FleetTraffic> fleets) {
+        static Sample of(ManagedCache cache) {
+            CacheProxy proxy = cache.proxy();
+            TreeMap<String, FleetTraffic> fleets = new TreeMap<>();
+            cache.fleets()
+                    .keySet()
+                    .forEach(fleet -> fleets.put(fleet, proxy.traffic().of(fleet)));
+            return new Sample(cache.name(), proxy, proxy.load(), fleets);
+        }
+    }
+
+    private MetricsPage() {}
+
+    static String of(Collection<ManagedCache> caches) {
+        Collection<Sample> samples = caches.stream().map(Sample::of).toList();
+        MetricsPage metrics = new MetricsPage();
+        metrics.loads(samples);
+        metrics.fleets(samples);
+        return metrics.page.toString();
+    }
+
+    private void loads(Collection<Sample> samples) {
+        each(samples, "clients", "gauge", "Connections of clients.", load -> load.clients());
+        each(
+                samples,
+                "commands_unanswered",
+                "gauge",
+                "Commands that were sent and are not answered.",
+                load -> load.commandsUnanswered());
+        each(samples, "server_connections", "gauge", "Connections to servers.", load -> load.serverConnections());
+        each(
+                samples,
+                "receiving_bytes",
+                "gauge",
+                "Commands that have not come in whole.",
+                load -> load.receivingBytes());
+        each(
+                samples,
+                "large_commands",
+                "gauge",
+                "Commands that are passed on as they come.",
+                load -> load.largeCommands());
+        head("route_epoch", "gauge", "Grows by one with each switch; the fleet is the one in use.");
+        for (Sample sample : samples) {
+            line(
+                    "route_epoch",
+                    sample.proxy.route().epoch(),
+                    sample.cache,
+                    "fleet",
+                    sample.proxy.route().fleet().name());
+        }
+        head("limit_reached_total", "counter", "How often a limit of docs/limits.md was met.");
+        for (Sample sample : samples) {
+            new TreeMap<>(sample.load.limitsReached())
+                    .forEach(
+                            (limit, times) -> line("limit_reached_total", times, sample.cache, "limit", limit.title()));
+        }
+    }
+
+    private void fleets(Collection<Sample> samples) {
+        head("requests_total", "counter", "Commands that were answered.");
+        for (Sample sample : samples) {
+            sample.fleets.forEach(
+                    (fleet, traffic) -> line("requests_total", traffic.requests(), sample.cache, "fleet", fleet));
+        }
+        head("request_errors_total", "counter", "Commands that were answered by an error.");
+        for (Sample sample : samples) {
+            sample.fleets.forEach(
+                    (fleet, traffic) -> line("request_errors_total", traffic.errors(), sample.cache, "fleet", fleet));
+        }
+        head("request_seconds", "summary", "From sending a command to the end of its reply.");
+        for (Sample sample : samples) {
+            sample.fleets.forEach((fleet, traffic) -> {
+                for (double quantile : QUANTILES) {
+                    double micros = traffic.latencyMicros().getValueAtPercentile(quantile * 100);
+                    line(
+                            "request_seconds",
+                            micros / MICROS_PER_SECOND,
+                            sample.cache,
+                            "fleet",
+                            fleet,
+                            "quantile",
+                            Double.toString(quantile));
+                }
+                line("request_seconds_sum", traffic.sumNanos() / NANOS_PER_SECOND, sample.cache, "fleet", fleet);
+                line("request_seconds_count", traffic.latencyMicros().getTotalCount(), sample.cache, "fleet", fleet);
+            });
+        }
+    }
+
+    private void each(
+            Collection<Sample> samples, String name, String type, String help, ToLongFunction<ProxyLoad> value) {
+        head(name, type, help);
+        samples.forEach(sample -> line(name, value.applyAsLong(sample.load), sample.cache));
+    }
+
+    private void head(String name, String type, String help) {
+        page.append("# HELP switchback_").append(name).append(' ').append(help).append('\n');
+        page.append("# TYPE switchback_").append(name).append(' ').append(type).append('\n');
+    }
+
+    /** {@code labels}: names and values in turn. The names of caches and fleets have nothing in them that would have to be escaped. */
+    private void line(String name, Number value, String cache, String... labels) {
+        page.append("switchback_")
+                .append(name)
+                .append("{cache=\"")
+                .append(cache)
+                .append('"');
+        for (int i = 0; i < labels.length; i += 2) {
+            page.append(',')
+                    .append(labels[i])
+                    .append("=\"")
+                    .append(labels[i + 1])
+                    .append('"');
+        }
+        page.append("} ");
+        page.append(value instanceof Double fraction ? String.format(Locale.ROOT, "%.6f", fraction) : value);
+        page.append('\n');
+    }
+}
