@@ -371,8 +371,12 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         if (runsOfOthers > 0 && run.session != owner) {
             runsOfOthers--;
         }
-        run.sink.answered(run);
+        ReplySink sink = run.sink;
+        sink.answered(run);
         run.release();
+        if (sink == run.session) {
+            loop.runs().giveBack(run);
+        }
         if (!waitingForRoom.isEmpty() && bytesOutstanding < bytesOutstandingMax / 2 + 1) {
             resumeWaiting();
         }

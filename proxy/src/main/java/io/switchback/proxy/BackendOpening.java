@@ -137,6 +137,7 @@ final class BackendOpening {
         ChannelFuture connected = new Bootstrap()
                 .group(loop.executor())
                 .channel(loop.transport().clientChannel())
+                .option(ChannelOption.ALLOCATOR, Transport.ALLOCATOR)
                 .option(ChannelOption.TCP_NODELAY, true)
                 .option(ChannelOption.SO_KEEPALIVE, true)
                 .option(ChannelOption.CONNECT_TIMEOUT_MILLIS, timeoutMs)

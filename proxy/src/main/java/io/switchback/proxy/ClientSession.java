@@ -382,7 +382,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         }
         ask(
                 connection,
-                new Run(this, in.retainedSlice(start, end - start), commands, this, loop.nanoTime(), 1, writesNow));
+                loop.runs().plain(this, in.retainedSlice(start, end - start), commands, loop.nanoTime(), writesNow));
         in.readerIndex(end);
         skipsNext = false;
         tracking.nextIsSent();

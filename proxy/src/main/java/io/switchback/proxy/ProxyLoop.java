@@ -40,6 +40,7 @@ final class ProxyLoop {
     private final Backends backends;
     private final Confirmations confirmations;
     private final LargeCommands largeCommands = new LargeCommands(this);
+    private final Runs runs = new Runs();
     private final Set<ClientSession> sessions = Collections.newSetFromMap(new IdentityHashMap<>());
     private final ArrayDeque<ClientSession> resumable = new ArrayDeque<>();
     private final List<Flushable> flushable = new ArrayList<>();
@@ -129,6 +130,10 @@ final class ProxyLoop {
 
     Confirmations confirmations() {
         return confirmations;
+    }
+
+    Runs runs() {
+        return runs;
     }
 
     LargeCommands largeCommands() {

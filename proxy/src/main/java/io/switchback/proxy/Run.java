@@ -11,26 +11,27 @@ import org.jspecify.annotations.Nullable;
  * Commands of one client that were sent together over one connection, and what has come back.
  *
  * <p>Owned by the event loop of the connection. Invariant: it holds one reference to {@link #request}, given back by
- * {@link #release} once it is answered or has been given up.
+ * {@link #release} once it is answered or has been given up. Nobody may keep one that is answered: it becomes another one ({@link Runs}).
  */
 final class Run {
     private static final int NAME_BYTES_MAX = 32;
 
     /** Whose commands; null for the proxy's own. */
-    final @Nullable ClientSession session;
+    @Nullable
+    ClientSession session;
     /** The commands' bytes, kept to be able to send them again and to name them. Its own indices may have moved. */
-    final ByteBuf request;
+    ByteBuf request;
     /** Its readable bytes when it was made. */
-    final int requestBytes;
+    int requestBytes;
     /** How many commands, and so replies. None for a reply of the proxy's own that waits for its turn. */
-    final int commands;
+    int commands;
 
-    final ReplySink sink;
-    final long sentAtNanos;
+    ReplySink sink;
+    long sentAtNanos;
     /** How often these commands have been sent, this time included; the earlier ones went over connections that broke. */
-    final int attempt;
+    int attempt;
     /** Whether it may have changed something: its replies may have to be kept. */
-    final boolean writes;
+    boolean writes;
     /** Counted among the commands that clients wait for. */
     boolean counted;
     /** The client has asked for no replies (CLIENT REPLY). */
@@ -69,7 +70,6 @@ final class Run {
             long sentAtNanos,
             int attempt,
             boolean writes) {
-        this.writes = writes;
         this.session = session;
         this.request = request;
         this.requestBytes = request.readableBytes();
@@ -77,6 +77,32 @@ final class Run {
         this.sink = sink;
         this.sentAtNanos = sentAtNanos;
         this.attempt = attempt;
+        this.writes = writes;
+    }
+
+    /** An answered one is made another one: plain commands of a client, sent for the first time. */
+    Run again(ClientSession client, ByteBuf bytes, int count, long now, boolean mayWrite) {
+        session = client;
+        request = bytes;
+        requestBytes = bytes.readableBytes();
+        commands = count;
+        sink = client;
+        sentAtNanos = now;
+        attempt = 1;
+        writes = mayWrite;
+        counted = false;
+        silent = false;
+        timed = true;
+        begun = false;
+        kept = false;
+        repliesKept = 0;
+        inPieces = false;
+        endIsMissing = false;
+        answered = 0;
+        errors = 0;
+        partial = false;
+        replyBytes = 0;
+        return this;
     }
 
     /** A reply of the proxy's own, which takes the bytes over. */

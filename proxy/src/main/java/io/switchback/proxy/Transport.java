@@ -1,5 +1,7 @@
 package io.switchback.proxy;
 
+import io.netty.buffer.ByteBufAllocator;
+import io.netty.buffer.PooledByteBufAllocator;
 import io.netty.channel.ChannelOption;
 import io.netty.channel.IoHandlerFactory;
 import io.netty.channel.ServerChannel;
@@ -30,6 +32,9 @@ enum Transport {
     IO_URING,
     EPOLL,
     NIO;
+
+    /** Of all channels: its slices are used again, so that a command which is passed on makes no garbage. Netty's default does not. */
+    static final ByteBufAllocator ALLOCATOR = PooledByteBufAllocator.DEFAULT;
 
     /** io_uring, epoll or nio. */
     static final String PROPERTY = "switchback.transport";

@@ -65,6 +65,10 @@ final class KnownDifferences {
                     "time lastsave ttl pttl expiretime pexpiretime httl hpttl hexpiretime hpexpiretime object|idletime xadd xpending"
                             + " xinfo|stream xinfo|consumers"),
             compared(
+                    Comparison.SHAPE,
+                    "the offset counts what has run out by itself as well, which may be a moment earlier or later",
+                    "role"),
+            compared(
                     Comparison.TYPE,
                     "it tells of the server's process, its memory and what it has been asked so far",
                     "info memory|stats memory|malloc-stats memory|doctor slowlog|get slowlog|len commandlog|get commandlog|len"
