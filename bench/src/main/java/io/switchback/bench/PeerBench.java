@@ -33,6 +33,7 @@ final class PeerBench implements Callable<Integer> {
     private static final List<Case> WARM_UP = List.of(new Case("get", 1, 64), new Case("set", 16, 64));
     private static final long WARM_UP_REQUESTS = 1_000_000;
     private static final int KEYS = 100_000;
+    private static final long GARBAGE_REQUESTS = 3_000_000;
 
     private static final String SMALL = "key:000000000001";
     private static final int SMALL_BYTES = 64;
@@ -78,8 +79,9 @@ final class PeerBench implements Callable<Integer> {
                     }));
             Target direct = new Target("direct", server.port(), server.pid());
             memory(targets);
-            idle(targets);
             throughput(direct, targets);
+            garbage(targets.getFirst());
+            idle(targets); // behind the load, since a heap that has not been used yet grows by that alone
             alone(direct, targets);
             slowReader(server, targets);
             memory(targets);
@@ -163,6 +165,20 @@ final class PeerBench implements Callable<Integer> {
             }
         }
         results.put("throughput", rows);
+    }
+
+    /** How much memory a request takes that is not used again, by the collections of the young generation that it leads to. */
+    private void garbage(Target node) {
+        LoadTool tool = LoadTool.find();
+        out.printf("%nGarbage that a request makes in switchback, at most:%n");
+        for (Case what : List.of(new Case("get", 1, SMALL_BYTES), new Case("get", 16, SMALL_BYTES))) {
+            YoungGeneration before = YoungGeneration.of(node.processId());
+            tool.run(node.port(), what, KEYS, GARBAGE_REQUESTS);
+            YoungGeneration after = YoungGeneration.of(node.processId());
+            double bytes = (after.collections() - before.collections() + 1) * after.edenBytes() / GARBAGE_REQUESTS;
+            out.printf(Locale.ROOT, "  %-24s %.1f bytes%n", what, bytes);
+            results.put("garbageBytes " + what, bytes);
+        }
     }
 
     private void print(Target target, Row row) {
