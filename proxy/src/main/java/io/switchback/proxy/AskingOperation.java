@@ -65,6 +65,11 @@ abstract class AskingOperation extends Operation {
         session.reply(reply);
     }
 
+    /** The client has its reply. */
+    final boolean isDone() {
+        return done;
+    }
+
     /** Ends the operation; the client has its reply. */
     final void finish() {
         done = true;

@@ -8,8 +8,10 @@ import io.netty.buffer.Unpooled;
 import io.switchback.resp.CommandRule;
 import io.switchback.resp.Protocol;
 import io.switchback.resp.Reply;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -24,6 +26,10 @@ import org.slf4j.LoggerFactory;
  *
  * <p>XREAD's {@code $}, the last entry there is, becomes that entry's id before the command is sent: said again after a hold it
  * would skip what was added meanwhile.
+ *
+ * <p>Another client may end the waiting as well ({@link #unblockFor}); then the server's answer is the client's. Who of
+ * the two an answer goes back to is told by the replies to the CLIENT UNBLOCKs: of those one is answered by 1. Where the command waits in
+ * the proxy, for a hold to end, it is answered here.
  *
  * <p>Steps: the connection's id, the ids for {@code $}, the command; from an unblocking back to the first.
  */
@@ -52,6 +58,19 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
     private boolean unblocking;
     /** What has come of a reply that may be that of an unblocking. */
     private @Nullable ByteBuf error;
+
+    /** CLIENT UNBLOCKs of other clients that the server was sent and has not answered. */
+    private int wishesSent;
+    /** One of them it has granted. */
+    private boolean wishGranted;
+    /** The server has ended the waiting, and who made it is not known until it has answered those. */
+    private boolean undecided;
+    /** Those that came while a hold was ending the waiting. */
+    private final List<Wish> wishesKept = new ArrayList<>(0);
+    /** The command is not sent again: what its client is to be told. */
+    private @Nullable ByteBuf end;
+    /** As if the command's time were over. */
+    private boolean timeIsOver;
 
     BlockingCommand(ClientSession session, CommandRule rule, byte[][] command, Blocking blocking) {
         super(session);
@@ -114,6 +133,13 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
 
     @Override
     void send(BackendConnection connection) {
+        ByteBuf ended = end;
+        if (ended != null) {
+            end = null;
+            finish(ended);
+            noLongerWaits();
+            return;
+        }
         if (connection.clientId() == 0) {
             session.ask(connection, this, Wire.command("CLIENT", "ID"), 1);
             return;
@@ -136,6 +162,9 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
     }
 
     private byte[][] inTheTimeLeft() {
+        if (timeIsOver) {
+            return blocking.with(command, 0);
+        }
         if (Double.isNaN(nanosMax) || nanosMax <= 0 || !sentBefore) {
             return command;
         }
@@ -245,7 +274,11 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
     void unblock() {
         BackendConnection own = session.own().current();
         ProxyLoop loop = session.loop();
-        if (!waiting || own == null || own.clientId() <= 0 || !loop.isHolding()) {
+        if (!loop.isHolding()) {
+            keptAreAskedForNow();
+            return;
+        }
+        if (!waiting || own == null || own.clientId() <= 0) {
             return;
         }
         unblocking = true;
@@ -289,6 +322,149 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
         }
     }
 
+    // --- CLIENT UNBLOCK of other clients
+
+    /** What another client has asked for; {@code caller} takes the reply to that over. */
+    private record Wish(boolean byError, Consumer<ByteBuf> caller) {
+        void granted(boolean yes) {
+            caller.accept(Wire.number(yes ? 1 : 0));
+        }
+    }
+
+    /** Another client wants the waiting to end, as if its time were over, or by an error. */
+    void unblockFor(boolean byError, Consumer<ByteBuf> caller) {
+        Wish wish = new Wish(byError, caller);
+        BackendConnection own = session.own().current();
+        boolean ends = isDone() || end != null || timeIsOver || undecided;
+        if (ends || !sentBefore || (waiting && (own == null || own.clientId() <= 0))) {
+            wish.granted(false);
+        } else if (!waiting) {
+            endHere(wish);
+        } else if (session.loop().isHolding()) {
+            wishesKept.add(wish);
+        } else {
+            askFor(wish);
+        }
+    }
+
+    private void keptAreAskedForNow() {
+        List<Wish> kept = List.copyOf(wishesKept);
+        wishesKept.clear();
+        kept.forEach(wish -> unblockFor(wish.byError(), wish.caller()));
+    }
+
+    private void keptAreTooLate() {
+        wishesKept.forEach(wish -> wish.granted(false));
+        wishesKept.clear();
+    }
+
+    private void askFor(Wish wish) {
+        BackendConnection own = session.own().current();
+        BackendConnection control = session.loop().backends().shared(controlKey(), session);
+        if (control == null || own == null) {
+            session.loop()
+                    .executor()
+                    .schedule(() -> unblockFor(wish.byError(), wish.caller()), UNBLOCK_AGAIN_MS, TimeUnit.MILLISECONDS);
+            return;
+        }
+        wishesSent++;
+        control.send(new Run(
+                null,
+                Wire.command("CLIENT", "UNBLOCK", Long.toString(own.clientId()), wish.byError() ? "ERROR" : "TIMEOUT"),
+                1,
+                new WishSent(wish),
+                session.loop().nanoTime(),
+                1));
+    }
+
+    private final class WishSent implements ReplySink {
+        private final Wish wish;
+        private final StringBuilder said = new StringBuilder();
+
+        WishSent(Wish wish) {
+            this.wish = wish;
+        }
+
+        @Override
+        public void receive(Run run, ByteBuf in, int index, int length) {
+            said.append(in.toString(index, length, UTF_8));
+        }
+
+        @Override
+        public void answered(Run run) {
+            boolean error = said.charAt(0) == '-';
+            wishGranted |= said.toString().equals(":1\r\n");
+            wish.caller()
+                    .accept(
+                            error
+                                    ? Wire.error(said.substring(1).strip())
+                                    : Wire.number(said.toString().equals(":1\r\n") ? 1 : 0));
+            ended();
+        }
+
+        @Override
+        public void lost(Run run, String why) {
+            wishGranted = true; // if its waiting has ended, a client hears of it once too often rather than never
+            wish.caller().accept(Wire.error(session.lostMessage(why)));
+            ended();
+        }
+
+        private void ended() {
+            wishesSent--;
+            if (undecided && wishesSent == 0) {
+                undecided = false;
+                unblocked();
+                session.loop().resumeLater(session);
+            }
+        }
+    }
+
+    /** The server has ended the waiting by an error: for a hold, or since another client wanted it. */
+    private void unblocked() {
+        ByteBuf kept = error;
+        if (wishesSent > 0) {
+            undecided = true;
+        } else if (wishGranted && kept != null) {
+            error = null;
+            keptAreTooLate();
+            noLongerWaits();
+            finish(kept);
+        } else {
+            askNext();
+            if (!wishesKept.isEmpty()) {
+                Wish first = wishesKept.removeFirst();
+                keptAreTooLate();
+                endHere(first);
+            }
+        }
+    }
+
+    /** The command is at no server. What its client is told in place of the server, it says in the same words. */
+    private void endHere(Wish wish) {
+        wish.granted(true);
+        if (asksForItsOwnWrites() && !wish.byError()) {
+            timeIsOver = true; // only the server knows what to answer
+            return;
+        }
+        end = wish.byError()
+                ? Wire.error("UNBLOCKED client unblocked via CLIENT UNBLOCK")
+                : Wire.nilArray(session.identity.protocol());
+        if (session.isQuiet()) {
+            ByteBuf reply = end;
+            end = null;
+            noLongerWaits();
+            finish(reply);
+            session.loop().resumeLater(session);
+        }
+    }
+
+    private void noLongerWaits() {
+        session.loop().blocksNoLonger(this);
+        if (!session.needsOwnConnection()) {
+            session.leaveOwnConnection(true);
+        }
+    }
+
     @Override
     public void receive(Run run, ByteBuf in, int index, int length) {
         boolean begins = !run.begun && error == null;
@@ -309,16 +485,14 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
         session.operationRepliedTo(run);
         ByteBuf kept = error;
         if (kept != null && kept.toString(US_ASCII).startsWith("-UNBLOCKED")) {
-            askNext();
+            unblocked();
             return;
         }
-        session.loop().blocksNoLonger(this);
+        keptAreTooLate();
         if (run.errors > 0) {
             session.loop().routeTraffic().failedAfterWaiting();
         }
-        if (!session.needsOwnConnection()) {
-            session.leaveOwnConnection(true);
-        }
+        noLongerWaits();
         if (kept == null) {
             finish();
         } else {
@@ -330,6 +504,7 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
     public void lost(Run run, String why) {
         waiting = false;
         session.operationRepliedTo(run);
+        keptAreTooLate();
         if (!run.partial && rule.repeatable() && repeat()) {
             return;
         }
@@ -345,6 +520,7 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
     /** It may not go on waiting: it would take elements for nobody. */
     @Override
     void clientGone() {
+        keptAreTooLate();
         session.loop().blocksNoLonger(this);
         session.own().discard();
     }

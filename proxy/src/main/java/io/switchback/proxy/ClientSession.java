@@ -15,6 +15,7 @@ import java.net.InetSocketAddress;
 import java.net.SocketAddress;
 import java.util.ArrayDeque;
 import java.util.Optional;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -878,6 +879,15 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     /** Whether something of this client lives on a connection of its own. */
     boolean needsOwnConnection() {
         return transaction.needsConnection() || !subscriptions.isEmpty() || tracking.isOn();
+    }
+
+    /** Another client wants the waiting of this one's command to end; {@code caller} is given the reply to that. */
+    void unblock(boolean byError, Consumer<ByteBuf> caller) {
+        if (!closed && operation instanceof BlockingCommand blocked) {
+            blocked.unblockFor(byError, caller);
+        } else {
+            caller.accept(Wire.number(0));
+        }
     }
 
     /** The connection of this client's own, with which it can do what others must not meet. */

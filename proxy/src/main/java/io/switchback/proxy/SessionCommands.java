@@ -192,6 +192,7 @@ final class SessionCommands {
                                 : SEND;
             case "select" -> command.length == 2 ? SelectDatabase.judge(session, command) : SEND;
             case "hello" -> Hello.judge(session, rule, command);
+            case "client|unblock" -> UnblockClient.judge(session, command);
             case "client|tracking", "client|caching" -> ClientTracking.judge(session, command);
             case "client|setname",
                     "client|getname",

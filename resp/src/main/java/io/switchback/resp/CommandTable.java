@@ -110,7 +110,7 @@ public final class CommandTable {
                 false,
                 "answered by Switchback",
                 "client|getname client|id client|info client|setinfo client|setname client|reply");
-        add(Treatment.SESSION, false, "of the clients of this node's proxy", "client|list client|kill");
+        add(Treatment.SESSION, false, "of the clients of this node's proxy", "client|list client|kill client|unblock");
         add(Treatment.SESSION, false, "answered by Switchback, without effect", "client|no-evict");
         add(Treatment.REFUSED, false, "it is not supported yet", "client|capa client|no-touch");
         add(Treatment.REFUSED, false, "it is not supported yet", "client|import-source");
@@ -119,7 +119,7 @@ public final class CommandTable {
                 Treatment.REFUSED,
                 false,
                 "it would reach the connections that clients share",
-                "client|pause client|unblock client|unpause");
+                "client|pause client|unpause");
         buildSlots();
     }
 

@@ -29,7 +29,7 @@ final class CommandPage {
 
             ## Differences from a client that is connected to the server itself
             - CLIENT ID, INFO, GETNAME, SETNAME, SETINFO, NO-EVICT and REPLY are answered by Switchback, on servers that do not know them
-              too; the id is Switchback's. CLIENT LIST and KILL are about the clients of the node that is asked.
+              too; the id is Switchback's. CLIENT LIST, KILL and UNBLOCK are about the clients of the node that is asked.
             - RESET works on Redis 6.0 too.
             - SELECT wants its number without zeros in front.
             - A client that authenticates again, or changes the protocol, within WATCH loses what was watched: the next EXEC answers nil.
