@@ -32,7 +32,7 @@ final class BeginTransaction extends AskingOperation {
     @Override
     void replied(Run run, ByteBuf reply) {
         if (isError(reply)) {
-            if (!session.transaction.needsConnection()) {
+            if (!session.needsOwnConnection()) {
                 session.leaveOwnConnection(true);
             }
         } else if (command.length == 1) {

@@ -47,6 +47,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     final Transaction transaction = new Transaction();
     final Subscriptions subscriptions = new Subscriptions(this);
     final Tracking tracking = new Tracking();
+    final ConnectionModes modes = new ConnectionModes();
     private final ReplySizes replySizes = new ReplySizes();
 
     private @Nullable BackendConnection upstream;
@@ -189,6 +190,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         }
         if (replay == null && tracking.isOn() && !tracking.placed) {
             replay = new TrackAgain(this);
+        }
+        if (replay == null && modes.mustBeSaid()) {
+            replay = new ModesAgain(this);
         }
         if (replay == null && transaction.open && !transaction.placed) {
             replay = new ReplayTransaction(this);
@@ -613,6 +617,15 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         }
     }
 
+    /** MULTI or WATCH is over. What else lives on the own connection stays there, where it is {@code clean}. */
+    void transactionOver(boolean clean) {
+        if (!needsOwnConnection()) {
+            leaveOwnConnection(clean);
+        } else if (!clean) {
+            leaveForAnother();
+        }
+    }
+
     /** A client of RESP2 that has subscribed may use few commands, as at the server. */
     boolean isRestricted() {
         return identity.protocol() == Protocol.RESP2 && !subscriptions.isEmpty();
@@ -868,6 +881,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     private void forgottenByServer() {
         transaction.watchGone();
         transaction.placed = false;
+        modes.connectionGone();
         if (tracking.isOn() && tracking.placed) {
             tracking.placed = false;
             if (identity.protocol() == Protocol.RESP3) {
@@ -878,7 +892,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     /** Whether something of this client lives on a connection of its own. */
     boolean needsOwnConnection() {
-        return transaction.needsConnection() || !subscriptions.isEmpty() || tracking.isOn();
+        return transaction.needsConnection() || !subscriptions.isEmpty() || tracking.isOn() || modes.needConnection();
     }
 
     /** Another client wants the waiting of this one's command to end; {@code caller} is given the reply to that. */

@@ -29,7 +29,7 @@ final class Discard extends AskingOperation {
     @Override
     void replied(Run run, ByteBuf reply) {
         session.transaction.ended();
-        session.leaveOwnConnection(!isError(reply));
+        session.transactionOver(!isError(reply));
         finish(reply.retain());
     }
 

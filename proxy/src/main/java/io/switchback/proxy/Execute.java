@@ -22,7 +22,7 @@ final class Execute extends AskingOperation implements ReplySink {
         if (transaction.refused || transaction.watchLost || queueIsGuarded()) {
             boolean aborted = transaction.failed || transaction.refused || !transaction.watchLost;
             transaction.ended();
-            session.leaveOwnConnection(false); // the server discards the queue with it
+            session.transactionOver(false); // the server discards the queue with it
             finish(
                     aborted
                             ? Wire.error("EXECABORT Transaction discarded because of previous errors.")
@@ -77,7 +77,7 @@ final class Execute extends AskingOperation implements ReplySink {
         session.operationRepliedTo(run);
         session.transaction.ended();
         // Whatever it was that the server refused, the connection is not given to anybody else.
-        session.leaveOwnConnection(firstByte != '-');
+        session.transactionOver(firstByte != '-');
         finish();
     }
 

@@ -23,6 +23,7 @@ final class LocalOperation extends Operation {
             session.transaction.ended();
             session.subscriptions.clear();
             session.tracking.off();
+            session.modes.off();
             session.leaveOwnConnection(false);
             session.resetIdentity();
             session.replies(true);

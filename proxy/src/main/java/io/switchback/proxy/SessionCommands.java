@@ -193,6 +193,10 @@ final class SessionCommands {
             case "select" -> command.length == 2 ? SelectDatabase.judge(session, command) : SEND;
             case "hello" -> Hello.judge(session, rule, command);
             case "client|unblock" -> UnblockClient.judge(session, command);
+            case "client|capa" -> ClientCapabilities.judge(session, command);
+            case "client|no-touch", "client|import-source" ->
+                command.length == 3 ? OverOwnConnection.mode(session, command) : SEND;
+            case "client|pause", "client|unpause" -> OverOwnConnection.plain(session, command);
             case "client|tracking", "client|caching" -> ClientTracking.judge(session, command);
             case "client|setname",
                     "client|getname",

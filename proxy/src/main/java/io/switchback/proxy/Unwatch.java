@@ -34,7 +34,7 @@ final class Unwatch extends AskingOperation {
     @Override
     void replied(Run run, ByteBuf reply) {
         session.transaction.ended();
-        session.leaveOwnConnection(!isError(reply));
+        session.transactionOver(!isError(reply));
         finish(reply.retain());
     }
 

@@ -112,13 +112,22 @@ public final class CommandTable {
                 "client|getname client|id client|info client|setinfo client|setname client|reply");
         add(Treatment.SESSION, false, "of the clients of this node's proxy", "client|list client|kill client|unblock");
         add(Treatment.SESSION, false, "answered by Switchback, without effect", "client|no-evict");
-        add(Treatment.REFUSED, false, "it is not supported yet", "client|capa client|no-touch");
-        add(Treatment.REFUSED, false, "it is not supported yet", "client|import-source");
+        add(
+                Treatment.SESSION,
+                false,
+                "the server's own answer, without effect: redirect is about replicas, to which no client is connected",
+                "client|capa");
+        add(
+                Treatment.SESSION,
+                false,
+                "over a connection of the session's own; a switch takes it along where the other fleet knows it",
+                "client|no-touch client|import-source");
         add(Treatment.SESSION, false, TRACKS, "client|tracking client|caching");
         add(
-                Treatment.REFUSED,
+                Treatment.SESSION,
                 false,
-                "it would reach the connections that clients share",
+                "over a connection of the session's own; of all clients of the server, other nodes' and Switchback's too: a switch"
+                        + " within it waits, and is given up at its limit",
                 "client|pause client|unpause");
         buildSlots();
     }

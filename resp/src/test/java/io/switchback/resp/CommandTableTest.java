@@ -35,7 +35,7 @@ class CommandTableTest {
 
     @Test
     void subcommandsAreLookedAtAndUnknownOnesAreNotPassedOn() {
-        assertThat(treatment("CLIENT", "pause", "1")).isEqualTo(Treatment.REFUSED);
+        assertThat(treatment("CLIENT", "pause", "1")).isEqualTo(Treatment.SESSION);
         assertThat(treatment("client", "SETNAME", "x")).isEqualTo(Treatment.SESSION);
         assertThat(treatment("CLUSTER", "RESET")).isEqualTo(Treatment.REFUSED);
         assertThat(treatment("CLUSTER", "INFO")).isEqualTo(Treatment.PLAIN);
