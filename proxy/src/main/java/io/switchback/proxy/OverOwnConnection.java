@@ -56,6 +56,7 @@ final class OverOwnConnection extends AskingOperation {
     void send(BackendConnection connection) {
         if (spoils) {
             connection.spoil();
+            session.subscriptions.feed(connection); // it may send a push message of its own
         }
         session.ask(connection, this, Wire.command(command), 1);
     }

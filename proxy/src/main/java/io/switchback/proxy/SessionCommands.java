@@ -5,6 +5,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import io.switchback.fleet.ReservedKeys;
 import io.switchback.resp.CommandRule;
 import io.switchback.resp.CommandTable;
+import io.switchback.resp.Protocol;
 import io.switchback.resp.RequestScanner;
 import java.util.Arrays;
 import java.util.Locale;
@@ -192,6 +193,7 @@ final class SessionCommands {
                                 : SEND;
             case "select" -> command.length == 2 ? SelectDatabase.judge(session, command) : SEND;
             case "hello" -> Hello.judge(session, rule, command);
+            case "debug|*" -> debug(session, command);
             case "client|unblock" -> UnblockClient.judge(session, command);
             case "client|capa" -> ClientCapabilities.judge(session, command);
             case "client|no-touch", "client|import-source" ->
@@ -209,6 +211,16 @@ final class SessionCommands {
                     "client|kill" -> ClientCommands.judge(session, rule, command);
             default -> throw new AssertionError("no operation for " + rule.name());
         };
+    }
+
+    private static Verdict debug(ClientSession session, byte[][] command) {
+        boolean pushes = command.length > 2
+                && word(command, 1).equals("PROTOCOL")
+                && word(command, 2).equals("PUSH");
+        // In RESP2 Redis 6.0 has no reply to it at all, and what comes behind would wait for ever.
+        return pushes && session.identity.protocol() == Protocol.RESP2
+                ? new Refuse("ERR RESP2 is not supported by this command")
+                : OverOwnConnection.spoiling(session, command);
     }
 
     private static Verdict subscribe(ClientSession session, CommandRule rule, byte[][] command, boolean adds) {

@@ -92,12 +92,27 @@ public final class CommandTable {
         add(Treatment.REFUSED, false, "it is not supported yet", "monitor");
         add(Treatment.REFUSED, false, REPLICATES, "sync psync replconf replicaof slaveof failover syncslots");
         add(Treatment.REFUSED, false, "it would end the server behind Switchback's back", "shutdown");
-        add(Treatment.REFUSED, false, "it can stop or change the server behind Switchback's back", "debug");
         add(Treatment.REFUSED, false, CLUSTER, "asking readonly readwrite restore-asking clusterscan");
         add(Treatment.REFUSED, false, ATTACK, "post host:");
 
         container("script", "exists help kill show");
         add(Treatment.REFUSED, false, "it changes what its connection is", "script|debug");
+        add(Treatment.BY_SUBCOMMAND, false, "", "debug");
+        add(
+                Treatment.SESSION,
+                false,
+                "where the server allows it, over a connection of the session's own that is closed afterwards",
+                "debug|*");
+        add(
+                Treatment.REFUSED,
+                false,
+                "it would end the server behind Switchback's back",
+                "debug|segfault debug|panic debug|assert debug|oom debug|restart debug|crash-and-recover");
+        add(
+                Treatment.REFUSED,
+                false,
+                "it changes data, or the stream of changes, in a way of which the other fleet does not hear",
+                "debug|change-repl-id debug|replicate debug|populate debug|reload debug|loadaof debug|flushall");
         container("command", "count docs getkeys getkeysandflags help info list");
         container(
                 "cluster",
