@@ -252,14 +252,13 @@ class IdentityTest {
         try (RawClient client = ProxyFixture.client(proxy)) {
             client.text("AUTH", "secret");
             for (String[] command : new String[][] {
-                {"CLIENT", "PAUSE", "1000"},
                 {"CLIENT", "TRACKING", "ON", "REDIRECT", "1"},
-                {"MONITOR"},
-                {"DEBUG", "JMAP"},
+                {"FAILOVER"},
+                {"DEBUG", "SEGFAULT"},
                 {"SHUTDOWN", "NOSAVE"},
                 {"REPLICAOF", "NO", "ONE"},
                 {"PSYNC", "?", "-1"},
-                {"DEBUG", "SLEEP", "0"},
+                {"DEBUG", "RELOAD"},
                 {"SCRIPT", "DEBUG", "YES"}
             }) {
                 assertThat(client.text(command)).as(String.join(" ", command)).startsWith("-ERR switchback: ");
