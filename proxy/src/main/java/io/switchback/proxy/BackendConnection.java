@@ -342,7 +342,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
      * {@link ProxyLimits#outputBytesPerClientMax}.
      */
     void pauseReading() {
-        boolean awaited = runsOfOthers > 0 || (loop.isHolding() && !unanswered.isEmpty());
+        boolean awaited = runsOfOthers > 0 || (loop.isHolding() && oldestUnanswered() != null);
         if (!paused && !awaited) {
             paused = true;
             loop.pausedReading(this);

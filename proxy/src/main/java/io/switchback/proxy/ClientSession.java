@@ -48,6 +48,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     final Subscriptions subscriptions = new Subscriptions(this);
     final Tracking tracking = new Tracking();
     final ConnectionModes modes = new ConnectionModes();
+    final Monitor monitor = new Monitor(this);
     private final ReplySizes replySizes = new ReplySizes();
 
     private @Nullable BackendConnection upstream;
@@ -140,6 +141,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             large = null;
         }
         subscriptions.close();
+        monitor.off();
         readOn();
         own.clientGone();
         operation = null;
@@ -193,6 +195,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         }
         if (replay == null && modes.mustBeSaid()) {
             replay = new ModesAgain(this);
+        }
+        if (replay == null && monitor.mustBeAsked()) {
+            replay = monitor.asking(true);
         }
         if (replay == null && transaction.open && !transaction.placed) {
             replay = new ReplayTransaction(this);
@@ -254,7 +259,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         int commands = 0;
         int commandsMax = skipsNext ? 1 : inFlightMax() - commandsInFlight;
         boolean guarded = loop.guard() != null;
-        boolean restricted = isRestricted();
+        boolean restricted = isRestricted() || monitor.isOn();
         boolean writes = false;
         while (true) {
             RequestScanner.Outcome outcome = scanner.next(in, from);
@@ -683,6 +688,18 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         }
     }
 
+    /** Whole lines of what the server is asked for by others. The buffer is the caller's. */
+    void monitored(ByteBuf in, int index, int length) {
+        if (closed) {
+            return;
+        }
+        output.pass(in, index, length);
+        BackendConnection from = own.current();
+        if (!output.isReading() && from != null) {
+            from.pauseReading();
+        }
+    }
+
     private void readOn() {
         BackendConnection from = own.current() == null ? upstream : own.current();
         if (from != null) {
@@ -882,6 +899,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         transaction.watchGone();
         transaction.placed = false;
         modes.connectionGone();
+        monitor.connectionGone();
         if (tracking.isOn() && tracking.placed) {
             tracking.placed = false;
             if (identity.protocol() == Protocol.RESP3) {
@@ -892,7 +910,11 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     /** Whether something of this client lives on a connection of its own. */
     boolean needsOwnConnection() {
-        return transaction.needsConnection() || !subscriptions.isEmpty() || tracking.isOn() || modes.needConnection();
+        return transaction.needsConnection()
+                || !subscriptions.isEmpty()
+                || tracking.isOn()
+                || modes.needConnection()
+                || monitor.isOn();
     }
 
     /** Another client wants the waiting of this one's command to end; {@code caller} is given the reply to that. */
@@ -920,6 +942,10 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             close();
         }
         if (own.is(connection)) {
+            if (monitor.isOn()) {
+                LOG.info("client {} is closed: the connection that it monitors over broke", address);
+                close();
+            }
             own.gone();
             forgottenByServer();
             loop.resumeLater(this);

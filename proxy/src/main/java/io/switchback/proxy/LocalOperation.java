@@ -24,6 +24,7 @@ final class LocalOperation extends Operation {
             session.subscriptions.clear();
             session.tracking.off();
             session.modes.off();
+            session.monitor.off();
             session.leaveOwnConnection(false);
             session.resetIdentity();
             session.replies(true);

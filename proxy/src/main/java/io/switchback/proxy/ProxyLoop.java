@@ -344,7 +344,9 @@ final class ProxyLoop {
         holding = true;
         round = begun;
         blocking.forEach(BlockingCommand::unblock);
-        List.copyOf(paused).stream().filter(connection -> !connection.isQuiet()).forEach(BackendConnection::readOn);
+        List.copyOf(paused).stream()
+                .filter(connection -> connection.oldestUnanswered() != null)
+                .forEach(BackendConnection::readOn);
         reportQuiet();
     }
 

@@ -57,6 +57,10 @@ final class SessionCommands {
             return new Refuse("ERR unknown subcommand '" + shown(Wire.text(command[1])) + "'. Try "
                     + name.toUpperCase(Locale.ROOT) + " HELP.");
         }
+        Verdict whileMonitoring = session.monitor.isOn() ? Monitor.judge(session, rule.name(), command) : null;
+        if (whileMonitoring != null) {
+            return whileMonitoring;
+        }
         String restriction = session.isRestricted() ? Subscribe.refusalWhileSubscribed(rule.name()) : null;
         if (restriction != null) {
             return new Refuse(restriction);
@@ -182,6 +186,7 @@ final class SessionCommands {
     }
 
     private static Verdict outsideTransaction(ClientSession session, CommandRule rule, byte[][] command) {
+        boolean alone = command.length == 1;
         return switch (rule.name()) {
             case "subscribe", "psubscribe", "ssubscribe" -> subscribe(session, rule, command, true);
             case "unsubscribe", "punsubscribe", "sunsubscribe" -> subscribe(session, rule, command, false);
@@ -193,6 +198,14 @@ final class SessionCommands {
                                 : SEND;
             case "select" -> command.length == 2 ? SelectDatabase.judge(session, command) : SEND;
             case "hello" -> Hello.judge(session, rule, command);
+            case "monitor" ->
+                !alone
+                        ? SEND
+                        : session.needsOwnConnection()
+                                ? new Refuse(
+                                        "ERR switchback: MONITOR is for a client that has no subscription, no WATCH, no"
+                                                + " tracking and no mode of its connection")
+                                : new Perform(session.monitor.asking(false));
             case "debug|*" -> debug(session, command);
             case "client|unblock" -> UnblockClient.judge(session, command);
             case "client|capa" -> ClientCapabilities.judge(session, command);

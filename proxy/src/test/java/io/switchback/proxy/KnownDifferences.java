@@ -96,6 +96,11 @@ final class KnownDifferences {
                     "-ERR switchback: CLIENT TRACKING [^\r]*\r\n",
                     "REDIRECT, and with it RESP2, is not supported",
                     "client|tracking"),
+            own(
+                    "(?s)\\+OK\r\n.*",
+                    "the lines are of the moment, and tell of Switchback's connections; a client that monitors may use PING, RESET and"
+                            + " QUIT only",
+                    "monitor"),
             old(
                     "-ERR wrong number of arguments for 'client\\|[a-z-]+' command\r\n|\\+OK\r\n|:0\r\n|-ERR [^\r]*\r\n",
                     "CLIENT is answered as Redis 7.0 does",

@@ -89,7 +89,12 @@ public final class CommandTable {
                 false,
                 SUBSCRIBES,
                 "subscribe unsubscribe psubscribe punsubscribe ssubscribe sunsubscribe");
-        add(Treatment.REFUSED, false, "it is not supported yet", "monitor");
+        add(
+                Treatment.SESSION,
+                false,
+                "over a connection of the session's own; the addresses are those of Switchback's connections; a switch leads it to the"
+                        + " other fleet's commands",
+                "monitor");
         add(Treatment.REFUSED, false, REPLICATES, "sync psync replconf replicaof slaveof failover syncslots");
         add(Treatment.REFUSED, false, "it would end the server behind Switchback's back", "shutdown");
         add(Treatment.REFUSED, false, CLUSTER, "asking readonly readwrite restore-asking clusterscan");
