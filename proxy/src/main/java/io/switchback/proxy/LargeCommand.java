@@ -51,6 +51,8 @@ final class LargeCommand implements ReplySink {
     /** Whether the guard has to see it: one that is set later does not, as it is for what is taken from then on. */
     private boolean guarded;
 
+    private boolean sent;
+
     private @Nullable BackendConnection connection;
     private String refusal = "";
 
@@ -105,21 +107,25 @@ final class LargeCommand implements ReplySink {
             swallow(failure);
             return Outcome.ON;
         }
-        int length = command.next(in, in.readerIndex());
-        if (length < 0) {
-            return malformed();
+        if (!own.isWritable()) {
+            return Outcome.WAITS;
         }
-        Run run = new Run(session, in.readRetainedSlice(length), 1, this, loop.nanoTime(), 1, writes);
-        run.timed = false; // it is the client that takes its time
-        run.inPieces = true;
-        run.endIsMissing = true;
         connection = own;
         guarded = writes && loop.guard() != null;
         state = State.PASSING;
         loop.largeCommands().began(this);
+        return pass(in);
+    }
+
+    /** Sends the first bytes, from which on the server owes a reply. */
+    private void begin(BackendConnection own, ByteBuf first, boolean isAll) {
+        Run run = new Run(session, first, 1, this, session.loop().nanoTime(), 1, writes);
+        run.timed = false; // it is the client that takes its time
+        run.inPieces = true;
+        run.endIsMissing = !isAll;
+        sent = true;
         session.ask(own, run);
         session.tracking.nextIsSent();
-        return Outcome.ON;
     }
 
     private Outcome pass(ByteBuf in) {
@@ -145,7 +151,12 @@ final class LargeCommand implements ReplySink {
         if (last) {
             over();
         }
-        to.sendPiece(in.readRetainedSlice(length), last);
+        ByteBuf piece = in.readRetainedSlice(length);
+        if (sent) {
+            to.sendPiece(piece, last);
+        } else {
+            begin(to, piece, last);
+        }
         return last ? Outcome.OVER : Outcome.ON;
     }
 
