@@ -175,7 +175,11 @@ final class ProtectionTest {
             server.restart();
             assertThat(writer.reply().text()).contains("may or may not have run");
             follower.resume();
-            assertThat(writer.text("SET", "key", "2")).isEqualTo("OK");
+            // That it was gone is told for a moment to whoever comes next.
+            Await.until(
+                    LIMIT,
+                    "the restarted server to be used",
+                    () -> writer.text("SET", "key", "2").equals("OK"));
             assertThat(follower.text("GET", "key")).isEqualTo("2");
         }
     }
