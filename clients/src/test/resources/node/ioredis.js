@@ -1,6 +1,6 @@
 'use strict';
 // ioredis, of the version that the package is of: one connection that all work shares, others for who waits, subscribes or
-// watches. It has no cache of its own.
+// watches. It has no cache of its own; by RESP2 one is made here as the documentation of Redis describes.
 
 module.exports = (Redis, { host, port, protocol, disconnected }) => {
   const connections = [];
@@ -47,7 +47,37 @@ module.exports = (Redis, { host, port, protocol, disconnected }) => {
         return (await connection.multi().set(key, next).exec()) !== null;
       };
     },
-    cache: async () => null,
+    // As RESP2 has it: the server tracks what the reader reads, and tells the listener what to forget.
+    async cache() {
+      if (protocol !== 2) return null;
+      const reader = connect();
+      const listener = connect();
+      const id = await listener.client('ID');
+      const kept = new Map();
+      let hits = 0;
+      listener.on('messageBuffer', (channel, keys) => {
+        if (keys === null) kept.clear();
+        else keys.forEach((key) => kept.delete(key.toString()));
+      });
+      await listener.subscribe('__redis__:invalidate');
+      await reader.client('TRACKING', 'ON', 'REDIRECT', id);
+      return {
+        write: (key, value) => shared.set(key, value),
+        async read(key) {
+          if (typeof kept.get(key) === 'string') {
+            hits++;
+            return kept.get(key);
+          }
+          const asked = Symbol(key); // gone, where the key is forgotten before its value has come
+          kept.set(key, asked);
+          const value = await reader.get(key);
+          if (kept.get(key) === asked) kept.set(key, value);
+          return value;
+        },
+        readFromServer: (key) => shared.get(key),
+        hits: () => hits,
+      };
+    },
     close: () => connections.forEach((connection) => connection.disconnect()),
   };
 };

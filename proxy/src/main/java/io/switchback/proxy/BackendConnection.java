@@ -324,7 +324,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
             broken("it sent what is not a push message");
             return limit;
         }
-        listener.subscriptions.receive(this, in, index, end - index, !scanner.insidePush());
+        listener.pushed(this, in, index, end - index, !scanner.insidePush());
         return end;
     }
 

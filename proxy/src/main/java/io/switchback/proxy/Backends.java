@@ -10,6 +10,7 @@ import java.nio.ByteBuffer;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
@@ -194,41 +195,41 @@ final class Backends {
 
     // --- connections of one session
 
-    /** Gets the session a connection of its own: its {@link OwnConnection} is told. */
-    void dedicate(ClientSession session, ConnectionKey key) {
+    /** Gets the session a connection of its own. */
+    void dedicate(ClientSession session, ConnectionKey key, OwnConnection to) {
         ArrayDeque<BackendConnection> free = idle.get(key);
         BackendConnection connection = free == null ? null : free.poll();
         if (connection != null) {
             idleCount--;
             connection.own(session);
-            session.own().opened(connection);
+            to.opened(connection);
             return;
         }
         open(key, new BackendOpening.Result() {
             @Override
             public void opened(BackendConnection opened) {
                 all.add(opened);
-                if (session.isClosed()) {
-                    giveBack(opened);
-                } else {
+                if (to.isWanted()) {
                     opened.own(session);
-                    session.own().opened(opened);
+                    to.opened(opened);
+                } else {
+                    giveBack(opened);
                 }
             }
 
             @Override
             public void failed(String error) {
-                session.own().failed(error);
+                to.failed(error);
             }
 
             @Override
             public void superseded() {
-                session.own().notOpened();
+                to.notOpened();
             }
 
             @Override
             public boolean isWanted() {
-                return !session.isClosed();
+                return to.isWanted();
             }
         });
     }
@@ -356,8 +357,9 @@ final class Backends {
         used.removeIf(key -> !isOpen(shared.get(key)));
         List<ConnectionKey> wanted = new ArrayList<>(used);
         all.stream()
-                .filter(connection ->
-                        used.contains(connection.key) && !isShared(connection) && !isOfSubscriber(connection))
+                .filter(connection -> connection.owner() == null
+                        ? used.contains(connection.key) && !isShared(connection)
+                        : !isFeed(connection))
                 .limit(loop.limits().idleConnectionsPerLoopMax())
                 .forEach(connection -> wanted.add(connection.key));
         boolean scripts = !loop.scripts().all().isEmpty();
@@ -469,9 +471,10 @@ final class Backends {
         }
     }
 
-    private static boolean isOfSubscriber(BackendConnection connection) {
+    /** What is subscribed to is opened by the subscriptions themselves. */
+    private static boolean isFeed(BackendConnection connection) {
         ClientSession owner = connection.owner();
-        return owner != null && !owner.subscriptions.isEmpty();
+        return owner != null && !owner.subscriptions.isEmpty() && !owner.tracking.isCompanion(connection);
     }
 
     /** A connection that was opened for a session beside its own. */
@@ -641,9 +644,17 @@ final class Backends {
                 .toList();
         List<BackendConnection> former = new ArrayList<>(all);
         former.removeAll(kept);
+        Set<ConnectionKey> sharedKeys = new HashSet<>(shared.keySet());
+        sharedKeys.removeIf(key -> !isOpen(shared.get(key)));
         forget();
         all.addAll(kept);
-        opened.forEach(this::takeIntoUse);
+        for (BackendConnection connection : opened) {
+            if (sharedKeys.contains(connection.key)) {
+                takeIntoUse(connection);
+            } else {
+                giveBack(connection);
+            }
+        }
         loop.execute(() -> former.forEach(BackendConnection::close));
     }
 

@@ -121,7 +121,7 @@ final class ClientCommands {
                 + session.subscriptions.names(Subscriptions.Kind.PATTERN).size() + " ssub="
                 + session.subscriptions.names(Subscriptions.Kind.SHARD).size() + " multi="
                 + (session.transaction.open ? session.transaction.commands : -1) + " user=" + user + " resp="
-                + identity.protocol().version() + " lib-name="
+                + identity.protocol().version() + " redir=" + session.tracking.shownTarget() + " lib-name="
                 + identity.libraryName() + " lib-ver=" + identity.libraryVersion() + "\n";
     }
 }

@@ -5,6 +5,7 @@ import io.netty.buffer.Unpooled;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelFutureListener;
 import io.netty.channel.ChannelOutboundBuffer;
+import java.util.ArrayDeque;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -32,6 +33,12 @@ final class ClientOutput implements Flushable {
     private boolean flushAsked;
     private boolean behind;
     private boolean ended;
+    /** What was passed on last ends inside a reply. */
+    private boolean insideReply;
+    /** Wait for the end of that reply, since others than who sends it brought them. */
+    private final ArrayDeque<ByteBuf> pushes = new ArrayDeque<>(0);
+
+    private long pushBytes;
 
     /** {@code resume} is run when less is kept. */
     ClientOutput(ProxyLoop loop, Channel channel, String address, Runnable resume) {
@@ -68,6 +75,7 @@ final class ClientOutput implements Flushable {
         }
         kept.keep(loop.confirmations().nextLook(), in, index, length, replies, endsInside);
         loop.endTurnSoon();
+        replyGoesOn(endsInside);
         closeWherePastLimit();
     }
 
@@ -93,6 +101,8 @@ final class ClientOutput implements Flushable {
     /** Nobody reads it any more. */
     void discardKept() {
         kept.discard();
+        pushes.forEach(ByteBuf::release);
+        pushes.clear();
         loop.confirmations().keepsNothing(this);
     }
 
@@ -110,16 +120,36 @@ final class ClientOutput implements Flushable {
     // --- what is sent
 
     /** Passes part of a server's reply on. The buffer is the caller's. */
-    void pass(ByteBuf in, int index, int length) {
+    void pass(ByteBuf in, int index, int length, boolean endsInside) {
         if (!kept.isEmpty()) {
             kept.queue(in, index, length);
             closeWherePastLimit();
-            return;
-        }
-        if (behind && length < COPY_BYTES_MAX) {
+        } else if (behind && length < COPY_BYTES_MAX) {
             write(in.alloc().buffer(length).writeBytes(in, index, length));
         } else {
             write(in.retainedSlice(index, length));
+        }
+        replyGoesOn(endsInside);
+    }
+
+    private void replyGoesOn(boolean endsInside) {
+        insideReply = endsInside;
+        if (!endsInside && !pushes.isEmpty()) {
+            pushBytes = 0;
+            for (ByteBuf push = pushes.poll(); push != null; push = pushes.poll()) {
+                write(push);
+            }
+        }
+    }
+
+    /** A push message, which is taken over; not before the end of a reply of which a part has been passed on. */
+    void push(ByteBuf message) {
+        if (insideReply) {
+            pushes.add(message);
+            pushBytes += message.readableBytes();
+            closeWherePastLimit();
+        } else {
+            write(message);
         }
     }
 
@@ -144,7 +174,7 @@ final class ClientOutput implements Flushable {
     }
 
     private void closeWherePastLimit() {
-        long waiting = bytesWaiting() + kept.bytes();
+        long waiting = bytesWaiting() + kept.bytes() + pushBytes;
         if (!ended && waiting > loop.limits().outputBytesPerClientMax()) {
             loop.reached(Limit.OUTPUT_BYTES);
             LOG.warn("client {} is closed: {} bytes of replies wait for it", address, waiting);

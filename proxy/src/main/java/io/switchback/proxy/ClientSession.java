@@ -14,7 +14,9 @@ import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.net.SocketAddress;
 import java.util.ArrayDeque;
+import java.util.HashSet;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -46,7 +48,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     final SessionIdentity identity;
     final Transaction transaction = new Transaction();
     final Subscriptions subscriptions = new Subscriptions(this);
-    final Tracking tracking = new Tracking();
+    final Tracking tracking = new Tracking(this);
     final ConnectionModes modes = new ConnectionModes();
     final Monitor monitor = new Monitor(this);
     private final ReplySizes replySizes = new ReplySizes();
@@ -65,6 +67,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     private boolean closed;
     private boolean resumable;
     private final OwnConnection own = new OwnConnection(this);
+    private Set<Redirect> redirects = Set.of();
 
     /** What is to be sent, as which attempt; without commands it is a reply whose turn has not come. */
     private record Redo(ByteBuf bytes, int commands, int attempt, boolean silent) {}
@@ -144,6 +147,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         monitor.off();
         readOn();
         own.clientGone();
+        tracking.off();
+        redirects.forEach(Redirect::targetCloses);
+        redirects = Set.of();
         operation = null;
         replay = null;
         transaction.ended();
@@ -190,7 +196,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (replay == null && !subscriptions.areOn(own.current())) {
             replay = new Resubscribe(this);
         }
-        if (replay == null && tracking.isOn() && !tracking.placed) {
+        if (replay == null && tracking.mustBeAsked()) {
             replay = new TrackAgain(this);
         }
         if (replay == null && modes.mustBeSaid()) {
@@ -672,6 +678,27 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         }
     }
 
+    /** Part of a push message of this client's has come. The buffer is the caller's. */
+    void pushed(BackendConnection from, ByteBuf in, int index, int length, boolean ends) {
+        if (!tracking.receive(from, in, index, length, ends)) {
+            subscriptions.receive(from, in, index, length, ends);
+        }
+    }
+
+    /**
+     * What this client, or one that redirects to it, has read is not so any more. A client of RESP2 hears of it where it is subscribed to
+     * something, as at the servers. Takes the message over.
+     */
+    void invalidated(ByteBuf message, boolean redirected) {
+        if (identity.protocol() == Protocol.RESP3) {
+            push(message);
+        } else if (redirected && !subscriptions.isEmpty()) {
+            push(Redirect.asPublished(message));
+        } else {
+            message.release();
+        }
+    }
+
     /** A push message as RESP3 has it, whole, which is taken over: what RESP2 has in its place differs in the first byte. */
     void push(ByteBuf message) {
         if (closed) {
@@ -681,7 +708,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (identity.protocol() == Protocol.RESP2) {
             message.setByte(message.readerIndex(), '*');
         }
-        output.write(message);
+        output.push(message);
         BackendConnection from = own.current();
         if (!output.isReading() && from != null) {
             from.pauseReading();
@@ -693,7 +720,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (closed) {
             return;
         }
-        output.pass(in, index, length);
+        output.pass(in, index, length, false);
         BackendConnection from = own.current();
         if (!output.isReading() && from != null) {
             from.pauseReading();
@@ -722,7 +749,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             output.keep(in, index, length, run.answered - run.repliesKept, run.partial);
             run.repliesKept = run.answered;
         } else {
-            output.pass(in, index, length);
+            output.pass(in, index, length, run.partial);
         }
         BackendConnection from = upstream;
         if (from != null && !from.isShared() && from.mayBeUsedBy(this) && !output.isReading()) {
@@ -900,12 +927,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         transaction.placed = false;
         modes.connectionGone();
         monitor.connectionGone();
-        if (tracking.isOn() && tracking.placed) {
-            tracking.placed = false;
-            if (identity.protocol() == Protocol.RESP3) {
-                push(Tracking.forgetEverything());
-            }
-        }
+        tracking.connectionsGone();
     }
 
     /** Whether something of this client lives on a connection of its own. */
@@ -915,6 +937,23 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                 || tracking.isOn()
                 || modes.needConnection()
                 || monitor.isOn();
+    }
+
+    /** The other client leads nothing here any more. */
+    void redirectedNoLonger(Redirect redirect) {
+        if (!redirects.isEmpty()) {
+            redirects.remove(redirect);
+        }
+    }
+
+    /** The other client, which tracks, leads its invalidations here from now on. */
+    Redirect redirectedBy(ClientSession other) {
+        Redirect redirect = new Redirect(other, this);
+        if (redirects.isEmpty()) {
+            redirects = new HashSet<>();
+        }
+        redirects.add(redirect);
+        return redirect;
     }
 
     /** Another client wants the waiting of this one's command to end; {@code caller} is given the reply to that. */
@@ -940,6 +979,13 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (subscriptions.connectionClosed(connection)) {
             LOG.info("client {} is closed: the connection that brought its messages broke", address);
             close();
+        }
+        if (tracking.companionClosed(connection)) {
+            if (!subscriptions.isEmpty()) {
+                LOG.info("client {} is closed: the connection that brought its invalidations broke", address);
+                close();
+            }
+            loop.resumeLater(this);
         }
         if (own.is(connection)) {
             if (monitor.isOn()) {

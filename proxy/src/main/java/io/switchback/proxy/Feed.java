@@ -1,6 +1,7 @@
 package io.switchback.proxy;
 
 import io.netty.buffer.ByteBuf;
+import java.nio.ByteBuffer;
 import java.util.ArrayDeque;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
@@ -25,6 +26,7 @@ final class Feed {
     private final ArrayDeque<ByteBuf> kept = new ArrayDeque<>();
     private long keptBytes;
     private @Nullable ByteBuf part;
+    private @Nullable ByteBuffer lastMark;
 
     Feed(BackendConnection connection, long keptBytesMax, Consumer<Feed> overflow) {
         this.connection = connection;
@@ -89,6 +91,13 @@ final class Feed {
         }
         part = null;
         return so;
+    }
+
+    /** Whether this mark has come before: where a pattern matches its channel as well it comes more than once. */
+    boolean hasHeardOf(ByteBuffer mark) {
+        boolean before = mark.equals(lastMark);
+        lastMark = mark;
+        return before;
     }
 
     /** Takes the bytes over. */

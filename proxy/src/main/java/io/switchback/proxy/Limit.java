@@ -24,6 +24,8 @@ public enum Limit {
     LARGE_COMMANDS,
     /** A client was subscribed to names that are too long together. */
     SUBSCRIPTION_BYTES,
+    /** A client was told to forget everything, since too much was to be invalidated at once. */
+    INVALIDATIONS,
     /** A script was forgotten. */
     SCRIPT_BYTES,
     /** A connection to a server was refused. */

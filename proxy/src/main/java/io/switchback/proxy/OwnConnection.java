@@ -4,7 +4,7 @@ import io.switchback.resp.Protocol;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The connection that a session has to itself, while something of the session lives on one: MULTI, WATCH, a command that
+ * A connection that a session has to itself, while something of the session lives on one: MULTI, WATCH, a command that
  * blocks; or while its replies are large. Owned by the session's event loop.
  *
  * <p>What lives there is the session's to keep: when the connection is gone, by a fault or because the route has changed, another
@@ -14,6 +14,7 @@ final class OwnConnection {
     private final ClientSession session;
     private @Nullable BackendConnection connection;
     private boolean opening;
+    private boolean over;
     private @Nullable String failure;
 
     OwnConnection(ClientSession session) {
@@ -50,9 +51,14 @@ final class OwnConnection {
         }
         if (connection == null && !opening && failure == null) {
             opening = true;
-            session.loop().backends().dedicate(session, session.key(protocol));
+            session.loop().backends().dedicate(session, session.key(protocol), this);
         }
         return connection;
+    }
+
+    /** Whether there is still somebody who waits for it. */
+    boolean isWanted() {
+        return !over && !session.isClosed();
     }
 
     void opened(BackendConnection made) {
@@ -101,8 +107,9 @@ final class OwnConnection {
         discard();
     }
 
-    /** The client is gone. With EXEC unanswered it stays until the answer: until then the commands count as sent. */
+    /** It will not be needed again. With EXEC unanswered it stays until the answer: until then the commands count as sent. */
     void clientGone() {
+        over = true;
         BackendConnection left = gone();
         if (left != null) {
             left.own(null);

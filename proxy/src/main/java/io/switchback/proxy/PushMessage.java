@@ -58,7 +58,12 @@ record PushMessage(String kind, List<ByteBuffer> strings) {
         return negative ? -1 : value;
     }
 
-    /** Whether it is something that was published, and not an answer to (un)subscribing or an invalidation. */
+    /** Whether it answers (un)subscribing. */
+    boolean isConfirmation() {
+        return kind.endsWith("subscribe");
+    }
+
+    /** Whether it is something that was published. */
     boolean isPublished() {
         return kind.equals("message") || kind.equals("pmessage") || kind.equals("smessage");
     }

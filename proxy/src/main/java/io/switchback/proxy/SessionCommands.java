@@ -179,10 +179,16 @@ final class SessionCommands {
                 boolean forgets = session.transaction.watching || session.transaction.watchLost;
                 yield inTransaction || !alone || !forgets ? SEND : new Perform(new Unwatch(session));
             }
+            case "client|getredir", "client|trackinginfo" ->
+                inTransaction ? redirectInTransaction(session, rule) : TrackingInfo.judge(session, command);
             case "quit" -> new Perform(LocalOperation.quit(session));
             case "reset" -> alone ? new Perform(LocalOperation.reset(session)) : SEND;
             default -> inTransaction ? refusedInTransaction(rule) : outsideTransaction(session, rule, command);
         };
+    }
+
+    private static Verdict redirectInTransaction(ClientSession session, CommandRule rule) {
+        return session.tracking.redirect() == null ? SEND : refusedInTransaction(rule);
     }
 
     private static Verdict outsideTransaction(ClientSession session, CommandRule rule, byte[][] command) {

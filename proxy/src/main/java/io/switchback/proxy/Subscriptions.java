@@ -252,13 +252,13 @@ final class Subscriptions {
             return;
         }
         PushMessage message = PushMessage.read(whole);
-        if (message.kind().equals("invalidate")) {
+        if (!message.isConfirmation() && !message.isPublished()) {
             if (feed == current) {
-                session.push(whole);
+                session.tracking.received(message, whole);
             } else {
                 whole.release(); // the client has been told to forget everything
             }
-        } else if (!message.isPublished()) {
+        } else if (message.isConfirmation()) {
             // Where nobody had asked, the server has ended a subscription by itself, and says so.
             if (feed.confirms(message) || feed != current) {
                 whole.release();
@@ -268,7 +268,7 @@ final class Subscriptions {
         } else if (message.channel().equals(MARKS)) {
             boolean ours = message.strings().getLast().equals(mark);
             whole.release();
-            if (ours) {
+            if (ours && !feed.hasHeardOf(mark)) {
                 marked(feed);
             }
         } else {

@@ -17,13 +17,13 @@ final class TrackAgain extends AskingOperation {
     @Override
     @Nullable
     BackendConnection connection() {
-        return session.own().get();
+        return session.tracking.connection();
     }
 
     @Override
     @Nullable
     String failure() {
-        return session.own().takeFailure();
+        return session.tracking.takeFailure();
     }
 
     @Override
@@ -39,7 +39,7 @@ final class TrackAgain extends AskingOperation {
                 failed(reply.text());
             }
         }
-        session.tracking.placed = true;
+        session.tracking.askedAgain();
         finish();
     }
 

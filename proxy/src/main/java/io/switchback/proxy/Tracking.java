@@ -2,8 +2,10 @@ package io.switchback.proxy;
 
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
+import io.switchback.resp.Protocol;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -11,18 +13,32 @@ import org.jspecify.annotations.Nullable;
  * What a client has asked of server-assisted client-side caching (CLIENT TRACKING), to ask for it again on another connection. Owned by
  * the session's event loop. Source: https://redis.io/docs/latest/develop/reference/client-side-caching/.
  *
- * <p>The server remembers by connection what a client has read. With the connection that is gone; the client is then told to forget
- * everything, as by FLUSHALL, before its next command is sent.
+ * <p>The server remembers by connection what a client has read. With the connection that is gone; the client, or the one that it redirects
+ * to, is then told to forget everything, as by FLUSHALL, before its next command is sent.
  */
 final class Tracking {
     /** Each may add prefixes; nobody needs so many. */
     static final int COMMANDS_MAX = 64;
 
-    private final List<byte[][]> commands = new ArrayList<>();
+    private static final byte[] REDIRECT = "REDIRECT".getBytes(StandardCharsets.US_ASCII);
+
+    private final ClientSession session;
+    /** Without REDIRECT, of which only the last one's counts. */
+    private final List<byte[][]> commands = new ArrayList<>(0);
     /** CLIENT CACHING, said of the next command, which has not been sent. */
     private byte @Nullable [][] ofNext;
     /** The session's own connection has been asked. */
-    boolean placed;
+    private boolean placed;
+    /** The own connection has been asked for what is not so any more. */
+    private boolean mustLeave;
+
+    private @Nullable Redirect redirect;
+    /** Has been asked for and not been granted yet. */
+    private @Nullable Redirect wanted;
+
+    Tracking(ClientSession session) {
+        this.session = session;
+    }
 
     boolean isOn() {
         return !commands.isEmpty();
@@ -32,16 +48,55 @@ final class Tracking {
         return commands.size() >= COMMANDS_MAX;
     }
 
-    /** It was asked for, and granted. */
+    @Nullable
+    Redirect redirect() {
+        return redirect;
+    }
+
+    /** As in CLIENT LIST: to whom invalidations go, 0 for the client itself, -1 where it does not track. */
+    long shownTarget() {
+        Redirect now = redirect;
+        return now != null ? now.targetId() : isOn() ? 0 : -1;
+    }
+
+    /** It is being asked for; null where that has come to an end. */
+    void wants(@Nullable Redirect next) {
+        Redirect unused = wanted;
+        wanted = next;
+        if (unused != null && unused != redirect && unused != next) {
+            unused.end();
+        }
+    }
+
+    /** It was asked for, without REDIRECT or with what is wanted, and granted. */
     void on(byte[][] command) {
+        Redirect former = redirect;
+        redirect = wanted;
+        wanted = null;
+        if (former != null) {
+            former.end();
+        }
         commands.add(command);
-        placed = true;
+        askedAgain();
+    }
+
+    /** The own connection has been asked, and has granted all. */
+    void askedAgain() {
+        placed = redirect == null || redirect.isPlaced();
+        mustLeave = !placed;
     }
 
     void off() {
         commands.clear();
         ofNext = null;
         placed = false;
+        mustLeave = false;
+        Redirect former = redirect;
+        redirect = null;
+        if (former != null) {
+            former.end();
+        }
+        wants(null);
     }
 
     void ofNext(byte[][] command) {
@@ -52,6 +107,31 @@ final class Tracking {
         ofNext = null;
     }
 
+    // --- on another connection
+
+    boolean mustBeAsked() {
+        return isOn() && !placed;
+    }
+
+    /** The own connection, once everything may be asked for over it. The session must be quiet. */
+    @Nullable
+    BackendConnection connection() {
+        if (mustLeave) {
+            mustLeave = false;
+            session.leaveForAnother();
+        }
+        BackendConnection own = session.own().get();
+        Redirect to = redirect;
+        return own != null && (to == null || (to.hasTold() && to.isReady())) ? own : null;
+    }
+
+    /** Why it will not come; said once. */
+    @Nullable
+    String takeFailure() {
+        String failure = session.own().takeFailure();
+        return failure == null && redirect != null ? redirect.takeFailure() : failure;
+    }
+
     int count() {
         return commands.size() + (ofNext == null ? 0 : 1);
     }
@@ -59,21 +139,117 @@ final class Tracking {
     /** All of it, for another connection. */
     ByteBuf again() {
         ByteBuf all = Unpooled.buffer();
-        List<byte[][]> wanted = new ArrayList<>(commands);
+        for (byte[][] command : commands) {
+            add(all, redirect == null ? command : with(redirect, command));
+        }
         byte[][] next = ofNext;
         if (next != null) {
-            wanted.add(next);
-        }
-        for (byte[][] command : wanted) {
-            ByteBuf one = Wire.command(command);
-            all.writeBytes(one);
-            one.release();
+            add(all, next);
         }
         return all;
     }
 
-    /** The push message by which a client forgets everything. */
-    static ByteBuf forgetEverything() {
-        return Unpooled.copiedBuffer(">2\r\n$10\r\ninvalidate\r\n_\r\n", StandardCharsets.US_ASCII);
+    private static void add(ByteBuf all, byte[][] command) {
+        ByteBuf one = Wire.command(command);
+        all.writeBytes(one);
+        one.release();
+    }
+
+    static byte[][] with(Redirect redirect, byte[][] command) {
+        byte[][] longer = Arrays.copyOf(command, command.length + 2);
+        longer[command.length] = REDIRECT;
+        longer[command.length + 1] = redirect.serverId();
+        return longer;
+    }
+
+    /** The own connection is gone, or the route is another one. */
+    void connectionsGone() {
+        boolean wasPlaced = placed;
+        placed = false;
+        mustLeave = false;
+        if (wanted != null) {
+            wanted.connectionsGone();
+        }
+        Redirect to = redirect;
+        if (to != null) {
+            to.connectionsGone();
+        }
+        if (wasPlaced) {
+            forgetEverything();
+        }
+    }
+
+    private void forgetEverything() {
+        Redirect to = redirect;
+        if (to != null) {
+            to.forgetEverything();
+        } else {
+            session.invalidated(forgetEverything(Protocol.RESP3), false);
+        }
+    }
+
+    // --- the companion of a client that redirects
+
+    boolean isCompanion(BackendConnection connection) {
+        return (redirect != null && redirect.isOver(connection)) || (wanted != null && wanted.isOver(connection));
+    }
+
+    boolean isPlacedOver(Redirect which) {
+        return placed && redirect == which;
+    }
+
+    /** Whether it has come over a companion. The buffer is the caller's. */
+    boolean receive(BackendConnection from, ByteBuf in, int index, int length, boolean ends) {
+        for (Redirect to :
+                new Redirect[] {redirect, wanted}) { // invalidations may come before the answer to what was asked
+            if (to != null && to.isOver(from)) {
+                to.receive(from, in, index, length, ends);
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /** Whether it was the companion by which this client tracked. */
+    boolean companionClosed(BackendConnection connection) {
+        if (wanted != null && wanted.isOver(connection)) {
+            wanted.companionLost("the server closed it");
+        }
+        Redirect to = redirect;
+        if (to == null || !to.isOver(connection)) {
+            return false;
+        }
+        to.connectionsGone();
+        boolean wasPlaced = placed;
+        placed = false;
+        mustLeave |= wasPlaced; // the server goes on naming what is not there
+        if (wasPlaced) {
+            to.forgetEverything();
+        }
+        return wasPlaced;
+    }
+
+    // --- what comes over the own connection
+
+    /** What is no reply, nor published. Takes the bytes over. */
+    void received(PushMessage message, ByteBuf bytes) {
+        Redirect to = redirect;
+        if (message.kind().equals("invalidate")) {
+            session.invalidated(bytes, to != null && to.isToItself());
+        } else if (session.identity.protocol() == Protocol.RESP2) {
+            bytes.release(); // the own connection speaks RESP3 for the sake of what is published
+        } else if (to != null && message.kind().equals("tracking-redir-broken")) {
+            session.push(to.withTargetId(bytes));
+            bytes.release();
+        } else {
+            session.push(bytes);
+        }
+    }
+
+    /** The push message by which a client forgets everything; its payload is the nil of the protocol of the client that tracks. */
+    static ByteBuf forgetEverything(Protocol protocol) {
+        return Unpooled.copiedBuffer(
+                ">2\r\n$10\r\ninvalidate\r\n" + (protocol == Protocol.RESP3 ? "_\r\n" : "$-1\r\n"),
+                StandardCharsets.US_ASCII);
     }
 }

@@ -28,24 +28,10 @@ final class UnblockClient extends FilteringOperation {
                 : new SessionCommands.Perform(new UnblockClient(session, command));
     }
 
-    /** As strictly as the servers: what they take for none must not come to them as a number. */
-    private boolean namesAnId() {
-        String text = Wire.text(command[2]);
-        if (!text.matches("0|-?[1-9][0-9]*")) {
-            return false;
-        }
-        try {
-            Long.parseLong(text);
-            return true;
-        } catch (NumberFormatException e) {
-            return false;
-        }
-    }
-
     @Override
     void send(BackendConnection connection) {
         byte[][] ofNobody = command.clone();
-        ofNobody[2] = namesAnId() ? NOBODY : NO_NUMBER;
+        ofNobody[2] = ClientId.read(command[2]).isPresent() ? NOBODY : NO_NUMBER;
         session.ask(connection, this, Wire.command(ofNobody), 1);
     }
 

@@ -252,7 +252,6 @@ class IdentityTest {
         try (RawClient client = ProxyFixture.client(proxy)) {
             client.text("AUTH", "secret");
             for (String[] command : new String[][] {
-                {"CLIENT", "TRACKING", "ON", "REDIRECT", "1"},
                 {"FAILOVER"},
                 {"DEBUG", "SEGFAULT"},
                 {"SHUTDOWN", "NOSAVE"},

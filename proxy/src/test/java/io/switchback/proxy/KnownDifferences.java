@@ -93,10 +93,6 @@ final class KnownDifferences {
                             + " not know is nobody's",
                     "client|list client|kill"),
             own(
-                    "-ERR switchback: CLIENT TRACKING [^\r]*\r\n",
-                    "REDIRECT, and with it RESP2, is not supported",
-                    "client|tracking"),
-            own(
                     "(?s)\\+OK\r\n.*",
                     "the lines are of the moment, and tell of Switchback's connections; a client that monitors may use PING, RESET and"
                             + " QUIT only",

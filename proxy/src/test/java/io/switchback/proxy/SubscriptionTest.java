@@ -174,6 +174,11 @@ class SubscriptionTest {
                 for (RawClient client : List.of(two, three, late)) {
                     List<String> heard = new ArrayList<>();
                     for (int i = client == late ? 3 : 1; i <= 7; i++) {
+                        assertThat(client.hasReplyWithin(20_000))
+                                .as(
+                                        "%s heard %s, and number %d does not come",
+                                        client == two ? "two" : client == three ? "three" : "late", heard, i)
+                                .isTrue();
                         heard.add(client.reply().text());
                     }
                     List<String> expected = new ArrayList<>();
@@ -187,6 +192,24 @@ class SubscriptionTest {
                 assertThat(setup.second.text("GET", "k")).isEqualTo("v");
                 assertThat(late.text("UNSUBSCRIBE")).isEqualTo("[unsubscribe, news, 0]");
                 assertThat(late.text("GET", "k")).isEqualTo("v");
+            }
+        });
+    }
+
+    /** To them the mark comes twice, by its channel and by their pattern; here it comes after the clients were let go. */
+    @TestFactory
+    List<DynamicTest> whoListensToEverythingHearsOnWhereTheMarkComesLate(@TempDir Path folder) {
+        return onEveryServer(folder, setup -> {
+            try (RawClient client = ProxyFixture.client(setup.proxy)) {
+                client.text("PSUBSCRIBE", "*");
+                setup.proxy.openAhead(setup.next(), MARK).join();
+                setup.hold();
+                setup.mark();
+                setup.proxy.letGo(setup.next()).join();
+                setup.second.call("PUBLISH", "news", "the fleet that was left has brought it");
+                setup.second.call("PUBLISH", ReservedKeys.SWITCH_CHANNEL, MARK);
+                setup.second.call("PUBLISH", "news", "behind the mark");
+                assertThat(client.reply().text()).isEqualTo("[pmessage, *, news, behind the mark]");
             }
         });
     }

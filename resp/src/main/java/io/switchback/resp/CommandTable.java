@@ -51,7 +51,8 @@ public final class CommandTable {
             "on a connection of the session's own while it waits; a switch does not end the waiting";
     private static final String SCRIPTS = "the script is known to the other fleet when a switch leads there";
     private static final String TRACKS =
-            "over a connection of the session's own, without REDIRECT; at a switch the client is told to forget everything";
+            "over a connection of the session's own, for REDIRECT beside another one; at a switch the client, or to which it redirects, is"
+                    + " told to forget everything";
     private static final String SUBSCRIBES =
             "over a connection of the session's own; a switch takes subscriptions along";
     private static final String REPLICATES = "it would change or join the fleet's replication behind Switchback's back";
@@ -124,7 +125,7 @@ public final class CommandTable {
                 "count-failure-reports countkeysinslot getkeysinslot getslotmigrations help info keyslot links myid myshardid nodes"
                         + " replicas shards slaves slot-stats slots");
         add(Treatment.REFUSED, false, "it would change a cluster behind Switchback's back", "cluster|*");
-        container("client", "getredir help trackinginfo");
+        container("client", "help");
         add(
                 Treatment.SESSION,
                 false,
@@ -143,6 +144,11 @@ public final class CommandTable {
                 "over a connection of the session's own; a switch takes it along where the other fleet knows it",
                 "client|no-touch client|import-source");
         add(Treatment.SESSION, false, TRACKS, "client|tracking client|caching");
+        add(
+                Treatment.SESSION,
+                false,
+                "with the id that Switchback has for a client",
+                "client|getredir client|trackinginfo");
         add(
                 Treatment.SESSION,
                 false,
