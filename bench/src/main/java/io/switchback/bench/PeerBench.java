@@ -45,6 +45,7 @@ final class PeerBench implements Callable<Integer> {
     private static final int ALONE_REQUESTS = 20_000;
     /** With so many a young generation that little has been put into is in use, and what opens connections is compiled. */
     private static final int CLIENTS_BEFORE = 4_000;
+
     private static final int CLIENTS_MORE = 5_000;
     private static final Duration SETTLE = Duration.ofSeconds(2);
 

@@ -10,6 +10,8 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
@@ -355,6 +357,60 @@ class RedirectTest {
             talk.say(other, "SET", "c", "1");
             talk.hears(next);
         });
+    }
+
+    /** So that what is invalidated comes between the replies where it came at the server. */
+    @TestFactory
+    List<DynamicTest> aClientThatIsItsOwnTargetHasOneConnection(@TempDir Path folder) {
+        return everywhere(folder, setup -> {
+            setup.target.text("HELLO", "3");
+            String id = setup.target.text("CLIENT", "ID");
+            setup.target.text("CLIENT", "TRACKING", "ON");
+            int connections = setup.connections(setup.first).size();
+            assertThat(setup.target.text("CLIENT", "TRACKING", "ON", "REDIRECT", id))
+                    .isEqualTo("OK");
+            assertThat(setup.connections(setup.first)).hasSize(connections);
+        });
+    }
+
+    /** Where the target's event loop has no time, the client that tracks waits. */
+    @TestFactory
+    List<DynamicTest> theNextCommandWaitsUntilTheTargetHasBeenTold(@TempDir Path folder) {
+        return everywhere(folder, setup -> {
+            setup.target.text("HELLO", "3");
+            assertThat(setup.track()).isEqualTo("OK");
+            setup.client.text("GET", "k");
+            setup.other.text("PING");
+            CountDownLatch hasTime = new CountDownLatch(1);
+            CountDownLatch hasNone = new CountDownLatch(1);
+            setup.proxy.guard(command -> {
+                hasNone.countDown();
+                await(hasTime);
+                return "ERR refused";
+            });
+            setup.target.send("SET", "k", "1");
+            await(hasNone);
+            setup.client.send("PING");
+            boolean onTwoLoops = setup.client.hasReplyWithin(500);
+            killOneOf(setup, "resp=3");
+            if (onTwoLoops) {
+                assertThat(setup.client.reply().text()).isEqualTo("PONG");
+                setup.client.send("GET", "k");
+                assertThat(setup.client.hasReplyWithin(300)).isFalse();
+            }
+            hasTime.countDown();
+            assertThat(setup.target.reply().isError()).isTrue();
+            assertThat(setup.target.rawReply()).isEqualTo(">2\r\n$10\r\ninvalidate\r\n$-1\r\n");
+            setup.client.reply();
+        });
+    }
+
+    private static void await(CountDownLatch latch) {
+        try {
+            assertThat(latch.await(20, TimeUnit.SECONDS)).isTrue();
+        } catch (InterruptedException e) {
+            throw new IllegalStateException(e);
+        }
     }
 
     // --- switches and faults
