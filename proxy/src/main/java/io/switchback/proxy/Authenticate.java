@@ -6,10 +6,12 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * AUTH: proven by the server itself, on a connection that is used for nothing else and so may be anybody; from then on the
- * client's commands go over connections that are authenticated as that user.
+ * client's commands go over connections that are authenticated as that user. A client that is subscribed to something may only be the
+ * same user again, as clients do whose passwords are tokens: it does so on its own connection, lest it misses a message.
  */
 final class Authenticate extends AskingOperation {
     private final byte[][] command;
+    private boolean onItsOwn;
 
     /** {@code command} is AUTH with a password, or with a user and a password. */
     Authenticate(ClientSession session, byte[][] command) {
@@ -20,7 +22,18 @@ final class Authenticate extends AskingOperation {
     @Override
     @Nullable
     BackendConnection connection() {
-        return session.loop().backends().shared(ConnectionKey.PROVING, session);
+        return connection(session);
+    }
+
+    static @Nullable BackendConnection connection(ClientSession session) {
+        return session.subscriptions.isEmpty()
+                ? session.loop().backends().shared(ConnectionKey.PROVING, session)
+                : session.own().current();
+    }
+
+    /** Whether a client may not be that user now. */
+    static boolean isTooLate(ClientSession session, Credential credential) {
+        return !session.subscriptions.isEmpty() && !credential.user().equals(session.identity.user());
     }
 
     @Override
@@ -31,6 +44,7 @@ final class Authenticate extends AskingOperation {
 
     @Override
     void send(BackendConnection connection) {
+        onItsOwn = session.own().is(connection);
         session.ask(connection, this, Wire.command(command), 1);
     }
 
@@ -38,7 +52,7 @@ final class Authenticate extends AskingOperation {
     void replied(Run run, ByteBuf reply) {
         session.forgetUpstream();
         if (!isError(reply)) {
-            session.proven(credential(command, 1));
+            session.proven(credential(command, 1), onItsOwn);
         }
         finish(reply.retain());
     }

@@ -499,6 +499,14 @@ final class Backends {
         }
     }
 
+    /** Its subscriptions where a switch is about to lead are those of the password that was. */
+    void authenticatedAgain(ClientSession session) {
+        if (session.subscriptions.isAhead()) {
+            session.subscriptions.closeAhead();
+            subscribed(session, "", Set.of());
+        }
+    }
+
     private static boolean isOpen(@Nullable Slot slot) {
         return slot != null && slot.connection != null;
     }

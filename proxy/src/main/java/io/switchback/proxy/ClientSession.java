@@ -605,10 +605,19 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                 : "?";
     }
 
-    /** The server has accepted this user. */
-    void proven(Credential credential) {
+    /** The server has accepted this user, whom the own connection {@code isToo}. */
+    void proven(Credential credential, boolean isToo) {
+        if (credential.equals(identity.credential())) {
+            return;
+        }
         identity.proven(credential);
-        leaveForAnother();
+        BackendConnection connection = own.current();
+        if (isToo && connection != null) {
+            connection.spoil(); // its key says another password
+            loop.backends().authenticatedAgain(this);
+        } else {
+            leaveForAnother();
+        }
     }
 
     void chosen(Protocol protocol) {

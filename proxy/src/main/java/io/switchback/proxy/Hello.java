@@ -21,6 +21,7 @@ final class Hello extends AskingOperation {
     private final byte @Nullable [][] auth;
     private final @Nullable String name;
     private boolean authenticated;
+    private boolean onItsOwn;
 
     private Hello(ClientSession session, Protocol protocol, byte @Nullable [][] auth, @Nullable String name) {
         super(session);
@@ -54,7 +55,7 @@ final class Hello extends AskingOperation {
                 return new SessionCommands.Refuse("ERR Syntax error in HELLO option '" + Wire.text(command[i]) + "'");
             }
         }
-        if (auth != null && !session.subscriptions.isEmpty()) {
+        if (auth != null && Authenticate.isTooLate(session, Authenticate.credential(auth, 1))) {
             return SessionCommands.notWhileSubscribed(rule);
         }
         if (name != null && !ClientCommands.isPrintable(name)) {
@@ -86,7 +87,9 @@ final class Hello extends AskingOperation {
     @Override
     @Nullable
     BackendConnection connection() {
-        return session.loop().backends().shared(key(), session);
+        return proves()
+                ? Authenticate.connection(session)
+                : session.loop().backends().shared(key(), session);
     }
 
     @Override
@@ -98,6 +101,7 @@ final class Hello extends AskingOperation {
     @Override
     void send(BackendConnection connection) {
         byte[][] credentials = auth;
+        onItsOwn = session.own().is(connection);
         session.ask(
                 connection,
                 this,
@@ -115,7 +119,7 @@ final class Hello extends AskingOperation {
             finish(reply.retain());
         } else if (credentials != null && !authenticated) {
             authenticated = true;
-            session.proven(Authenticate.credential(credentials, 1));
+            session.proven(Authenticate.credential(credentials, 1), onItsOwn);
             askNext();
         } else {
             if (name != null) {

@@ -197,11 +197,11 @@ final class SessionCommands {
             case "subscribe", "psubscribe", "ssubscribe" -> subscribe(session, rule, command, true);
             case "unsubscribe", "punsubscribe", "sunsubscribe" -> subscribe(session, rule, command, false);
             case "auth" ->
-                !session.subscriptions.isEmpty()
-                        ? notWhileSubscribed(rule)
-                        : command.length == 2 || command.length == 3
-                                ? new Perform(new Authenticate(session, command))
-                                : SEND;
+                command.length != 2 && command.length != 3
+                        ? SEND
+                        : Authenticate.isTooLate(session, Authenticate.credential(command, 1))
+                                ? notWhileSubscribed(rule)
+                                : new Perform(new Authenticate(session, command));
             case "select" -> command.length == 2 ? SelectDatabase.judge(session, command) : SEND;
             case "hello" -> Hello.judge(session, rule, command);
             case "monitor" ->

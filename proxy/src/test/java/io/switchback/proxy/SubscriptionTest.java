@@ -214,6 +214,52 @@ class SubscriptionTest {
         });
     }
 
+    /** As clients do whose passwords are tokens that run out. */
+    @TestFactory
+    List<DynamicTest> aSubscriberProvesAnewWhoItIsAndMissesNothing(@TempDir Path folder) {
+        return onEveryServer(folder, setup -> {
+            for (RealServer server : List.of(setup.first, setup.second)) {
+                server.call("ACL", "SETUSER", "bob", "on", ">one", ">two", ">three", "~*", "+@all");
+                server.call("ACL", "SETUSER", "eve", "on", ">one", "~*", "+@all");
+                if (!setup.binary.version().startsWith("6.0")) {
+                    server.call("ACL", "SETUSER", "bob", "allchannels");
+                }
+            }
+            setup.replicate();
+            try (RawClient client = ProxyFixture.client(setup.proxy)) {
+                client.text("HELLO", "3", "AUTH", "bob", "one");
+                client.text("SUBSCRIBE", "news");
+                assertThat(client.text("AUTH", "bob", "wrong")).startsWith("-WRONGPASS");
+                assertThat(client.text("HELLO", "3", "AUTH", "bob", "wrong")).startsWith("-WRONGPASS");
+                assertThat(client.text("AUTH", "eve", "one")).startsWith("-ERR switchback: AUTH as another user");
+                assertThat(client.text("HELLO", "3", "AUTH", "eve", "one"))
+                        .startsWith("-ERR switchback: HELLO as another user");
+                assertThat(client.text("AUTH", "bob", "two")).isEqualTo("OK");
+                setup.first.call("ACL", "SETUSER", "bob", "<one");
+                setup.second.call("ACL", "SETUSER", "bob", "<one");
+                setup.first.call("PUBLISH", "news", "1");
+                assertThat(client.reply().text()).isEqualTo("[message, news, 1]");
+                assertThat(client.text("ACL", "WHOAMI")).isEqualTo("bob");
+                setup.proxy.openAhead(setup.next(), MARK).join();
+                assertThat(client.text("HELLO", "3", "AUTH", "bob", "three")).contains("proto, 3");
+                setup.first.call("ACL", "SETUSER", "bob", "<two");
+                setup.second.call("ACL", "SETUSER", "bob", "<two");
+                setup.first.call("PUBLISH", "news", "2");
+                setup.hold();
+                setup.first.call("PUBLISH", "news", "3");
+                setup.mark();
+                setup.turnAround();
+                setup.second.call("PUBLISH", "news", "4");
+                setup.proxy.letGo(setup.next()).join();
+                for (int i = 2; i <= 4; i++) {
+                    assertThat(client.reply().text()).isEqualTo("[message, news, " + i + "]");
+                }
+                assertThat(client.text("ACL", "WHOAMI")).isEqualTo("bob");
+                assertThat(client.hasReplyWithin(50)).isFalse();
+            }
+        });
+    }
+
     @TestFactory
     List<DynamicTest> aSwitchThatIsGivenUpLosesNoMessageEither(@TempDir Path folder) {
         return onEveryServer(folder, setup -> {
