@@ -57,6 +57,9 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
     private boolean spoiled;
 
     private boolean outlivesRoute;
+    /** The end of what was sent last is missing. */
+    private boolean insideCommand;
+
     /** What the server calls it; 0 where nobody has asked. */
     private long clientId;
 
@@ -173,6 +176,10 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         if (!open) {
             throw new IllegalStateException("a closed connection was asked to send");
         }
+        if (insideCommand) {
+            throw new IllegalStateException("something is sent in the middle of a command");
+        }
+        insideCommand = run.endIsMissing;
         if (run.session != null) {
             carriesClients = true;
             loop.sent(run.commands);
@@ -191,6 +198,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         }
         if (last) {
             unanswered.getLast().endIsMissing = false;
+            insideCommand = false;
         }
         channel.write(piece, channel.voidPromise());
         askFlush();
@@ -288,6 +296,9 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
             run.partial = scanner.insideReply();
             run.replyBytes += end - index;
             run.sink.receive(run, in, index, end - index);
+            if (!open) {
+                return; // who received it closed this, and the run is lost
+            }
             index = end;
             if (run.partial && isShared()) {
                 keepFromOthersIfLarge(run);

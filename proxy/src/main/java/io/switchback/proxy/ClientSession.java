@@ -325,6 +325,10 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (bytes < LargeCommand.ARGUMENT_BYTES || restricted) {
             return null;
         }
+        if (!subscriptions.isEmpty()) {
+            return null; // to that connection the subscriptions send something at any time, and refused is a large
+            // command by its end
+        }
         CommandRule rule = CommandTable.find(in, from + scanner.nameOffset(), scanner.nameLength());
         if (transaction.open) {
             if (!pastQueueLimit(bytes, 1)) {

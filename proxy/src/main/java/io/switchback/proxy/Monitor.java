@@ -93,6 +93,11 @@ final class Monitor {
                     1));
         }
 
+        @Override
+        void clientGone() {
+            session.own().discard(); // lines would come over it without end
+        }
+
         void answered(ByteBuf reply) {
             if (!isError(reply)) {
                 on = true;

@@ -169,7 +169,8 @@ final class KnownDifferences {
                 To a malformed frame behind CLIENT REPLY SKIP or OFF the servers say nothing, and leave the connection open without reading on.
                 Switchback says what is wrong and closes. Of a command that a subscribed client of RESP2 may not use, the servers say first whether it
                 has too few words, Switchback that it may not be used. A zero byte within a line (a command the way a person types it) ends it for
-                Switchback; servers up to Redis 7.0 at least see no end of such a line.
+                Switchback; servers up to Redis 7.0 at least see no end of such a line. Where CR and LF should end a line and something else does, servers
+                before Valkey 9 skip it; Switchback refuses it as Valkey 9 does, since many clients may share the connection that it would come over.
 
                 | commands | servers | what is compared | why |
                 | --- | --- | --- | --- |

@@ -341,6 +341,25 @@ class LargeRequestsTest {
         }
     }
 
+    /** While a switch is prepared something else is sent over the connection that brings the messages. */
+    @Test
+    void thatOfASubscriberIsCollected() {
+        try (CacheProxy proxy = proxy();
+                RawClient client = ProxyFixture.client(proxy);
+                RawClient other = ProxyFixture.client(proxy)) {
+            client.text("HELLO", "3");
+            client.text("SUBSCRIBE", "news");
+            client.sendRaw(half(setLater()));
+            othersGoOn(other);
+            proxy.openAhead(ProxyFixture.route("new", next, 2), "mark").join();
+            client.sendRaw(rest(setLater()));
+            assertThat(client.reply().text()).isEqualTo("OK");
+            assertThat(server.number("STRLEN", "later")).isEqualTo(LargeCommand.ARGUMENT_BYTES);
+            other.text("PUBLISH", "news", "1");
+            assertThat(client.reply().text()).isEqualTo("[message, news, 1]");
+        }
+    }
+
     @Test
     void silenceIsKept() {
         try (CacheProxy proxy = proxy();

@@ -73,6 +73,26 @@ class MonitorTest {
     }
 
     @Test
+    void whoLeavesBeforeTheAnswerLeavesNothingBehind(@TempDir Path folder) {
+        try (RealServer server = ProxyFixture.server(folder);
+                CacheProxy proxy = ProxyFixture.proxy(ProxyFixture.route("old", server, 1), ProxyLimits.DEFAULT, 1)) {
+            for (int i = 0; i < 200; i++) {
+                try (RawClient monitor = ProxyFixture.client(proxy)) {
+                    monitor.send("MONITOR");
+                }
+            }
+            try (RawClient late = ProxyFixture.client(proxy)) {
+                assertThat(late.text("PING")).isEqualTo("PONG");
+                assertThat(late.hasReplyWithin(300)).isFalse(); // by which time the server has been asked
+            }
+            Await.until(
+                    Duration.ofSeconds(10),
+                    "nobody monitors",
+                    () -> !server.text("CLIENT", "LIST").contains("cmd=monitor"));
+        }
+    }
+
+    @Test
     void whoReadsSlowlyIsNotReadForAndHoldsNobodyUp(@TempDir Path folder) {
         try (RealServer server = ProxyFixture.server(folder);
                 CacheProxy proxy = ProxyFixture.proxy(ProxyFixture.route("old", server, 1), ProxyLimits.DEFAULT, 1);

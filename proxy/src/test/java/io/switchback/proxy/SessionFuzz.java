@@ -141,6 +141,8 @@ public final class SessionFuzz implements AutoCloseable {
         String expected = converse(new RawClient(ProxyFixture.endpoint(direct)), whole);
         String found = converse(ProxyFixture.client(proxy), whole);
         boolean known = found.contains("is not supported inside MULTI")
+                // Servers before Valkey 9 skip what stands where a line should end.
+                || (found.contains("invalid CRLF in request") && !expected.contains("invalid CRLF in request"))
                 || LOSES_WATCH.matcher(session).find()
                 // The server closes at once, and what it has not sent by then is lost.
                 || (session.contains("POST ") && expected.endsWith("(closed)") && found.endsWith("(closed)"));

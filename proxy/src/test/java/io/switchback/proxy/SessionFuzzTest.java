@@ -81,6 +81,40 @@ class SessionFuzzTest {
         }
     }
 
+    /** Valkey 9 ends the connection over which that comes, and many clients may share it. */
+    @TestFactory
+    List<DynamicTest> aLineThatDoesNotEndAsItMustEndsItsClientOnly(@TempDir Path folder) {
+        List<DynamicTest> tests = new ArrayList<>();
+        for (ServerBinary binary : ServerBinary.found()) {
+            tests.add(DynamicTest.dynamicTest(binary.name(), () -> {
+                try (RealServer server = RealServer.start(binary, folder.resolve(binary.name()));
+                        CacheProxy proxy =
+                                ProxyFixture.proxy(ProxyFixture.route("old", server, 1), ProxyLimits.DEFAULT, 1);
+                        RawClient other = ProxyFixture.client(proxy)) {
+                    for (String end : List.of(
+                            "*2\r\n$4\r\nECHO\r\n$1\r\naXX",
+                            "*2\r\n$4\r\nECHOXX$1\r\na\r\n",
+                            "*1\rX$4\r\nPING\r\n",
+                            "*1\r\n$4\rXPING\r\n",
+                            "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$300000\r\n" + "y".repeat(300_000) + "XX",
+                            "*3\r\n$3\r\nSET\r\n$300000\r\n" + "y".repeat(300_000) + "\r\n$1\r\nkXX")) {
+                        try (RawClient client = ProxyFixture.client(proxy)) {
+                            other.send("SET", "n", "1");
+                            other.send("GET", "n");
+                            client.sendAsFarAsItIsRead("*1\r\n$4\r\nPING\r\n" + end + "*1\r\n$4\r\nPING\r\n");
+                            assertThat(client.readUntil("\0 never said"))
+                                    .isEqualTo("+PONG\r\n-ERR Protocol error: invalid CRLF in request\r\n(closed)");
+                            assertThat(other.reply().text()).isEqualTo("OK");
+                            assertThat(other.reply().text()).isEqualTo("1");
+                            assertThat(other.text("GET", "k")).isEmpty();
+                        }
+                    }
+                }
+            }));
+        }
+        return tests;
+    }
+
     private static String cut(RawClient fresh, String session, int at, RawClient other) {
         try (RawClient client = fresh) {
             client.sendRaw(session.substring(0, at));

@@ -16,6 +16,8 @@ import java.util.List;
 public final class CommandInPieces {
     /** What {@link #next} returns for what no server accepts. */
     public static final int MALFORMED = -1;
+
+    private static final int LINE_END_BYTES = 2;
     /** An argument that is longer cannot be an option, nor a number: it is kept as an empty one. */
     private static final int KEPT_ARGUMENT_BYTES_MAX = 1024;
     /** What an argument costs that is kept, beside its bytes. */
@@ -29,8 +31,10 @@ public final class CommandInPieces {
     private int argumentsLeft;
     /** Of an argument whose length is known and whose first bytes were not looked at yet; negative without one. */
     private int announced;
-    /** Bytes of the argument that has begun, its line end among them. */
-    private long bytesLeft;
+    /** Bytes of the argument that has begun. */
+    private int bytesLeft;
+    /** What has to follow them is passed on as a whole, and looked at before. */
+    private boolean lineEndLeft;
     /** Bytes that the scanner had gone through before the argument that is announced. */
     private int behindUs;
 
@@ -55,13 +59,18 @@ public final class CommandInPieces {
         int position = from + behindUs;
         behindUs = 0;
         while (!isWhole()) {
-            if (bytesLeft > 0) {
-                int there = (int) Math.min(bytesLeft, limit - position);
+            if (lineEndLeft) {
+                int there = Math.min(bytesLeft, limit - position);
                 position += there;
                 bytesLeft -= there;
-                if (bytesLeft > 0) {
+                if (bytesLeft > 0 || limit - position < LINE_END_BYTES) {
                     break;
                 }
+                if (!lines.endsAt(in, position)) {
+                    return MALFORMED;
+                }
+                position += LINE_END_BYTES;
+                lineEndLeft = false;
                 continue;
             }
             int begins = position;
@@ -84,7 +93,8 @@ public final class CommandInPieces {
             }
             lookAt(in, begins);
             position = begins;
-            bytesLeft = announced + 2L;
+            bytesLeft = announced;
+            lineEndLeft = true;
             announced = -1;
             argumentsLeft--;
         }
@@ -124,7 +134,7 @@ public final class CommandInPieces {
 
     /** All of the command has been found. */
     public boolean isWhole() {
-        return argumentsLeft == 0 && bytesLeft == 0;
+        return argumentsLeft == 0 && !lineEndLeft;
     }
 
     /** Whether an argument so far begins with the mark. */

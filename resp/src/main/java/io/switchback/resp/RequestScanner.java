@@ -23,6 +23,14 @@ public final class RequestScanner {
     /** What {@link #error} says of an argument that is longer than it may be. */
     public static final String INVALID_BULK_LENGTH = "Protocol error: invalid bulk length";
 
+    /**
+     * As Valkey 9 says it. Others skip whatever stands where a line should end; passed on to a server that does not, it would end the
+     * connection for everybody whose commands go over it.
+     */
+    private static final String INVALID_LINE_END = "Protocol error: invalid CRLF in request";
+
+    private static final int LINE_END = '\r' << 8 | '\n';
+
     static final int NEED_MORE = -1;
     private static final int BROKEN = -2;
     private static final int NOT_STARTED = -1;
@@ -153,6 +161,9 @@ public final class RequestScanner {
             } else if (isMarked(in, position, bulkBytes)) {
                 marked = true;
             }
+            if (!isLineEnd(in, position + bulkBytes)) {
+                return malformed(INVALID_LINE_END);
+            }
             position += bulkBytes + 2;
             progress = position - from;
             bulkBytes = NOT_STARTED;
@@ -215,6 +226,15 @@ public final class RequestScanner {
         return number;
     }
 
+    /** Whether the argument that ends at that index ends as it must; if not, {@link #error} says so. Two bytes must be there. */
+    boolean endsAt(ByteBuf in, int index) {
+        boolean ends = isLineEnd(in, index);
+        if (!ends) {
+            error = INVALID_LINE_END;
+        }
+        return ends;
+    }
+
     /** The index behind the line that {@link #argumentLength} has read. */
     int behindLine() {
         return behindLine;
@@ -249,7 +269,7 @@ public final class RequestScanner {
                 index++;
             }
             boolean plain = index == first + 1 || (index > first && in.getByte(first) != '0');
-            if (plain && index + 1 < limit && in.getByte(index) == '\r') {
+            if (plain && index + 1 < limit && isLineEnd(in, index)) {
                 number = value;
                 searched = 0;
                 return index + 2;
@@ -272,6 +292,9 @@ public final class RequestScanner {
             return NEED_MORE;
         }
         searched = 0;
+        if (!isLineEnd(in, carriageReturn)) {
+            return broken(INVALID_LINE_END);
+        }
         byte first = in.getByte(start);
         if (first != type) {
             // Servers put a blank where the character would break the line of the error.
@@ -305,6 +328,11 @@ public final class RequestScanner {
         }
         number = negative ? -value : value;
         return true;
+    }
+
+    /** Whether a line ends at that index; two bytes must be there. */
+    static boolean isLineEnd(ByteBuf in, int index) {
+        return in.getShort(index) == LINE_END;
     }
 
     private Outcome stopped(int reason) {

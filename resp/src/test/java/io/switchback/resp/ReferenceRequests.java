@@ -59,6 +59,9 @@ final class ReferenceRequests {
         if (end < 0 || end + 2 > in.length()) {
             return false;
         }
+        if (!in.startsWith("\r\n", end)) {
+            return error("invalid CRLF in request");
+        }
         BigInteger count = number(in.substring(position + 1, end));
         if (count == null || count.compareTo(BigInteger.valueOf(Integer.MAX_VALUE)) > 0) {
             return error("invalid multibulk length");
@@ -70,6 +73,9 @@ final class ReferenceRequests {
             int lineEnd = in.indexOf('\r', at);
             if (lineEnd < 0 || lineEnd + 2 > in.length()) {
                 return false;
+            }
+            if (!in.startsWith("\r\n", lineEnd)) {
+                return error("invalid CRLF in request");
             }
             if (in.charAt(at) != '$') {
                 char got = in.charAt(at);
@@ -86,7 +92,11 @@ final class ReferenceRequests {
             String argument = in.substring(at, at + length.intValue());
             marked |= i > 0 && argument.startsWith(mark);
             arguments.add(argument);
-            at += length.intValue() + 2;
+            at += length.intValue();
+            if (!in.startsWith("\r\n", at)) {
+                return error("invalid CRLF in request");
+            }
+            at += 2;
         }
         position = at;
         found.add((count.signum() <= 0 ? "nothing" : "command " + arguments + (marked ? " marked" : "")) + " up to "

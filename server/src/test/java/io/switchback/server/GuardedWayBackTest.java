@@ -5,9 +5,11 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.switchback.release.Order;
 import io.switchback.release.ReleaseState.Status;
+import io.switchback.testkit.Await;
 import io.switchback.testkit.Replies;
 import io.switchback.testkit.Servers;
 import java.nio.file.Path;
+import java.time.Duration;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import redis.clients.jedis.Jedis;
@@ -57,9 +59,21 @@ final class GuardedWayBackTest {
             try (Jedis client = fleets.client()) {
                 fleets.order(RELEASE, Order.Kind.FINISH);
                 fleets.awaitStatus(RELEASE, Status.FINISHED);
+                // Each node hears of the end from the ledger, this one too.
+                Await.until(Duration.ofSeconds(10), "the guard goes with the release", () -> isTaken(client));
                 assertThat(String.valueOf(Replies.call(client, COMMAND))).isEqualTo("[1]");
                 assertThat(Replies.call(client, OPTION)).isEqualTo(1L);
             }
+        }
+    }
+
+    private static boolean isTaken(Jedis client) {
+        try {
+            Replies.call(client, COMMAND);
+            return true;
+        } catch (JedisDataException e) {
+            assertThat(e).hasMessageContaining("finish the release to use it");
+            return false;
         }
     }
 
