@@ -66,7 +66,7 @@ public final class CacheProxy implements AutoCloseable {
     private final List<Channel> listeners = new ArrayList<>();
     private final List<Endpoint> addresses = new ArrayList<>();
     private final AtomicInteger clients = new AtomicInteger();
-    private final AtomicLong clientIds = new AtomicLong();
+    private final AtomicLong clientIds;
 
     /** Guards the three fields below it, which say how far the loops have been told to go. */
     private final Object control = new Object();
@@ -78,6 +78,7 @@ public final class CacheProxy implements AutoCloseable {
     private CacheProxy(ProxySettings settings, BackendRoute route, boolean startHeld, Environment environment) {
         this.settings = settings;
         this.environment = environment;
+        this.clientIds = new AtomicLong(ClientId.first(environment));
         this.transport = Transport.choose();
         this.reachability = new Reachability(settings.cache());
         AllSessions all = new AllSessions();

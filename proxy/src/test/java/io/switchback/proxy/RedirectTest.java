@@ -15,6 +15,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestFactory;
 import org.junit.jupiter.api.io.TempDir;
 import redis.clients.jedis.Jedis;
@@ -371,6 +372,23 @@ class RedirectTest {
                     .isEqualTo("OK");
             assertThat(setup.connections(setup.first)).hasSize(connections);
         });
+    }
+
+    @Test
+    void aClientOfAnotherNodeIsNobody(@TempDir Path folder) {
+        try (RealServer server = ProxyFixture.server(folder);
+                CacheProxy one = ProxyFixture.proxy(ProxyFixture.route("old", server, 1));
+                CacheProxy other = ProxyFixture.proxy(ProxyFixture.route("old", server, 1));
+                RawClient client = ProxyFixture.client(one);
+                RawClient target = ProxyFixture.client(other)) {
+            String id = target.text("CLIENT", "ID");
+            assertThat(client.text("CLIENT", "ID")).isNotEqualTo(id);
+            assertThat(client.text("CLIENT", "TRACKING", "ON", "REDIRECT", id))
+                    .isEqualTo("-ERR The client ID you want redirect to does not exist");
+            assertThat(client.text("CLIENT", "KILL", "ID", id)).isEqualTo("0");
+            assertThat(client.text("CLIENT", "UNBLOCK", id)).isEqualTo("0");
+            assertThat(Long.parseLong(id)).isLessThan(1L << 53);
+        }
     }
 
     /** Where the target's event loop has no time, the client that tracks waits. */

@@ -51,7 +51,7 @@ public final class CommandTable {
             "on a connection of the session's own while it waits; a switch does not end the waiting";
     private static final String SCRIPTS = "the script is known to the other fleet when a switch leads there";
     private static final String TRACKS =
-            "over a connection of the session's own, for REDIRECT beside another one; at a switch the client, or to which it redirects, is"
+            "over a connection of the session's own, for REDIRECT to a client of the same node beside another one; at a switch the client, or to which it redirects, is"
                     + " told to forget everything";
     private static final String SUBSCRIBES =
             "over a connection of the session's own; a switch takes subscriptions along";
