@@ -100,6 +100,11 @@ final class Feed {
         return before;
     }
 
+    /** Another switch begins, which may be marked as one was that was given up. */
+    void forgetMarks() {
+        lastMark = null;
+    }
+
     /** Takes the bytes over. */
     void keep(ByteBuf message) {
         kept.add(message);

@@ -368,6 +368,9 @@ final class Subscriptions {
         closeAhead();
         mark = ByteBuffer.wrap(expected.getBytes(UTF_8));
         expectsMark = mark.hasRemaining();
+        if (current != null) {
+            current.forgetMarks();
+        }
         lookOutForMarks();
         BackendOpening begun =
                 new BackendOpening(session.loop(), session.key(Protocol.RESP3), next, new BackendOpening.Result() {

@@ -205,6 +205,14 @@ class SubscriptionTest {
                 setup.proxy.openAhead(setup.next(), MARK).join();
                 setup.hold();
                 setup.mark();
+                setup.proxy.letGo(ProxyFixture.route("old", setup.first, 1)).join(); // it is given up
+                setup.first.call("PUBLISH", "news", "given up");
+                assertThat(client.reply().text()).isEqualTo("[pmessage, *, news, given up]");
+                setup.proxy.openAhead(setup.next(), MARK).join();
+                setup.hold();
+                setup.mark();
+                setup.first.call("PUBLISH", "news", "the other fleet will bring it");
+                assertThat(client.hasReplyWithin(50)).isFalse();
                 setup.proxy.letGo(setup.next()).join();
                 setup.second.call("PUBLISH", "news", "the fleet that was left has brought it");
                 setup.second.call("PUBLISH", ReservedKeys.SWITCH_CHANNEL, MARK);
