@@ -53,7 +53,7 @@ final class LagWatch implements AutoCloseable {
         this.lag = new Lag(0, now, now, -1);
     }
 
-    /** What the source has written and the target had not applied at the last look. */
+    /** What the source has written and the target had not applied at the last look; -1 where the source does not count what it writes. */
     long lagBytes() {
         return lag.bytes();
     }
@@ -83,7 +83,9 @@ final class LagWatch implements AutoCloseable {
         }
         sourceTimes.forgetBefore(applied);
         long behindSince = sourceTimes.reached(applied + 1).orElse(now);
-        lag = new Lag(Math.max(0, offset - applied), behindSince, now, offset);
+        // With neither a backlog nor replicas a server's offset stands still, whatever is written.
+        boolean counted = atSource.get().number("repl_backlog_active", 0) == 1;
+        lag = new Lag(counted ? Math.max(0, offset - applied) : -1, behindSince, now, offset);
     }
 
     /**

@@ -5,8 +5,8 @@ package io.switchback.sync;
  *
  * @param sourceOffset        up to where the source's stream was received
  * @param appliedSourceOffset up to where the target is known to have applied it
- * @param lagBytes            what the source has written and the target is not known to have applied; -1 where the link is broken
- *                            because the target holds something else
+ * @param lagBytes            what the source has written and the target is not known to have applied; -1 where that is not
+ *                            known: the target holds something else, or the source keeps no backlog and so does not count
  * @param lagMillis           for how long the source has had something that the target is not known to have applied
  * @param copiedBytes         of the snapshot that is passing or has passed
  * @param copyBytesTotal      of the snapshot; -1 where the source does not say (diskless)

@@ -146,16 +146,12 @@ final class RelaySession {
     }
 
     /**
-     * Answers the target's PSYNC, unless the session is closed already. An answer is whole before a close cuts the connection:
+     * Answers the target's PSYNC, unless the session is closed already or frozen. An answer is whole before a close cuts the connection:
      * up to 6.2, a server whose PSYNC is cut instead of answered loses its place for good.
      */
     synchronized boolean answer(String line) throws IOException {
-        if (closed.get()) {
-            return false;
-        }
-        target.sendLine(line);
-        answered = true;
-        return true;
+        answered = !closed.get() && target.accept(line);
+        return answered;
     }
 
     /**

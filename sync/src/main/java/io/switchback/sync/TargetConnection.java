@@ -76,13 +76,13 @@ final class TargetConnection implements AutoCloseable {
                     refuse();
                 }
                 case "SYNC" -> refuse();
-                case "PING" -> send(line(authenticated ? "+PONG" : "-NOAUTH Authentication required."));
+                case "PING" -> say(line(authenticated ? "+PONG" : "-NOAUTH Authentication required."));
                 case "AUTH" -> authenticate(command, secret);
                 case "REPLCONF" -> {
                     remember(command);
-                    send(line("+OK"));
+                    say(line("+OK"));
                 }
-                default -> send(line("-ERR this is a replication link of Switchback, not a server"));
+                default -> say(line("-ERR this is a replication link of Switchback, not a server"));
             }
         }
         return null;
@@ -90,7 +90,7 @@ final class TargetConnection implements AutoCloseable {
 
     private void authenticate(byte[][] command, String secret) throws IOException {
         authenticated = MessageDigest.isEqual(command[command.length - 1], secret.getBytes(UTF_8));
-        send(line(authenticated ? "+OK" : "-WRONGPASS invalid username-password pair or user is disabled."));
+        say(line(authenticated ? "+OK" : "-WRONGPASS invalid username-password pair or user is disabled."));
     }
 
     private void remember(byte[][] command) {
@@ -130,14 +130,29 @@ final class TargetConnection implements AutoCloseable {
         return version;
     }
 
-    /** Tells it to come again. */
+    /** Tells it to come again, also where nothing more of the stream may reach it: up to 6.2 it must be told. */
     void refuse() throws IOException {
-        send(NOT_YET);
+        say(NOT_YET);
+    }
+
+    /** Lets the stream begin, by this answer to its PSYNC; false where it was frozen before, and then it is still to be refused. */
+    boolean accept(String answer) throws IOException {
+        writing.lock();
+        try {
+            if (frozen) {
+                return false;
+            }
+            out.write(line(answer));
+            return true;
+        } finally {
+            writing.unlock();
+        }
     }
 
     /** Sends one line, whole. */
     void sendLine(String text) throws IOException {
-        send(line(text));
+        byte[] line = line(text);
+        send(line, 0, line.length);
     }
 
     /** Sends bytes of the stream, or of the snapshot. */
@@ -153,7 +168,7 @@ final class TargetConnection implements AutoCloseable {
         }
     }
 
-    /** From a true on nothing more is sent to it; false where a write has not ended within the deadline. */
+    /** From a true on nothing more of the stream is sent to it; false where a write has not ended within the deadline. */
     boolean freeze(Deadline deadline) {
         try {
             if (!writing.tryLock(deadline.remaining().toNanos(), TimeUnit.NANOSECONDS)) {
@@ -189,8 +204,14 @@ final class TargetConnection implements AutoCloseable {
         }
     }
 
-    private void send(byte[] bytes) throws IOException {
-        send(bytes, 0, bytes.length);
+    /** What is no part of the stream. */
+    private void say(byte[] line) throws IOException {
+        writing.lock();
+        try {
+            out.write(line);
+        } finally {
+            writing.unlock();
+        }
     }
 
     /** Its acknowledgements and keep-alives, once it is attached. */

@@ -147,7 +147,7 @@ class BackupTest {
         Path backups = folder.resolve("backups");
         for (String diskless : List.of("yes", "no")) {
             try (Pair servers = filled(ServerBinary.embedded(), folder.resolve(diskless), diskless);
-                    DamagingWire wire = new DamagingWire(servers.a.fleet.endpoint(), "intact")) {
+                    WatchedWire wire = WatchedWire.damaging(servers.a.fleet.endpoint(), "intact")) {
                 servers.a.call("SET", "damaged", "intact");
                 servers.b.call("SET", "old", "data");
                 Pair.Heard heard = new Pair.Heard();

@@ -13,21 +13,27 @@ import io.switchback.resp.CommandEncoder;
 import io.switchback.resp.Reply;
 import io.switchback.sync.LinkStatus.Phase;
 import io.switchback.testkit.Await;
+import io.switchback.testkit.Ports;
+import io.switchback.testkit.ServerBinary;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Collections;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Random;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.locks.LockSupport;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** What breaks, and what becomes of it: links, relays, servers. */
 class RelayBreaksTest {
@@ -443,6 +449,58 @@ class RelayBreaksTest {
             assertThat(b.state().offset()).isEqualTo(frozenAt);
             assertThat(b.call("EXISTS", "before", "after")).isEqualTo("1");
             assertThat(f.heard().breaks).isEmpty();
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("pairs")
+    void howMuchIsMissingIsNotKnownOfASourceThatKeepsNoBacklog(String pair) {
+        try (Following f = Following.start(folder, pair)) {
+            Pair.Side a = f.servers().a;
+            Pair.drain(f.link(), a);
+            f.servers().b.call("REPLICAOF", "127.0.0.1", Integer.toString(Ports.free()));
+            a.call("CONFIG", "SET", "repl-backlog-ttl", "1");
+            Await.until(
+                    Pair.LIMIT,
+                    "the source has forgotten its stream",
+                    () -> a.server.info("replication", "repl_backlog_active").equals("0"));
+            a.call("SET", "key", "value");
+            Await.until(
+                    Pair.LIMIT,
+                    "the link knows that it does not know",
+                    () -> f.link().status().lagBytes() == -1);
+        }
+    }
+
+    /** Up to 6.2, one that is not answered loses its place and its backlog, and a switch promotes it without them. */
+    @ParameterizedTest
+    @ValueSource(strings = {"redis-6.0", "embedded", "valkey-9.1"})
+    void aTargetThatHasAskedForItsPlaceWhenTheLinkIsFrozenKeepsIt(String name) throws Exception {
+        ServerBinary binary = RelayCycleTest.binary(name);
+        AtomicReference<RelayLink> toFreeze = new AtomicReference<>();
+        CountDownLatch frozen = new CountDownLatch(1);
+        Runnable freeze = () -> {
+            RelayLink link = toFreeze.get();
+            if (link != null) {
+                link.freeze(Deadline.in(Pair.ENVIRONMENT, Pair.LIMIT));
+                frozen.countDown();
+            }
+        };
+        try (Pair servers = new Pair(binary, binary, folder);
+                WatchedWire wire = WatchedWire.before(servers.a.fleet.endpoint(), "switchback-", freeze)) {
+            RelayLink link = servers.copied(
+                    "forward", servers.a.behind(wire.endpoint()), servers.b, new Pair.Heard(), Optional.empty());
+            Await.until(
+                    Pair.LIMIT, "the target follows", () -> servers.b.state().linkUp());
+            toFreeze.set(link);
+            servers.b.call("CLIENT", "KILL", "TYPE", "master");
+            assertThat(frozen.await(Pair.LIMIT.toSeconds(), TimeUnit.SECONDS)).isTrue();
+            Await.until(
+                    Pair.LIMIT,
+                    "the target comes again",
+                    () -> link.status().detail().isEmpty());
+            assertThat(servers.b.server.info("replication", "repl_backlog_active"))
+                    .isEqualTo("1");
         }
     }
 
