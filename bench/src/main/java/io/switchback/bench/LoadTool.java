@@ -7,11 +7,31 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 
-/** The servers' own redis-benchmark: a load that this project has no hand in. */
-record LoadTool(Path program) {
+/**
+ * The servers' own redis-benchmark: a load that this project has no hand in. Different commands in one pipeline only Valkey's of 9.0 and later
+ * can send.
+ *
+ * @param mixing that one, where it is there
+ */
+record LoadTool(Path program, Optional<Path> mixing) {
+    /** What an application's cache may see: 11 of 16 read. */
+    private static final List<String> MIX = List.of(
+            "8 GET key:__rand_int__",
+            "2 SET key:__rand_int__ __data__",
+            "1 MGET key:__rand_int__ key:__rand_int__",
+            "1 EXISTS key:__rand_int__",
+            "1 HSET hash:__rand_int__ field __data__",
+            "1 HGET hash:__rand_int__ field",
+            "1 INCR counter:__rand_int__",
+            "1 EXPIRE key:__rand_int__ 1000");
+
+    /** How many commands that is. */
+    static final int MIX_COMMANDS = 16;
+
     private static final int CONNECTIONS = 50;
     private static final long RUN_LIMIT_SECONDS = 120;
 
@@ -26,9 +46,13 @@ record LoadTool(Path program) {
                         .flatMap(binary -> binary.tool("benchmark").stream())
                         .findFirst())
                 .or(LoadTool::onPath)
-                .map(LoadTool::new)
+                .map(program -> new LoadTool(program, mixer()))
                 .orElseThrow(() -> new IllegalStateException(
                         "No redis-benchmark is there; fetch one with: scripts/fetch-servers redis-7.0"));
+    }
+
+    private static Optional<Path> mixer() {
+        return ServerBinary.named("valkey-9.1").flatMap(binary -> binary.tool("benchmark"));
     }
 
     private static Optional<Path> onPath() {
@@ -38,16 +62,26 @@ record LoadTool(Path program) {
                 .findFirst();
     }
 
+    /** Runs so many requests; of a {@link Case#MIXED} case, whose pipeline is a multiple of {@link #MIX_COMMANDS}, so many commands. */
     Figures run(int port, Case what, int keys, long requests) {
-        List<String> command = new ArrayList<>(List.of(program.toString(), "-h", "127.0.0.1", "--csv"));
+        Path tool = what.isMixed() ? mixing.orElseThrow() : program;
+        int batches = what.isMixed() ? what.pipeline() / MIX_COMMANDS : what.pipeline();
+        List<String> command = new ArrayList<>(List.of(tool.toString(), "-h", "127.0.0.1", "--csv"));
         command.addAll(List.of("-p", Integer.toString(port), "-c", Integer.toString(CONNECTIONS)));
-        command.addAll(List.of("-n", Long.toString(requests), "-P", Integer.toString(what.pipeline())));
+        command.addAll(List.of("-n", Long.toString(requests), "-P", Integer.toString(batches)));
         command.addAll(List.of("-d", Integer.toString(what.valueBytes()), "-r", Integer.toString(keys)));
-        command.addAll(List.of("-t", what.operation()));
+        if (what.isMixed()) {
+            command.add("--");
+            command.addAll(List.of(String.join(" ; ", MIX).split(" ")));
+        } else {
+            command.addAll(List.of("-t", what.operation()));
+        }
+        String title = what.isMixed() ? MIX.getFirst() : what.operation();
         String output = run(command);
         return output.lines()
                 .map(line -> line.replace("\"", "").split(",", -1))
-                .filter(fields -> fields.length >= 8 && fields[0].equalsIgnoreCase(what.operation()))
+                .filter(fields -> fields.length >= 8
+                        && fields[0].toLowerCase(Locale.ROOT).startsWith(title.toLowerCase(Locale.ROOT)))
                 .map(fields -> new Figures(
                         Double.parseDouble(fields[1]),
                         Double.parseDouble(fields[4]),

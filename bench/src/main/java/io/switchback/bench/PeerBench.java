@@ -55,7 +55,7 @@ final class PeerBench implements Callable<Integer> {
     @Parameters(hidden = true)
     private Path launcher = Path.of("switchback");
 
-    @Option(names = "--all", description = "SET and values of 1 KiB as well, not only GET of 64 bytes")
+    @Option(names = "--all", description = "SET, values of 1 KiB and mixed commands as well, not only GET of 64 bytes")
     private boolean all;
 
     @Option(names = "--json", paramLabel = "FILE", description = "writes the figures for a program as well")
@@ -156,10 +156,15 @@ final class PeerBench implements Callable<Integer> {
         out.printf(
                 "%-24s %-12s %9s %9s %8s %8s %8s%n", "case", "through", "req/s", "x direct", "p50 ms", "p99 ms", "CPU");
         List<Row> rows = new ArrayList<>();
-        List<Case> cases = ThroughputBench.allCases().stream()
+        List<Case> cases = new ArrayList<>(ThroughputBench.allCases().stream()
                 .filter(what -> all
                         || (what.valueBytes() == SMALL_BYTES && what.operation().equals("get")))
-                .toList();
+                .toList());
+        if (all && tool.mixing().isPresent()) {
+            for (int batches : List.of(1, 4)) {
+                cases.add(new Case(Case.MIXED, batches * LoadTool.MIX_COMMANDS, SMALL_BYTES));
+            }
+        }
         for (Case what : cases) {
             for (Target target : targets) {
                 ThroughputBench bench = new ThroughputBench(tool, direct, target, RUNS, SECONDS_PER_RUN);
