@@ -14,6 +14,7 @@ import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.net.SocketAddress;
 import java.util.ArrayDeque;
+import java.util.Deque;
 import java.util.HashSet;
 import java.util.Optional;
 import java.util.Set;
@@ -192,7 +193,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (loop.isHolding() || loop.hasLapsed()) {
             return false;
         }
-        // First, since an EXEC that waits can only go over a connection that has the queue.
+        // These first, since an EXEC that waits can only go over a connection that has the queue.
         if (replay == null && !subscriptions.areOn(own.current())) {
             replay = new Resubscribe(this);
         }
@@ -648,6 +649,11 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         } else if (!clean) {
             leaveForAnother();
         }
+    }
+
+    /** EXEC ran, with SELECT in its queue: before anything else it is found out which of these, the last first, has succeeded. */
+    void databaseIsOneOf(Deque<Integer> candidates) {
+        replay = new DatabaseAfterTransaction(this, candidates);
     }
 
     /** A client of RESP2 that has subscribed may use few commands, as at the server. */

@@ -2,6 +2,10 @@ package io.switchback.proxy;
 
 import io.netty.buffer.ByteBuf;
 import io.switchback.resp.RequestScanner;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -9,7 +13,11 @@ import org.jspecify.annotations.Nullable;
  * lost, or with a command in the queue that has since come under a guard.
  */
 final class Execute extends AskingOperation implements ReplySink {
-    private byte firstByte;
+    private static final int LENGTH = 2;
+
+    private final byte[] begin = new byte[LENGTH];
+    private int beginLength;
+    private Deque<Integer> selected = new ArrayDeque<>();
 
     Execute(ClientSession session) {
         super(session);
@@ -34,20 +42,31 @@ final class Execute extends AskingOperation implements ReplySink {
 
     private boolean queueIsGuarded() {
         CommandGuard guard = session.loop().guard();
-        if (guard == null) {
-            return false;
-        }
+        return guard != null && queue().stream().anyMatch(command -> guard.refusal(command) != null);
+    }
+
+    private List<byte[][]> queue() {
         ByteBuf queue = session.transaction.queue();
         RequestScanner scanner = new RequestScanner(Integer.MAX_VALUE, SessionCommands.RESERVED);
+        List<byte[][]> commands = new ArrayList<>();
         int index = queue.readerIndex();
         for (int i = 0; i < session.transaction.commands; i++) {
             scanner.next(queue, index);
-            if (guard.refusal(RequestScanner.copyArguments(queue, index)) != null) {
-                return true;
-            }
+            commands.add(RequestScanner.copyArguments(queue, index));
             index = scanner.end();
         }
-        return false;
+        return commands;
+    }
+
+    /** The databases that the queue may select, the last first. */
+    private Deque<Integer> databases() {
+        Deque<Integer> found = new ArrayDeque<>();
+        for (byte[][] command : queue()) {
+            if (command.length == 2 && Wire.text(command[0]).equalsIgnoreCase("select")) {
+                SelectDatabase.number(command[1]).ifPresent(found::addFirst);
+            }
+        }
+        return found;
     }
 
     @Override
@@ -61,13 +80,17 @@ final class Execute extends AskingOperation implements ReplySink {
 
     @Override
     void send(BackendConnection connection) {
+        if (session.transaction.selects) {
+            selected = databases();
+            connection.spoil();
+        }
         session.ask(connection, Wire.command("EXEC"), 1, this, true);
     }
 
     @Override
     public void receive(Run run, ByteBuf in, int index, int length) {
-        if (firstByte == 0) {
-            firstByte = in.getByte(index);
+        for (int i = 0; beginLength < LENGTH && i < length; i++) {
+            begin[beginLength++] = in.getByte(index + i);
         }
         session.receive(run, in, index, length);
     }
@@ -77,7 +100,11 @@ final class Execute extends AskingOperation implements ReplySink {
         session.operationRepliedTo(run);
         session.transaction.ended();
         // Whatever it was that the server refused, the connection is not given to anybody else.
-        session.transactionOver(firstByte != '-');
+        session.transactionOver(begin[0] != '-');
+        boolean ran = begin[0] == '*' && begin[1] != '-';
+        if (ran && !selected.isEmpty()) {
+            session.databaseIsOneOf(selected);
+        }
         finish();
     }
 

@@ -2,6 +2,7 @@ package io.switchback.proxy;
 
 import io.netty.buffer.ByteBuf;
 import io.switchback.proxy.SessionCommands.Verdict;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /** SELECT: the server's own answer, on a connection that has that database already, or on the client's own. */
@@ -14,20 +15,33 @@ final class SelectDatabase extends AskingOperation {
     }
 
     static Verdict judge(ClientSession session, byte[][] command) {
-        String text = Wire.text(command[1]);
         // Never sent as it is over a connection that others use: what is a number is decided here, as strictly as
         // there.
-        if (!text.matches("0|-?[1-9][0-9]*")) {
-            return new SessionCommands.Refuse("ERR value is not an integer or out of range");
+        Optional<Integer> number = number(command[1]);
+        if (number.isPresent()) {
+            return new SessionCommands.Perform(new SelectDatabase(session, number.get()));
         }
+        return new SessionCommands.Refuse(
+                isLong(command[1])
+                        ? "ERR value is out of range, value must between " + Integer.MIN_VALUE + " and "
+                                + Integer.MAX_VALUE
+                        : "ERR value is not an integer or out of range");
+    }
+
+    /** The database that this names, if it can name one. */
+    static Optional<Integer> number(byte[] text) {
         try {
-            long number = Long.parseLong(text);
-            return number == (int) number
-                    ? new SessionCommands.Perform(new SelectDatabase(session, (int) number))
-                    : new SessionCommands.Refuse("ERR value is out of range, value must between " + Integer.MIN_VALUE
-                            + " and " + Integer.MAX_VALUE);
+            return isLong(text) ? Optional.of(Integer.parseInt(Wire.text(text))) : Optional.empty();
         } catch (NumberFormatException e) {
-            return new SessionCommands.Refuse("ERR value is not an integer or out of range");
+            return Optional.empty();
+        }
+    }
+
+    private static boolean isLong(byte[] text) {
+        try {
+            return Long.toString(Long.parseLong(Wire.text(text))).equals(Wire.text(text));
+        } catch (NumberFormatException e) {
+            return false;
         }
     }
 

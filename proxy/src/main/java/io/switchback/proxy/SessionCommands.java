@@ -141,9 +141,15 @@ final class SessionCommands {
                 if (command.length <= cursor) {
                     yield SEND;
                 }
-                yield inTransaction
-                        ? refusedInTransaction(rule)
-                        : new Perform(new ScanOperation(session, command, cursor));
+                if (!inTransaction) {
+                    yield new Perform(new ScanOperation(session, command, cursor));
+                }
+                // A cursor may be of another fleet, and EXEC's replies go by as they come; the beginning is the same on
+                // both.
+                yield Wire.text(command[cursor]).equals("0")
+                        ? SEND
+                        : new Refuse("ERR switchback: " + rule.name().toUpperCase(Locale.ROOT)
+                                + " with another cursor than 0 is not supported inside MULTI");
             }
             case "keys" ->
                 inTransaction || command.length != 2 || !mayMatchReserved(command[1])
@@ -181,6 +187,13 @@ final class SessionCommands {
             }
             case "client|getredir", "client|trackinginfo" ->
                 inTransaction ? redirectInTransaction(session, rule) : TrackingInfo.judge(session, command);
+            case "select" -> {
+                if (!inTransaction) {
+                    yield outsideTransaction(session, rule, command);
+                }
+                session.transaction.selects = true;
+                yield SEND;
+            }
             case "quit" -> new Perform(LocalOperation.quit(session));
             case "reset" -> alone ? new Perform(LocalOperation.reset(session)) : SEND;
             default -> inTransaction ? refusedInTransaction(rule) : outsideTransaction(session, rule, command);

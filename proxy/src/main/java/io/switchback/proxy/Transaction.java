@@ -22,6 +22,8 @@ final class Transaction {
     boolean refused;
     /** The server answered a command within MULTI by an error; it knows by itself what that means for EXEC. */
     boolean failed;
+    /** SELECT is in the queue: EXEC may change the client's database. */
+    boolean selects;
 
     int commands;
     int answered;
@@ -65,6 +67,7 @@ final class Transaction {
         watchLost = false;
         refused = false;
         failed = false;
+        selects = false;
         commands = 0;
         answered = 0;
         queue.release();

@@ -51,6 +51,8 @@ class CommandCorpusTest {
     private static final String AFTER = "DISCARD\r\nCLIENT REPLY ON\r\nPING the-end\r\n";
 
     private static final String END = "-ERR DISCARD without MULTI\r\n+OK\r\n$7\r\nthe-end\r\n";
+    private static final String ONE_ELEMENT = "*1\r\n";
+    private static final int CASES_IN_TRANSACTION = 5;
     private static final int CASES_PER_STATE = 4;
     private static final int STATES_AT_ONCE = 12;
     private static final int DIFFERENCES_SHOWN_MAX = Integer.getInteger("switchback.corpus.shown", 40);
@@ -167,6 +169,7 @@ class CommandCorpusTest {
             refused();
             plain();
             session();
+            inTransactions();
             assertThat(differences)
                     .as(
                             "%s: %s cases of %s commands; seed %s; differing %s",
@@ -306,14 +309,70 @@ class CommandCorpusTest {
                     if (rule == null || rule.treatment() != Treatment.SESSION) {
                         continue;
                     }
-                    String proxied = converse(ProxyFixture.client(proxy), words);
-                    String expected = converse(new RawClient(ProxyFixture.endpoint(direct)), words);
-                    // What comes behind must be alike in any case.
-                    boolean sameEnd = proxied.endsWith(END) && expected.endsWith(END);
-                    int cut = sameEnd ? END.length() : 0;
-                    compare(new Case(command, words), whole(proxied, cut), whole(expected, cut));
+                    String proxied = converse(ProxyFixture.client(proxy), text(words));
+                    String expected = converse(new RawClient(ProxyFixture.endpoint(direct)), text(words));
+                    compareWhole(new Case(command, words), proxied, expected);
                 }
             }
+        }
+
+        // --- within MULTI
+
+        /** Each alone between MULTI and EXEC: what queues it, and what EXEC then says. */
+        private void inTransactions() {
+            try (RawClient toServer = client(new RawClient(ProxyFixture.endpoint(direct)));
+                    RawClient toProxy = client(ProxyFixture.client(proxy))) {
+                for (Command command : commands) {
+                    List<List<String>> some = invocations(command);
+                    for (List<String> words : some.subList(0, Math.min(some.size(), CASES_IN_TRANSACTION))) {
+                        CommandRule rule = rule(words);
+                        if (rule != null && isPassedOn(rule) && !goesOnScanning(rule, words)) {
+                            inTransaction(new Case(command, words), toServer, toProxy);
+                        } else if (rule != null && rule.treatment() == Treatment.SESSION) {
+                            sessionInTransaction(new Case(command, words), rule);
+                        }
+                    }
+                }
+            }
+        }
+
+        private static boolean goesOnScanning(CommandRule rule, List<String> words) {
+            int cursor = rule.name().equals("scan") ? 1 : 2;
+            return rule.name().matches("[hsz]?scan")
+                    && words.size() > cursor
+                    && !words.get(cursor).equals("0");
+        }
+
+        private void inTransaction(Case one, RawClient toServer, RawClient toProxy) {
+            for (RawClient client : List.of(toServer, toProxy)) {
+                client.sendRaw(text(List.of("EVAL", STATE, "0")) + "MULTI\r\n" + text(one.words()) + "EXEC\r\n");
+                assertThat(client.reply().text()).isEqualTo("made");
+                assertThat(client.reply().text()).isEqualTo("OK");
+            }
+            compare(one, exchanged(toProxy), exchanged(toServer));
+            compare(one, onlyElement(exchanged(toProxy)), onlyElement(exchanged(toServer)));
+        }
+
+        private static Exchanged onlyElement(Exchanged one) {
+            return one.bytes().startsWith(ONE_ELEMENT) && one.reply() instanceof Reply.Array(List<Reply> elements)
+                    ? new Exchanged(elements.getFirst(), one.bytes().substring(ONE_ELEMENT.length()))
+                    : one;
+        }
+
+        private void sessionInTransaction(Case one, CommandRule rule) {
+            String commands = "MULTI\r\n" + text(one.words()) + "EXEC\r\n";
+            String proxied = converse(ProxyFixture.client(proxy), commands);
+            String expected = KnownDifferences.refusalInTransaction(rule)
+                    .map(refusal -> "+OK\r\n" + refusal + END)
+                    .orElseGet(() -> converse(new RawClient(ProxyFixture.endpoint(direct)), commands));
+            compareWhole(one, proxied, expected);
+        }
+
+        private void compareWhole(Case one, String proxied, String expected) {
+            // What comes behind must be alike in any case.
+            boolean sameEnd = proxied.endsWith(END) && expected.endsWith(END);
+            int cut = sameEnd ? END.length() : 0;
+            compare(one, whole(proxied, cut), whole(expected, cut));
         }
 
         private static Exchanged whole(String bytes, int cut) {
@@ -321,10 +380,10 @@ class CommandCorpusTest {
             return new Exchanged(new Reply.Simple(kept), kept.isEmpty() ? " " : kept);
         }
 
-        private String converse(RawClient fresh, List<String> words) {
+        private String converse(RawClient fresh, String commands) {
             try (RawClient client = client(fresh)) {
                 // In one piece, since the first may be the connection's last.
-                client.sendRaw(text(words) + AFTER);
+                client.sendRaw(commands + AFTER);
                 return client.readUntil("the-end\r\n");
             }
         }

@@ -1,8 +1,11 @@
 package io.switchback.proxy;
 
+import io.switchback.resp.CommandRule;
 import io.switchback.resp.Reply;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
+import java.util.Set;
 import java.util.regex.Pattern;
 
 /**
@@ -127,6 +130,23 @@ final class KnownDifferences {
         return new Difference(List.of(commands.split(" ")), Comparison.SAME, Pattern.compile(replies), 7, reason);
     }
 
+    /** Session commands whose answer is Switchback's own, so that it cannot stand among those of EXEC. */
+    private static final Set<String> NOT_IN_TRANSACTION =
+            Set.of(("auth hello monitor debug|* subscribe unsubscribe psubscribe punsubscribe ssubscribe sunsubscribe"
+                            + " client|caching client|capa client|getname client|id client|import-source client|info client|kill client|list"
+                            + " client|no-evict client|no-touch client|pause client|reply client|setinfo client|setname client|tracking"
+                            + " client|unblock client|unpause")
+                    .split(" "));
+
+    /** What the proxy says of this rule's command within MULTI and then of EXEC, where it lets no such command in; else empty. */
+    static Optional<String> refusalInTransaction(CommandRule rule) {
+        return NOT_IN_TRANSACTION.contains(rule.name())
+                ? Optional.of(
+                        "-ERR switchback: " + upper(rule.name())
+                                + " is not supported inside MULTI\r\n-EXECABORT Transaction discarded because of previous errors.\r\n")
+                : Optional.empty();
+    }
+
     /** Whether that is what the proxy may answer where a server of that major version answers so. */
     static boolean allows(String command, int version, Exchanged proxied, Exchanged direct) {
         return proxied.bytes().equals(direct.bytes())
@@ -172,9 +192,20 @@ final class KnownDifferences {
                 Switchback; servers up to Redis 7.0 at least see no end of such a line. Where CR and LF should end a line and something else does, servers
                 before Valkey 9 skip it; Switchback refuses it as Valkey 9 does, since many clients may share the connection that it would come over.
 
+                Within MULTI, what the client's session answers is refused, and the transaction with it, since the answer cannot stand among those of
+                EXEC: $NOT_IN_TRANSACTION. SCAN, HSCAN, SSCAN and ZSCAN are passed on there from the beginning only (cursor 0); the cursor in the
+                reply is the server's, and used outside it begins again.
+
                 | commands | servers | what is compared | why |
                 | --- | --- | --- | --- |
-                """);
+                """.replace(
+                        "$NOT_IN_TRANSACTION",
+                        String.join(
+                                ", ",
+                                NOT_IN_TRANSACTION.stream()
+                                        .sorted()
+                                        .map(KnownDifferences::upper)
+                                        .toList())));
         for (Difference difference : ALL) {
             boolean isOwn = difference.own() != NONE;
             page.append("| ")

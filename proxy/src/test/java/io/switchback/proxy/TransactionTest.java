@@ -106,9 +106,113 @@ class TransactionTest {
             client.text("MULTI");
             client.text("SET", "k", "1");
             assertThat(client.text("SUBSCRIBE", "c")).contains("SUBSCRIBE is not supported inside MULTI");
-            assertThat(client.text("SELECT", "1")).contains("not supported inside MULTI");
+            assertThat(client.text("CLIENT", "GETNAME")).contains("not supported inside MULTI");
             assertThat(client.text("EXEC")).isEqualTo("-EXECABORT Transaction discarded because of previous errors.");
             assertThat(client.call("GET", "k")).isEqualTo(new Reply.Nil());
+        }
+    }
+
+    @Test
+    void selectWithinATransactionHoldsFromThereOn() {
+        try (RawClient client = ProxyFixture.client(proxy);
+                RawClient other = ProxyFixture.client(proxy)) {
+            other.text("SET", "k", "in 0");
+            client.text("MULTI");
+            assertThat(client.text("SELECT", "3")).isEqualTo("QUEUED");
+            client.text("SET", "k", "in 3");
+            assertThat(client.text("SELECT", "nothing")).isEqualTo("QUEUED");
+            assertThat(client.text("SELECT", "9999")).isEqualTo("QUEUED");
+            client.send("EXEC");
+            client.send("GET", "k");
+            client.send("CLIENT", "INFO");
+            assertThat(client.reply().text())
+                    .isEqualTo("[OK, OK, ERR value is not an integer or out of range, ERR DB index is out of range]");
+            assertThat(client.reply().text()).isEqualTo("in 3");
+            assertThat(client.reply().text()).contains(" db=3 ");
+            assertThat(other.text("GET", "k")).isEqualTo("in 0");
+            other.text("MULTI"); // over a connection that others have had before
+            other.text("GET", "k");
+            assertThat(other.text("EXEC")).isEqualTo("[in 0]");
+
+            client.text("MULTI");
+            client.text("SELECT", "4");
+            client.text("DISCARD");
+            assertThat(client.text("GET", "k")).isEqualTo("in 3");
+            client.text("WATCH", "k");
+            try (RawClient direct = in(first, "3")) {
+                direct.text("SET", "k", "theirs");
+            }
+            client.text("MULTI");
+            client.text("SELECT", "4");
+            assertThat(client.call("EXEC")).isEqualTo(new Reply.Nil());
+            assertThat(client.text("GET", "k")).isEqualTo("theirs");
+        }
+    }
+
+    private static RawClient in(RealServer server, String database) {
+        RawClient client = new RawClient(ProxyFixture.endpoint(server));
+        client.text("SELECT", database);
+        return client;
+    }
+
+    @Test
+    void selectWithinATransactionHoldsForAClientThatHasAConnectionOfItsOwn() {
+        try (RawClient client = ProxyFixture.client(proxy)) {
+            client.text("HELLO", "3");
+            client.text("CLIENT", "TRACKING", "ON", "BCAST");
+            client.text("MULTI");
+            client.text("SELECT", "9999");
+            client.text("SELECT", "2");
+            client.text("SELECT", "9998");
+            client.text("EXEC");
+            client.text("MULTI");
+            client.text("SET", "k", "in 2");
+            client.text("EXEC");
+            try (RawClient direct = in(first, "2")) {
+                assertThat(direct.text("GET", "k")).isEqualTo("in 2");
+            }
+        }
+    }
+
+    @Test
+    void selectWithinATransactionHoldsOnTheOtherFleetWhereverTheSwitchComes() {
+        try (RawClient before = ProxyFixture.client(proxy);
+                RawClient within = ProxyFixture.client(proxy)) {
+            before.text("MULTI");
+            before.text("SELECT", "3");
+            within.text("MULTI");
+            within.text("EVAL", HoldTest.SLOW_WRITE, "1", "slow", "300");
+            within.text("SELECT", "9999");
+            within.text("SELECT", "5");
+            within.text("SELECT", "9998");
+            within.send("EXEC");
+            Await.until(LIMIT, "EXEC is sent", () -> proxy.commandsUnanswered() == 1);
+            within.send("SET", "k", "in 5"); // by then EXEC is answered, and nobody has found out what it selected
+            switchOver();
+            assertThat(within.reply().text()).contains("DB index is out of range, OK");
+            assertThat(within.reply().text()).isEqualTo("OK");
+            before.text("SET", "k", "in 3");
+            assertThat(before.text("EXEC")).isEqualTo("[OK, OK]");
+            assertThat(before.text("APPEND", "k", "!")).isEqualTo("5");
+            try (RawClient five = in(second, "5");
+                    RawClient three = in(second, "3")) {
+                assertThat(five.text("GET", "k")).isEqualTo("in 5");
+                assertThat(three.text("GET", "k")).isEqualTo("in 3!");
+            }
+        }
+    }
+
+    @Test
+    void aScanWithinATransactionBegins() {
+        try (RawClient client = ProxyFixture.client(proxy)) {
+            client.text("HSET", "h", "f", "v");
+            client.text("MULTI");
+            assertThat(client.text("HSCAN", "h", "0")).isEqualTo("QUEUED");
+            assertThat(client.text("EXEC")).isEqualTo("[[0, [f, v]]]");
+            client.text("MULTI");
+            assertThat(client.text("HSCAN", "h", "7"))
+                    .isEqualTo("-ERR switchback: HSCAN with another cursor than 0 is not supported inside MULTI");
+            assertThat(client.text("EXEC")).startsWith("-EXECABORT");
         }
     }
 

@@ -18,8 +18,9 @@ final class CommandPage {
             - *refused*: answered by an error that begins with `ERR switchback:` and never sent.
 
             A command that is not listed is refused with `ERR unknown command`, also where the server has a module that knows it:
-            nobody can say what it would leave behind on a connection that others use. Inside MULTI the session's commands
-            (AUTH, SELECT, HELLO, CLIENT, SUBSCRIBE and its like) and the SCAN family are refused, and the transaction with them.
+            nobody can say what it would leave behind on a connection that others use. Inside MULTI, what the session
+            answers (AUTH, HELLO, CLIENT, SUBSCRIBE and its like) is refused, and the transaction with it; so is the SCAN family with another
+            cursor than 0.
 
             *Again* says whether a command is sent again when its connection broke before it was answered. Where it is
             not, the client is told that the command may or may not have run.
