@@ -42,7 +42,8 @@ final class CommandPage {
             - PUBSUB shows the channel `switchback:reserved:switch`, and numbers of subscribers that are Switchback's.
             - A command with an argument of 256 KiB or more is passed on as it comes. Where its connection breaks before the server has all of it, the
               client is told that it has not run.
-            - A client that closes its sending side before it has its replies (`nc -N`) does not get them.
+            - A client that closes its sending side before it has its replies (`nc -N`) does not get them: it cannot be told from one that has given
+              up, and what that had still to be sent must not run later, behind what it sends over its next connection.
 
             ## In a switch
             - Commands that wait go on waiting at the other fleet for the time that is left; the order among those that wait for one key may
