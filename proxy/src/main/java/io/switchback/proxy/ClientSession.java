@@ -13,7 +13,6 @@ import io.switchback.resp.RequestScanner;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.net.SocketAddress;
-import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.HashSet;
 import java.util.Optional;
@@ -44,7 +43,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     private final RequestScanner scanner;
     private final ClientOutput output;
     private final ReceivedBytes received = new ReceivedBytes();
-    private final ArrayDeque<Redo> redo = new ArrayDeque<>(1);
+    private final LostCommands lost = new LostCommands(this);
 
     final SessionIdentity identity;
     final Transaction transaction = new Transaction();
@@ -69,9 +68,6 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     private boolean resumable;
     private final OwnConnection own = new OwnConnection(this);
     private Set<Redirect> redirects = Set.of();
-
-    /** What is to be sent, as which attempt; without commands it is a reply whose turn has not come. */
-    private record Redo(ByteBuf bytes, int commands, int attempt, boolean silent) {}
 
     /** CLIENT REPLY OFF, and SKIP for the next command. */
     private boolean repliesOff;
@@ -135,8 +131,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         received.release();
         loop.receivingBytesChanged(-receivingBytes);
         receivingBytes = 0;
-        redo.forEach(entry -> entry.bytes().release());
-        redo.clear();
+        lost.discard();
         if (operation != null) {
             operation.clientGone();
         }
@@ -217,8 +212,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             return false;
         }
         // What an operation waits for may be here: its reply must not come before these.
-        if (!redo.isEmpty()) {
-            return sendAgain(redo.element());
+        if (!lost.isEmpty()) {
+            return lost.next();
         }
         if (operation != null) {
             if (operation.proceed()) {
@@ -443,7 +438,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         send(connection, run);
     }
 
-    private void send(BackendConnection connection, Run run) {
+    /** As {@link #ask(BackendConnection, Run)}, for a run that says itself whether it is silent. */
+    void send(BackendConnection connection, Run run) {
         upstream = connection;
         runsUnanswered++;
         commandsInFlight += run.commands;
@@ -683,7 +679,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         }
     }
 
-    private void replyInTurn(ByteBuf reply) {
+    /** As {@link #reply}, whatever the command that was taken last is. */
+    void replyInTurn(ByteBuf reply) {
         if (closed) {
             reply.release();
             return;
@@ -802,48 +799,10 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             transaction.answered += run.answered;
             transaction.failed |= run.errors > 0;
         } else if (!closed) {
-            keepForAgain(run, why);
+            lost.add(run, why);
         }
         settled(run);
         loop.resumeLater(this);
-    }
-
-    /** What only reads is sent again, {@link ProxyLimits#attemptsPerReadMax} times in all; to the rest the client is told that nobody knows. */
-    private void keepForAgain(Run run, String why) {
-        if (run.isLocal()) {
-            redo.add(new Redo(run.request.retain(), 0, run.attempt, false));
-            return;
-        }
-        RequestScanner each = new RequestScanner(Integer.MAX_VALUE, SessionCommands.RESERVED);
-        int index = 0;
-        for (int i = 0; i < run.commands; i++) {
-            each.next(run.request, index);
-            CommandRule rule = CommandTable.find(run.request, index + each.nameOffset(), each.nameLength());
-            if (i >= run.answered) {
-                if (rule != null
-                        && rule.repeatable()
-                        && !run.inPieces
-                        && !tracking.isOn() // what was said of it by CLIENT CACHING is gone
-                        && mayTryAgain(run)) {
-                    redo.add(new Redo(
-                            run.request.retainedSlice(index, each.end() - index), 1, run.attempt + 1, run.silent));
-                } else {
-                    loop.routeTraffic().notAnswered(1);
-                    if (!run.silent) {
-                        redo.add(new Redo(Wire.error(lostMessage(why)), 0, run.attempt, false));
-                    }
-                }
-            }
-            index = each.end();
-        }
-    }
-
-    private boolean mayTryAgain(Run run) {
-        if (run.attempt < loop.limits().attemptsPerReadMax()) {
-            return true;
-        }
-        loop.reached(Limit.READ_ATTEMPTS);
-        return false;
     }
 
     /** What a client is told whose command may or may not have run. */
@@ -854,33 +813,6 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     static String lostMessage(BackendRoute route, String why) {
         return "ERR switchback: the connection to fleet " + route.fleet().name() + " was lost (" + why
                 + "); the command may or may not have run";
-    }
-
-    private boolean sendAgain(Redo next) {
-        if (next.commands() == 0) {
-            redo.remove();
-            replyInTurn(next.bytes());
-            return true;
-        }
-        BackendConnection connection = upstream();
-        if (connection == null) {
-            String failure = loop.backends().failure(key());
-            if (failure == null || !isQuiet()) {
-                return false;
-            }
-            redo.remove();
-            next.bytes().release();
-            loop.routeTraffic().notAnswered(next.commands());
-            if (!next.silent()) {
-                replyInTurn(Wire.error(failure));
-            }
-            return true;
-        }
-        redo.remove();
-        Run again = new Run(this, next.bytes(), next.commands(), this, loop.nanoTime(), next.attempt());
-        again.silent = next.silent();
-        send(connection, again);
-        return true;
     }
 
     private void settled(Run run) {
