@@ -92,13 +92,11 @@ final class SessionCommands {
     }
 
     private static Verdict refused(CommandRule rule) {
-        return new Refuse("ERR switchback: " + rule.name().replace('|', ' ').toUpperCase(Locale.ROOT) + " is refused: "
-                + rule.note());
+        return new Refuse("ERR switchback: " + rule.words() + " is refused: " + rule.note());
     }
 
     private static Verdict refusedInTransaction(CommandRule rule) {
-        return new Refuse("ERR switchback: " + rule.name().replace('|', ' ').toUpperCase(Locale.ROOT)
-                + " is not supported inside MULTI");
+        return new Refuse("ERR switchback: " + rule.words() + " is not supported inside MULTI");
     }
 
     private static String shown(String name) {
@@ -148,7 +146,7 @@ final class SessionCommands {
                 // both.
                 yield Wire.text(command[cursor]).equals("0")
                         ? SEND
-                        : new Refuse("ERR switchback: " + rule.name().toUpperCase(Locale.ROOT)
+                        : new Refuse("ERR switchback: " + rule.words()
                                 + " with another cursor than 0 is not supported inside MULTI");
             }
             case "keys" ->
@@ -279,7 +277,7 @@ final class SessionCommands {
     }
 
     static Verdict notWhileSubscribed(CommandRule rule) {
-        return new Refuse("ERR switchback: " + rule.name().toUpperCase(Locale.ROOT)
+        return new Refuse("ERR switchback: " + rule.words()
                 + " as another user is not supported while the client is subscribed to something");
     }
 

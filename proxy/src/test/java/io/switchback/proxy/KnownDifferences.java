@@ -192,6 +192,8 @@ final class KnownDifferences {
                 Switchback; servers up to Redis 7.0 at least see no end of such a line. Where CR and LF should end a line and something else does, servers
                 before Valkey 9 skip it; Switchback refuses it as Valkey 9 does, since many clients may share the connection that it would come over.
 
+                The push message that Valkey sends behind the reply to DEBUG PROTOCOL PUSH is not passed on.
+
                 Within MULTI, what the client's session answers is refused, and the transaction with it, since the answer cannot stand among those of
                 EXEC: $NOT_IN_TRANSACTION. SCAN, HSCAN, SSCAN and ZSCAN are passed on there from the beginning only (cursor 0); the cursor in the
                 reply is the server's, and used outside it begins again.
@@ -258,6 +260,6 @@ final class KnownDifferences {
     }
 
     static String upper(String command) {
-        return command.replace('|', ' ').toUpperCase(Locale.ROOT);
+        return command.replace("|*", "").replace('|', ' ').toUpperCase(Locale.ROOT);
     }
 }

@@ -1,5 +1,7 @@
 package io.switchback.resp;
 
+import java.util.Locale;
+
 /**
  * What a proxy may do with one command.
  *
@@ -25,5 +27,10 @@ public record CommandRule(String name, Treatment treatment, boolean repeatable, 
         BY_SUBCOMMAND,
         /** Answered by an error and never sent. */
         REFUSED
+    }
+
+    /** The command as a person writes it: in capitals, a subcommand behind a space. */
+    public String words() {
+        return name.replace("|*", "").replace('|', ' ').toUpperCase(Locale.ROOT);
     }
 }
