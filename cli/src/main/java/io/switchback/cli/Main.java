@@ -8,6 +8,7 @@ import io.switchback.ledger.LedgerException;
 import io.switchback.release.ReleaseException;
 import io.switchback.server.NodeException;
 import java.io.PrintStream;
+import java.util.Arrays;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.HelpCommand;
@@ -42,7 +43,7 @@ import picocli.CommandLine.HelpCommand;
             "",
             "A first look:        switchback demo",
             "A node:              switchback serve node.yaml",
-            "A release on it:     switchback release start release.yaml && switchback release follow",
+            "A release on it:     switchback release start release.yaml --follow",
             "The worst night:     switchback where node.yaml",
             "How it is tried:     switchback simulate --seeds 1000"
         })
@@ -72,7 +73,17 @@ public final class Main {
             line.usage(out);
             return MISTAKE;
         }
-        return line.execute(arguments);
+        return line.execute(helped(arguments));
+    }
+
+    /** {@code help release start} teaches what {@code release start --help} does. */
+    private static String[] helped(String... arguments) {
+        if (arguments.length < 3 || !arguments[0].equals("help")) {
+            return arguments;
+        }
+        String[] asOption = Arrays.copyOfRange(arguments, 1, arguments.length + 1);
+        asOption[asOption.length - 1] = "--help";
+        return asOption;
     }
 
     private static int exitCode(Exception failure) throws Exception {

@@ -53,8 +53,16 @@ final class WhereCommand implements Callable<Integer> {
         }
         out.println(
                 "Clients may be sent straight there. If that server refuses writes (READONLY), make it a primary again:");
-        out.println("  redis-cli -h HOST -p PORT ROLE");
-        out.println("  redis-cli -h HOST -p PORT REPLICAOF NO ONE");
+        for (LastRoute route : routes) {
+            // A fleet that is not in the file any more has no address here.
+            int colon = route.server().lastIndexOf(':');
+            String client = colon < 0
+                    ? "redis-cli -h HOST -p PORT"
+                    : "redis-cli -h " + route.server().substring(0, colon) + " -p "
+                            + route.server().substring(colon + 1);
+            out.println("  " + client + " ROLE");
+            out.println("  " + client + " REPLICAOF NO ONE");
+        }
         out.println("First make sure that no node runs any more; docs/worst-night.md says why and what then.");
         return Main.DONE;
     }

@@ -3,6 +3,10 @@ package io.switchback.cli;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.switchback.environment.Environment;
+import io.switchback.ledger.EmbeddedLedger;
+import io.switchback.ledger.Ledger;
+import io.switchback.ledger.Routes;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
@@ -35,6 +39,16 @@ final class MainTest {
     void everyCommandHasItsHelp(String command) {
         assertThat(run(command, "--help")).as(err.toString(UTF_8)).isZero();
         assertThat(out.toString(UTF_8)).contains("Usage: switchback " + command);
+    }
+
+    @Test
+    void helpGoesAsDeepAsTheCommands() {
+        assertThat(run("help", "release", "start")).isZero();
+        assertThat(out.toString(UTF_8))
+                .contains("Usage: switchback release start")
+                .contains("--follow");
+        assertThat(run("help", "serve")).isZero();
+        assertThat(out.toString(UTF_8)).contains("Usage: switchback serve");
     }
 
     @Test
@@ -85,6 +99,18 @@ final class MainTest {
                 .contains("fleet blue at 127.0.0.1:7001")
                 .contains("only what the file says")
                 .doesNotContain("straight there");
+    }
+
+    @Test
+    void whereTellsTheLedgersFleetAndWhatToTypeThere() throws IOException {
+        Path file = nodeFile();
+        try (Ledger ledger = EmbeddedLedger.open(folder.resolve("data"), Environment.system())) {
+            new Routes(ledger).begin("sessions", "green");
+        }
+        assertThat(run("where", file.toString())).isZero();
+        assertThat(out.toString(UTF_8))
+                .contains("fleet green at 127.0.0.1:7002")
+                .contains("redis-cli -h 127.0.0.1 -p 7002 REPLICAOF NO ONE");
     }
 
     @Test

@@ -4,6 +4,8 @@ import io.switchback.release.ReleaseState.Status;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CopyOnWriteArrayList;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * Where one release stands: the durable state, and beside it what is only shown. Written by the release's own thread (warnings
@@ -12,6 +14,7 @@ import java.util.concurrent.CopyOnWriteArrayList;
  * <p>Invariant: {@link #state} is never newer than what the ledger has; it is saved first and shown then.
  */
 final class Standing {
+    private static final Logger LOG = LoggerFactory.getLogger(Standing.class);
     private static final String SELF = "switchback";
 
     private final ReleaseStore store;
@@ -46,6 +49,7 @@ final class Standing {
 
     void save(ReleaseState next) {
         store.save(next);
+        log(next);
         state = next;
         say(next.reason());
     }
@@ -53,8 +57,21 @@ final class Standing {
     /** The release's last state; its caches are free for others from here on. */
     void end(ReleaseState last, List<String> caches) {
         store.end(last, caches);
+        log(last);
         state = last;
         say(last.reason());
+    }
+
+    /** Who reads the log sees where the release goes. */
+    private void log(ReleaseState next) {
+        if (next.step() != state.step() || next.status() != state.status()) {
+            LOG.info(
+                    "release {}: {}, {}{}",
+                    next.release(),
+                    next.status().title(),
+                    next.step().title(),
+                    next.reason().isEmpty() ? "" : ": " + next.reason());
+        }
     }
 
     /** Goes on to the next step. */
@@ -79,6 +96,7 @@ final class Standing {
             return;
         }
         warnings.add(what);
+        LOG.warn("release {}: {}", state.release(), what);
         journal(state.step().title(), "warning: " + what, Map.of());
     }
 

@@ -357,6 +357,13 @@ final class Switching {
 
     private void closed(PendingSwitch pending, SwitchRun.Report report) {
         boolean committed = report.verdict() == Verdict.COMMIT;
+        LOG.info(
+                "switch {}: {}; clients were held for {} ms",
+                pending.id(),
+                committed
+                        ? "all traffic is on the " + pending.to().name().toLowerCase(Locale.ROOT) + " fleet"
+                        : "given up, traffic stays where it was: " + report.reason(),
+                report.held().toNanos() / 1e6);
         standing.save(standing.state().closed(pending, committed));
         Map<String, String> details = new LinkedHashMap<>();
         details.put("held", report.held().toNanos() / 1_000_000.0 + " ms");
