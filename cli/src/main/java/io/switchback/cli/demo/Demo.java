@@ -226,7 +226,7 @@ final class Demo {
             JsonNode release = status(admin);
             boolean there = reached.test(release);
             LoadSnapshot now = load.snapshot();
-            screen.show(release, now.since(secondAgo));
+            screen.show(release, secondAgo, now);
             if (there) {
                 return;
             }

@@ -34,8 +34,10 @@ final class Screen {
         lastPlace = "";
     }
 
-    /** Where the release stands, and what the clients see at the moment. */
-    void show(JsonNode release, LoadSnapshot lately) {
+    /** Where the release stands, and what the clients have seen between two moments. */
+    void show(JsonNode release, LoadSnapshot earlier, LoadSnapshot now) {
+        LoadSnapshot lately = now.since(earlier);
+        double seconds = Math.max(1e-3, (now.atNanos() - earlier.atNanos()) / 1e9);
         JsonNode cache = release.path("caches").path(0);
         String place = release.path("status").asText() + release.path("step").asText();
         double progress = release.path("progress").asDouble(-1);
@@ -47,7 +49,7 @@ final class Screen {
                 cache.path("inUse").asText(),
                 Math.max(0, cache.path("lagBytes").asLong()),
                 Math.max(0, cache.path("lagMillis").asLong()),
-                lately.requests() * 1.0,
+                lately.requests() / seconds,
                 millis(lately.art()),
                 millis(lately.percentile(99)),
                 lately.errors(),
