@@ -147,7 +147,7 @@ final class BackendOpening {
             if (done.isSuccess()) {
                 attempt.shakeHands(timeoutMs);
             } else {
-                unreachable(String.valueOf(done.cause().getMessage()));
+                unreachable(Transport.words(done.cause()));
             }
         });
     }

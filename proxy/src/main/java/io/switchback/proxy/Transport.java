@@ -60,6 +60,12 @@ enum Transport {
         return transport;
     }
 
+    /** Why a connection failed, without the name of the system call, its number and the address that is named beside it anyway. */
+    static String words(Throwable failure) {
+        String message = String.valueOf(failure.getMessage());
+        return message.replaceFirst("^.*failed with error\\(-?[0-9]+\\): ", "").replaceFirst(": [^ :]*/[^ ]*$", "");
+    }
+
     String label() {
         return name().toLowerCase(Locale.ROOT);
     }

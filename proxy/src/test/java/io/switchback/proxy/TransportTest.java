@@ -42,6 +42,22 @@ class TransportTest {
     }
 
     @Test
+    void aServerThatIsNotThereIsSaidToRefuseInTheSameWordsOverBothTransports(@TempDir Path folder) {
+        for (String transport : List.of("", "nio")) {
+            System.setProperty(Transport.PROPERTY, transport);
+            RealServer server = ProxyFixture.server(folder.resolve("of" + transport));
+            BackendRoute route = ProxyFixture.route("old", server, 1);
+            try (CacheProxy proxy = ProxyFixture.proxy(route);
+                    RawClient client = ProxyFixture.client(proxy)) {
+                server.close();
+                assertThat(client.text("GET", "k"))
+                        .isEqualTo("-ERR switchback: fleet old at "
+                                + route.fleet().endpoint() + " cannot be reached: Connection refused");
+            }
+        }
+    }
+
+    @Test
     void anAddressThatIsTakenIsSaidToBeTaken(@TempDir Path folder) {
         try (RealServer server = ProxyFixture.server(folder);
                 CacheProxy proxy = ProxyFixture.proxy(ProxyFixture.route("old", server, 1))) {

@@ -15,6 +15,8 @@ import io.switchback.resp.Reply;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * What a release changes on the servers for its time, and puts back: settings that keep the links alive, and in the end the
@@ -24,6 +26,7 @@ final class FleetPreparation {
     /** Bytes of stream kept for a link that is away, for each second of {@code outage}, where no rate was measured. */
     private static final long STREAM_BYTES_PER_SECOND_MIN = 1024 * 1024;
 
+    private static final Logger LOG = LoggerFactory.getLogger(FleetPreparation.class);
     private static final long BACKLOG_BYTES_MAX = 1024L * 1024 * 1024;
 
     private final ReleaseFile file;
@@ -80,6 +83,8 @@ final class FleetPreparation {
      */
     void undo(MovingCache cache, Side inUse) {
         CacheRecord record = cache.remembered();
+        boolean prepared =
+                !record.oldSettings().isEmpty() || !record.newSettings().isEmpty();
         for (Side side : Side.values()) {
             List<Setting> settings = side == Side.OLD ? record.oldSettings() : record.newSettings();
             try (ServerConnection server = cache.connect(side)) {
@@ -93,6 +98,10 @@ final class FleetPreparation {
                 }
                 ServerSettings.restore(server, settings).forEach(standing::warn);
             } catch (FleetException e) {
+                if (!prepared) {
+                    LOG.debug("{}: nothing was set there", cache.fleet(side).name(), e);
+                    continue;
+                }
                 standing.warn(cache.fleet(side).name() + " could not be put back: " + e.getMessage()
                         + (settings.isEmpty() ? "" : "; what was set on it: " + settings));
             }
