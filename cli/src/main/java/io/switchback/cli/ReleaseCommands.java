@@ -39,6 +39,9 @@ final class ReleaseCommands {
     /** Observing takes hours, and each second of it looks like the last. */
     private static final Duration FOLLOW_OBSERVED = Duration.ofSeconds(10);
 
+    /** The release is not where it was to go. */
+    private static final Set<String> NOT_THERE = Set.of("FAILED", "ABORTED", "ROLLED_BACK");
+
     private static final Set<String> ENDED = Set.of("FINISHED", "ABORTED", "FAILED");
     private static final Set<String> STANDING = Set.of("PAUSED", "ROLLED_BACK");
 
@@ -122,7 +125,7 @@ final class ReleaseCommands {
     @Command(
             name = "follow",
             description =
-                    "Shows how a release goes until it ends, stands still or waits for finish. Exit code 1 where it failed.",
+                    "Shows how a release goes until it ends, stands still or waits for finish. Exit code 1 where it failed, was aborted or is rolled back.",
             mixinStandardHelpOptions = true)
     int followCommand(
             @Mixin NodeOptions options, @Parameters(paramLabel = "NAME", arity = "0..1") @Nullable String name)
@@ -233,7 +236,7 @@ final class ReleaseCommands {
                 if (!json) {
                     ReleaseView.print(out, status);
                 }
-                return state.equals("FAILED") ? Main.ENDED_OTHERWISE : Main.DONE;
+                return NOT_THERE.contains(state) ? Main.ENDED_OTHERWISE : Main.DONE;
             }
             Environment.system().sleep(FOLLOW_TURN);
         }

@@ -35,9 +35,10 @@ final class WhereCommand implements Callable<Integer> {
     @Override
     public Integer call() throws JsonProcessingException {
         List<LastRoute> routes = LastRoute.read(NodeFile.readWithoutSecrets(file));
+        boolean known = routes.stream().allMatch(LastRoute::fromLedger);
         if (json) {
             out.println(new ObjectMapper().writeValueAsString(routes));
-            return Main.DONE;
+            return known ? Main.DONE : Main.ENDED_OTHERWISE;
         }
         for (LastRoute route : routes) {
             out.println("cache " + route.cache() + ": fleet " + route.fleet() + " at " + route.server()
@@ -45,7 +46,7 @@ final class WhereCommand implements Callable<Integer> {
                             ? " (epoch " + route.epoch() + ")"
                             : " (the file's active fleet: no node has ever started with this data folder)"));
         }
-        if (!routes.stream().allMatch(LastRoute::fromLedger)) {
+        if (!known) {
             out.println(
                     "That is only what the file says. If a node has ever served these caches, the data folder is another"
                             + " one: see ledger in the node's file before anybody is sent anywhere.");

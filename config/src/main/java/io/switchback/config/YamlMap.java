@@ -468,7 +468,7 @@ public final class YamlMap {
     }
 
     private static Optional<String> asName(String text) {
-        return NAME.matcher(text).matches() ? Optional.of(text) : Optional.empty();
+        return isName(text) ? Optional.of(text) : Optional.empty();
     }
 
     private static Optional<Duration> asDuration(String text) {
@@ -539,5 +539,10 @@ public final class YamlMap {
         int best = Math.min(replaced, 1 + Math.min(distance[i - 1][j], distance[i][j - 1]));
         boolean swapped = i > 1 && j > 1 && a.charAt(i - 1) == b.charAt(j - 2) && a.charAt(i - 2) == b.charAt(j - 1);
         return swapped ? Math.min(best, distance[i - 2][j - 2] + 1) : best;
+    }
+
+    /** Whether this can be a name in a file: up to 64 letters, digits, dots, dashes and underscores, the first a letter or digit. */
+    public static boolean isName(String text) {
+        return NAME.matcher(text).matches();
     }
 }

@@ -22,6 +22,9 @@ import java.util.Optional;
  * what was asked may or may not have happened.
  */
 public final class ServerConnection implements AutoCloseable {
+    private static final String PASSWORD_REMEDY =
+            "; its user and password are those of this fleet in the node's file (user, password)";
+
     private final Endpoint endpoint;
     private final Socket socket;
     private final ReplyReader replies;
@@ -69,7 +72,7 @@ public final class ServerConnection implements AutoCloseable {
             close();
             throw new FleetException(
                     FleetException.Code.UNAUTHORIZED,
-                    endpoint + " does not accept user \"" + credential.user() + "\": " + message);
+                    endpoint + " does not accept user \"" + credential.user() + "\": " + message + PASSWORD_REMEDY);
         }
     }
 
@@ -87,8 +90,10 @@ public final class ServerConnection implements AutoCloseable {
     public Reply demand(String... arguments) {
         Reply reply = call(arguments);
         if (reply instanceof Reply.Failure(String message)) {
+            String remedy = message.startsWith("NOAUTH") ? PASSWORD_REMEDY : "";
             throw new FleetException(
-                    FleetException.Code.REFUSED, endpoint + " refused " + String.join(" ", arguments) + ": " + message);
+                    FleetException.Code.REFUSED,
+                    endpoint + " refused " + String.join(" ", arguments) + ": " + message + remedy);
         }
         return reply;
     }

@@ -191,6 +191,11 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         askFlush();
     }
 
+    /** What comes from now on are lines of MONITOR. */
+    void linesMayBeLong() {
+        scanner.linesMayBeLong();
+    }
+
     /** Sends more of the run that was sent last, whose end was missing; which it takes over. */
     void sendPiece(ByteBuf piece, boolean last) {
         if (!open) {

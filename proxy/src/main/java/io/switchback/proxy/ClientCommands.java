@@ -116,12 +116,22 @@ final class ClientCommands {
         String user = identity.user();
         return "id=" + identity.id() + " addr=" + session.address() + " laddr=" + session.localAddress() + " name="
                 + identity.name() + " age=" + seconds
-                + " idle=0 flags=N db=" + identity.database() + " sub="
+                + " idle=0 flags=" + flags(session) + " db=" + identity.database() + " sub="
                 + session.subscriptions.names(Subscriptions.Kind.CHANNEL).size() + " psub="
                 + session.subscriptions.names(Subscriptions.Kind.PATTERN).size() + " ssub="
                 + session.subscriptions.names(Subscriptions.Kind.SHARD).size() + " multi="
                 + (session.transaction.open ? session.transaction.commands : -1) + " user=" + user + " resp="
                 + identity.protocol().version() + " redir=" + session.tracking.shownTarget() + " lib-name="
                 + identity.libraryName() + " lib-ver=" + identity.libraryVersion() + "\n";
+    }
+
+    /** As the servers', in their order. */
+    private static String flags(ClientSession session) {
+        String flags = (session.monitor.isOn() ? "O" : "")
+                + (session.subscriptions.isEmpty() ? "" : "P")
+                + (session.transaction.open ? "x" : "")
+                + (session.isBlocked() ? "b" : "")
+                + (session.tracking.isOn() ? "t" : "");
+        return flags.isEmpty() ? "N" : flags;
     }
 }

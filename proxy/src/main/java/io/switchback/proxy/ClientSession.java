@@ -907,6 +907,11 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         return redirect;
     }
 
+    /** Whether a command of this client's waits at the server. */
+    boolean isBlocked() {
+        return operation instanceof BlockingCommand;
+    }
+
     /** Another client wants the waiting of this one's command to end; {@code caller} is given the reply to that. */
     void unblock(boolean byError, Consumer<ByteBuf> caller) {
         if (!closed && operation instanceof BlockingCommand blocked) {

@@ -84,6 +84,7 @@ final class Monitor {
 
         @Override
         void send(BackendConnection connection) {
+            connection.linesMayBeLong();
             connection.send(new Run(
                     null,
                     Wire.command("MONITOR"),
@@ -192,7 +193,10 @@ final class Monitor {
             }
             so.writeBytes(in, from, end - from);
             if (so.readableBytes() > session.loop().limits().outputBytesPerClientMax()) {
-                LOG.warn("client {} is closed: one line that it monitors is too long", session.address());
+                LOG.warn(
+                        "client {} is closed: one line that it monitors has more than {} bytes",
+                        session.address(),
+                        session.loop().limits().outputBytesPerClientMax());
                 session.close();
             }
         }

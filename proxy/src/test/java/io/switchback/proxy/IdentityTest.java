@@ -4,10 +4,13 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.switchback.fleet.Credential;
 import io.switchback.resp.Reply;
+import io.switchback.testkit.Await;
 import io.switchback.testkit.RealServer;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -196,6 +199,7 @@ class IdentityTest {
                 other.text("CLIENT", "SETNAME", "other-" + i);
             }
             String list = client.text("CLIENT", "LIST");
+            assertThat(list).contains(" flags=N ");
             assertThat(list.lines()).hasSize(8).allMatch(line -> line.matches("id=\\d+ addr=127.0.0.1:\\d+ .*"));
             assertThat(list).contains("name=other-5", "user=reader", "addr=127.0.0.1:" + client.localPort());
             String id = others.getFirst().text("CLIENT", "ID");
@@ -268,5 +272,48 @@ class IdentityTest {
             assertThat(client.text("PUBLISH", "c", "m")).isEqualTo("0");
             assertThat(client.text("PING")).isEqualTo("PONG");
         }
+    }
+
+    /** What each kind of client is called, as by the server itself. */
+    @Test
+    void theFlagsOfAClientAreThoseThatTheServerWouldShow() {
+        List<List<String>> kinds = List.of(
+                List.of("PING"),
+                List.of("SUBSCRIBE", "channel"),
+                List.of("MULTI"),
+                List.of("BLPOP", "nothing-here", "0"),
+                List.of("MONITOR"));
+        for (List<String> kind : kinds) {
+            String[] words = kind.toArray(String[]::new);
+            try (RawClient through = ProxyFixture.client(proxy);
+                    RawClient direct = new RawClient(ProxyFixture.endpoint(server));
+                    RawClient beside = ProxyFixture.client(proxy);
+                    RawClient besideDirect = new RawClient(ProxyFixture.endpoint(server))) {
+                List.of(through, direct, beside, besideDirect).forEach(client -> client.text("AUTH", "secret"));
+                through.text("CLIENT", "SETNAME", "shown");
+                direct.text("CLIENT", "SETNAME", "direct");
+                through.send(words);
+                direct.send(words);
+                Await.until(
+                        Duration.ofSeconds(10),
+                        "both are alike as " + kind,
+                        () -> flags(beside.text("CLIENT", "LIST"), "shown")
+                                .equals(flags(besideDirect.text("CLIENT", "LIST"), "direct")));
+                assertThat(flags(beside.text("CLIENT", "LIST"), "shown"))
+                        .isEqualTo(
+                                kind.equals(List.of("PING"))
+                                        ? "N"
+                                        : Map.of("SUBSCRIBE", "P", "MULTI", "x", "BLPOP", "b", "MONITOR", "O")
+                                                .get(kind.getFirst()));
+            }
+        }
+    }
+
+    private static String flags(String list, String name) {
+        return list.lines()
+                .filter(line -> line.contains(" name=" + name + " "))
+                .map(line -> line.replaceFirst(".* flags=([^ ]*) .*", "$1"))
+                .findFirst()
+                .orElse("gone");
     }
 }

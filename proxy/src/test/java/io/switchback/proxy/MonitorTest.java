@@ -93,6 +93,21 @@ class MonitorTest {
     }
 
     @Test
+    void aLineIsAsLongAsWhatWasSent(@TempDir Path folder) {
+        try (RealServer server = ProxyFixture.server(folder);
+                CacheProxy proxy = ProxyFixture.proxy(ProxyFixture.route("old", server, 1), ProxyLimits.DEFAULT, 1);
+                RawClient monitor = ProxyFixture.client(proxy);
+                RawClient client = ProxyFixture.client(proxy)) {
+            assertThat(monitor.text("MONITOR")).isEqualTo("OK");
+            String value = "x".repeat(5_000_000);
+            client.text("SET", "k", value);
+            client.text("GET", "k");
+            assertThat(monitor.readUntil("\"SET\" \"k\" \"" + value + "\"\r\n")).startsWith("+");
+            assertThat(monitor.readUntil("\"GET\" \"k\"\r\n")).startsWith("+");
+        }
+    }
+
+    @Test
     void whoReadsSlowlyIsNotReadForAndHoldsNobodyUp(@TempDir Path folder) {
         try (RealServer server = ProxyFixture.server(folder);
                 CacheProxy proxy = ProxyFixture.proxy(ProxyFixture.route("old", server, 1), ProxyLimits.DEFAULT, 1);

@@ -94,7 +94,7 @@ public final class CommandTable {
                 Treatment.SESSION,
                 false,
                 "over a connection of the session's own; the addresses are those of Switchback's connections; a switch leads it to the"
-                        + " other fleet's commands",
+                        + " other fleet's commands, of which the first may be missed; a client is closed by a line of more than 64 MiB",
                 "monitor");
         add(Treatment.REFUSED, false, REPLICATES, "sync psync replconf replicaof slaveof failover syncslots");
         add(Treatment.REFUSED, false, "it would end the server behind Switchback's back", "shutdown");

@@ -41,6 +41,7 @@ public final class ReplyScanner {
     private boolean negative;
     private long bytesLeft;
     private int lineBytes;
+    private int lineBytesMax = LINE_BYTES_MAX;
 
     private int completed;
     private int errors;
@@ -51,6 +52,11 @@ public final class ReplyScanner {
     private boolean attributed;
 
     private boolean inPush;
+
+    /** Lines may be as long as they like, as those of MONITOR are: who takes them sees to it. */
+    public void linesMayBeLong() {
+        lineBytesMax = Integer.MAX_VALUE;
+    }
 
     /** Whether the bytes at {@code from} are part of a push message. */
     public boolean isPush(ByteBuf in, int from) {
@@ -161,8 +167,8 @@ public final class ReplyScanner {
             ended();
             return lineFeed + 1;
         }
-        lineBytes += limit - index;
-        return lineBytes > LINE_BYTES_MAX ? MALFORMED : limit;
+        lineBytes = (int) Math.min(Integer.MAX_VALUE, (long) lineBytes + limit - index);
+        return lineBytes > lineBytesMax ? MALFORMED : limit;
     }
 
     private int readLength(ByteBuf in, int start, int limit) {

@@ -7,6 +7,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
 import io.switchback.config.ConfigException;
+import io.switchback.config.YamlMap;
 import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetException;
 import io.switchback.ledger.JournalEntry;
@@ -162,6 +163,9 @@ final class AdminApi implements AutoCloseable {
                 return notFound();
             }
             boolean releases = path[1].equals("releases");
+            if (releases && path.length > 2 && !YamlMap.isName(path[2])) {
+                return noSuchRelease(path[2]); // nothing that is no name can have been started
+            }
             return switch (route) {
                 case "GET 2" ->
                     path[1].equals("node")
@@ -226,11 +230,11 @@ final class AdminApi implements AutoCloseable {
 
     private Answer status(String release) {
         Optional<ReleaseStatus> status = engine.status(release);
-        return status.isPresent()
-                ? new Answer(200, status.get())
-                : refused(
-                        404,
-                        "there is no release \"" + release + "\"; there are: " + String.join(", ", engine.names()));
+        return status.isPresent() ? new Answer(200, status.get()) : noSuchRelease(release);
+    }
+
+    private Answer noSuchRelease(String name) {
+        return refused(404, "there is no release \"" + name + "\"; there are: " + String.join(", ", engine.names()));
     }
 
     private List<JournalView> journal(String release) {
