@@ -91,7 +91,7 @@ final class KnownDifferences {
                     "Switchback's clients, with the fields that Switchback knows",
                     "client|info client|list"),
             own(
-                    "-ERR syntax error\r\n|:0\r\n|-ERR client-id should be greater than 0\r\n",
+                    "-ERR syntax error\r\n|:[0-9]\r\n|-ERR client-id should be greater than 0\r\n",
                     "filters are those of Redis 7.0 and MAXAGE, an id is said to be none as Valkey does; a user whom the server does"
                             + " not know is nobody's",
                     "client|list client|kill"),
