@@ -107,7 +107,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         runsOfOthers = 0;
         if (session != null) {
             for (Run run : unanswered) {
-                runsOfOthers += run.session == session ? 0 : 1;
+                runsOfOthers += run.session == session || run.isLocal() ? 0 : 1;
             }
             resumeWaiting(); // for room on another connection
         }
@@ -189,11 +189,6 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         bytesOutstanding += run.requestBytes;
         channel.write(run.request.retain(), channel.voidPromise());
         askFlush();
-    }
-
-    /** What comes from now on are lines of MONITOR. */
-    void linesMayBeLong() {
-        scanner.linesMayBeLong();
     }
 
     /** Sends more of the run that was sent last, whose end was missing; which it takes over. */

@@ -1,9 +1,10 @@
 package io.switchback.proxy;
 
-import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Set;
 import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
@@ -31,7 +32,8 @@ record ClientFilter(
 
     /** Reads the words of a command from {@code from} on. */
     static ClientFilter read(byte[][] command, int from) throws Mistake {
-        List<Predicate<ClientSession>> all = new ArrayList<>();
+        // Of each kind the last one counts, as at the servers.
+        Map<String, Predicate<ClientSession>> all = new HashMap<>();
         Boolean skipMe = null;
         int i = from;
         while (i < command.length) {
@@ -49,15 +51,15 @@ record ClientFilter(
                         ids.add(id(Wire.text(command[i])));
                         i++;
                     }
-                    all.add(session -> ids.contains(session.identity.id()));
+                    all.put(name, session -> ids.contains(session.identity.id()));
                 }
-                case "ADDR" -> all.add(session -> session.address().equals(value));
-                case "LADDR" -> all.add(session -> session.localAddress().equals(value));
-                case "USER" -> all.add(session -> session.identity.user().equals(value));
-                case "TYPE" -> all.add(type(value));
+                case "ADDR" -> all.put(name, session -> session.address().equals(value));
+                case "LADDR" -> all.put(name, session -> session.localAddress().equals(value));
+                case "USER" -> all.put(name, session -> session.identity.user().equals(value));
+                case "TYPE" -> all.put(name, type(value));
                 case "MAXAGE" -> {
                     long seconds = seconds(value);
-                    all.add(session -> session.ageSeconds() >= seconds);
+                    all.put(name, session -> session.ageSeconds() >= seconds);
                 }
                 case "SKIPME" -> {
                     String yesOrNo = value.toLowerCase(Locale.ROOT);
@@ -69,7 +71,7 @@ record ClientFilter(
                 default -> throw new Mistake("ERR syntax error");
             }
         }
-        return new ClientFilter(all, skipMe);
+        return new ClientFilter(List.copyOf(all.values()), skipMe);
     }
 
     private static long id(String value) throws Mistake {

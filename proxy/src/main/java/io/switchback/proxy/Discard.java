@@ -28,8 +28,12 @@ final class Discard extends AskingOperation {
 
     @Override
     void replied(Run run, ByteBuf reply) {
-        session.transaction.ended();
-        session.transactionOver(!isError(reply));
+        if (isError(reply)) {
+            session.transaction.refused = true; // as at the server, to which it is a command that cannot be queued
+        } else {
+            session.transaction.ended();
+            session.transactionOver(true);
+        }
         finish(reply.retain());
     }
 

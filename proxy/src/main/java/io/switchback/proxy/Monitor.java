@@ -84,7 +84,6 @@ final class Monitor {
 
         @Override
         void send(BackendConnection connection) {
-            connection.linesMayBeLong();
             connection.send(new Run(
                     null,
                     Wire.command("MONITOR"),

@@ -6,6 +6,7 @@ import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import io.switchback.resp.Reply;
 import java.io.ByteArrayOutputStream;
+import java.math.BigInteger;
 import java.util.List;
 
 /** SCAN, HSCAN, SSCAN, ZSCAN: the cursor is rewritten in both directions, SCAN's reserved keys are left out. */
@@ -26,7 +27,7 @@ final class ScanOperation extends FilteringOperation {
         if (cursor.matches("[0-9]{1,18}")) {
             long position = ScanCursor.toServer(Long.parseLong(cursor), connection.route.epoch());
             asked[cursorIndex] = Long.toString(position).getBytes(US_ASCII);
-        } else if (cursor.matches("[0-9]{19,20}")) {
+        } else if (cursor.matches("[0-9]{19,20}") && new BigInteger(cursor).bitLength() <= Long.SIZE) {
             asked[cursorIndex] = new byte[] {'0'}; // no proxy made it
         }
         session.ask(connection, this, Wire.command(asked), 1);

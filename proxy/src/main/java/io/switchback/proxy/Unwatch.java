@@ -33,8 +33,10 @@ final class Unwatch extends AskingOperation {
 
     @Override
     void replied(Run run, ByteBuf reply) {
-        session.transaction.ended();
-        session.transactionOver(!isError(reply));
+        if (!isError(reply)) {
+            session.transaction.ended();
+            session.transactionOver(true);
+        }
         finish(reply.retain());
     }
 

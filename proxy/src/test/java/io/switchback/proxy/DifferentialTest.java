@@ -198,6 +198,51 @@ class DifferentialTest {
         }
     }
 
+    /** Whatever a server may say, those who share the connection that it says it over go on. */
+    @Test
+    void repliesOfAnyShapeDisturbNobodyElse(@TempDir Path folder) {
+        try (RealServer server = ProxyFixture.server(folder);
+                CacheProxy proxy = ProxyFixture.proxy(ProxyFixture.route("old", server, 1), ProxyLimits.DEFAULT, 1);
+                RawClient odd = ProxyFixture.client(proxy);
+                RawClient direct = new RawClient(ProxyFixture.endpoint(server));
+                RawClient other = ProxyFixture.client(proxy)) {
+            for (String script : List.of(
+                    "return redis.status_reply(string.rep('x', 3 * 1024 * 1024))",
+                    "return redis.error_reply(string.rep('x', 3 * 1024 * 1024))",
+                    "local t = {} for i = 1, 200 do t = {t} end return t",
+                    "local t = {} for i = 1, 100000 do t = {t} end return t")) {
+                odd.send("EVAL", script, "0");
+                direct.send("EVAL", script, "0");
+                for (int i = 0; i < 100; i++) {
+                    other.send("INCR", "counter");
+                }
+                odd.send("ECHO", "the-end");
+                direct.send("ECHO", "the-end");
+                String expected = direct.readUntil("the-end\r\n");
+                assertThat(odd.readUntil("the-end\r\n")).as(script).isEqualTo(expected);
+                for (int i = 0; i < 100; i++) {
+                    assertThat(other.rawReply()).as(script).startsWith(":");
+                }
+            }
+        }
+    }
+
+    @Test
+    void cursorsAndFiltersAreTakenAsTheServerTakesThem(@TempDir Path folder) {
+        try (RealServer server = ProxyFixture.server(folder);
+                CacheProxy proxy = ProxyFixture.proxy(ProxyFixture.route("old", server, 1), ProxyLimits.DEFAULT, 1);
+                RawClient client = ProxyFixture.client(proxy);
+                RawClient direct = new RawClient(ProxyFixture.endpoint(server))) {
+            for (String cursor :
+                    List.of("18446744073709551615", "18446744073709551616", "99999999999999999999", "-1")) {
+                assertThat(client.text("SCAN", cursor)).as(cursor).isEqualTo(direct.text("SCAN", cursor));
+            }
+            // Of each kind the last one counts, as where servers take more than one.
+            assertThat(client.text("CLIENT", "LIST", "TYPE", "pubsub", "TYPE", "normal"))
+                    .contains(" addr=127.0.0.1:" + client.localPort() + " ");
+        }
+    }
+
     @Test
     void inlineCommandsAreTakenAsTheServerTakesThem(@TempDir Path folder) {
         try (RealServer server = ProxyFixture.server(folder);

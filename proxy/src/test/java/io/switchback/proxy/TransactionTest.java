@@ -203,6 +203,28 @@ class TransactionTest {
     }
 
     @Test
+    void whatTheServerRefusesToEndGoesOn() {
+        try (RawClient admin = new RawClient(ProxyFixture.endpoint(first));
+                RawClient client = ProxyFixture.client(proxy);
+                RawClient other = ProxyFixture.client(proxy)) {
+            admin.text("ACL", "SETUSER", "u", "on", ">p", "~*", "+@all", "-discard", "-unwatch");
+            client.text("AUTH", "u", "p");
+            client.text("MULTI");
+            assertThat(client.text("DISCARD")).startsWith("-NOPERM");
+            assertThat(client.text("SET", "k", "1")).isEqualTo("QUEUED");
+            assertThat(client.text("EXEC")).startsWith("-EXECABORT");
+            assertThat(client.call("GET", "k")).isEqualTo(new Reply.Nil());
+
+            client.text("WATCH", "k");
+            assertThat(client.text("UNWATCH")).startsWith("-NOPERM");
+            other.text("SET", "k", "theirs");
+            client.text("MULTI");
+            client.text("SET", "k", "mine");
+            assertThat(client.call("EXEC")).isEqualTo(new Reply.Nil());
+        }
+    }
+
+    @Test
     void aScanWithinATransactionBegins() {
         try (RawClient client = ProxyFixture.client(proxy)) {
             client.text("HSET", "h", "f", "v");

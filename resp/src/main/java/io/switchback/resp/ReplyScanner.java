@@ -1,6 +1,7 @@
 package io.switchback.resp;
 
 import io.netty.buffer.ByteBuf;
+import java.util.Arrays;
 
 /**
  * Counts complete replies in bytes as servers send them, RESP2 and RESP3, without building them.
@@ -14,10 +15,13 @@ import io.netty.buffer.ByteBuf;
  * <p>Owned by the event loop of its connection. It does not own the buffers that it looks at and leaves their indices alone.
  */
 public final class ReplyScanner {
-    /** Aggregates within aggregates; the deepest reply of a server's own (COMMAND DOCS) has eight levels. */
-    public static final int DEPTH_MAX = 128;
-    /** A status or an error; errors of scripts quote the script. */
-    public static final int LINE_BYTES_MAX = 1024 * 1024;
+    /**
+     * Aggregates within aggregates. The deepest reply of a server's own (COMMAND DOCS) has eight levels; scripts may return as many as Lua's
+     * stack has place for, which is less than this.
+     */
+    public static final int DEPTH_MAX = 8192;
+
+    private static final int DEPTH_AT_FIRST = 16;
 
     private static final int LENGTH_DIGITS_MAX = 12;
 
@@ -32,16 +36,14 @@ public final class ReplyScanner {
         BULK
     }
 
-    private final long[] elementsLeft = new long[DEPTH_MAX];
-    private final boolean[] isAttribute = new boolean[DEPTH_MAX];
+    private long[] elementsLeft = new long[DEPTH_AT_FIRST];
+    private boolean[] isAttribute = new boolean[DEPTH_AT_FIRST];
     private State state = State.TYPE;
     private int depth;
     private long number;
     private int digits;
     private boolean negative;
     private long bytesLeft;
-    private int lineBytes;
-    private int lineBytesMax = LINE_BYTES_MAX;
 
     private int completed;
     private int errors;
@@ -52,11 +54,6 @@ public final class ReplyScanner {
     private boolean attributed;
 
     private boolean inPush;
-
-    /** Lines may be as long as they like, as those of MONITOR are: who takes them sees to it. */
-    public void linesMayBeLong() {
-        lineBytesMax = Integer.MAX_VALUE;
-    }
 
     /** Whether the bytes at {@code from} are part of a push message. */
     public boolean isPush(ByteBuf in, int from) {
@@ -157,7 +154,6 @@ public final class ReplyScanner {
         number = 0;
         digits = 0;
         negative = false;
-        lineBytes = 0;
         return index + 1;
     }
 
@@ -167,8 +163,7 @@ public final class ReplyScanner {
             ended();
             return lineFeed + 1;
         }
-        lineBytes = (int) Math.min(Integer.MAX_VALUE, (long) lineBytes + limit - index);
-        return lineBytes > lineBytesMax ? MALFORMED : limit;
+        return limit;
     }
 
     private int readLength(ByteBuf in, int start, int limit) {
@@ -214,6 +209,10 @@ public final class ReplyScanner {
         }
         if (depth == DEPTH_MAX) {
             return false;
+        }
+        if (depth == elementsLeft.length) {
+            elementsLeft = Arrays.copyOf(elementsLeft, 2 * depth);
+            isAttribute = Arrays.copyOf(isAttribute, 2 * depth);
         }
         isAttribute[depth] = attribute;
         elementsLeft[depth++] = elements;
