@@ -121,6 +121,11 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         waitingForRoom.clear();
     }
 
+    /** What others sent over it, before it was its owner's, is not all answered. */
+    boolean carriesOthers() {
+        return runsOfOthers > 0;
+    }
+
     void spoil() {
         spoiled = true;
     }
@@ -379,8 +384,9 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
                 traffic.answered(run.commands, run.errors, now - run.sentAtNanos);
             }
         }
-        if (runsOfOthers > 0 && run.session != owner) {
-            runsOfOthers--;
+        ClientSession waiting = owner;
+        if (runsOfOthers > 0 && run.session != waiting && --runsOfOthers == 0 && waiting != null) {
+            loop.resumeLater(waiting);
         }
         ReplySink sink = run.sink;
         sink.answered(run);

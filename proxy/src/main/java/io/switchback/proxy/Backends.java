@@ -234,18 +234,6 @@ final class Backends {
         });
     }
 
-    /** Gives the session the connection that clients of its key have shared; the others get another one. It must be there. */
-    BackendConnection takeShared(ClientSession session) {
-        Slot slot = shared.get(session.key());
-        BackendConnection taken = slot == null ? null : slot.connection;
-        if (slot == null || taken == null) {
-            throw new IllegalStateException("there is no connection to take");
-        }
-        slot.connection = null;
-        taken.own(session);
-        return taken;
-    }
-
     /**
      * Large replies come over the connection that this session shares with others. They get another one, for which they wait a little, and
      * the session has this one to itself until its replies are small again.

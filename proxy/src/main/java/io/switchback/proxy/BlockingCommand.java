@@ -5,20 +5,24 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
+import io.switchback.fleet.ReservedKeys;
 import io.switchback.resp.CommandRule;
 import io.switchback.resp.Protocol;
 import io.switchback.resp.Reply;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * A command that its server lets wait: BLPOP and its like, XREAD with BLOCK, WAIT. It has the session's own connection, and nothing
- * is sent behind it.
+ * A command that its server lets wait: BLPOP and its like, XREAD with BLOCK, WAIT. It has the session's own connection, or one of the
+ * command's own, and nothing is sent behind it.
  *
  * <p>A hold cannot wait for it: {@link #unblock} has the server end the waiting by an error (CLIENT UNBLOCK), which the
  * client does not get. If something else had come first, that is the reply. Afterwards the command is sent again, to
@@ -27,11 +31,15 @@ import org.slf4j.LoggerFactory;
  * <p>XREAD's {@code $}, the last entry there is, becomes that entry's id before the command is sent: said again after a hold it
  * would skip what was added meanwhile.
  *
+ * <p>WAIT speaks of what its own connection wrote last, and what the client wrote went over others. So it has one of the fleet's own user,
+ * over which something without effect is published first: what the servers bring to their replicas, if only a message, counts as
+ * written, and behind it is everything that was answered before. Whether the client may WAIT is asked over a connection of its user.
+ *
  * <p>Another client may end the waiting as well ({@link #unblockFor}); then the server's answer is the client's. Who of
  * the two an answer goes back to is told by the replies to the CLIENT UNBLOCKs: of those one is answered by 1. Where the command waits in
  * the proxy, for a hold to end, it is answered here.
  *
- * <p>Steps: the connection's id, the ids for {@code $}, the command; from an unblocking back to the first.
+ * <p>Steps ({@link Step}): what is not known yet of those before the last, then the command; from an unblocking back to the first.
  */
 @SuppressWarnings("FutureReturnValueIgnored") // what becomes of a task is told by other events
 final class BlockingCommand extends AskingOperation implements ReplySink {
@@ -42,14 +50,38 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
 
     private static final long UNKNOWN_ID = -1;
 
+    /** XREAD's {@code $}: of so many streams the last entry is asked for at once. */
+    private static final int LAST_IDS_MAX = 4_096;
+
+    /** No mark of a switch: whoever looks for these leaves it out. */
+    private static final String NO_MARK = "wait";
+
+    /** What the server is asked. */
+    private enum Step {
+        /** WAIT: whether the client may. */
+        RIGHT,
+        /** What the server calls the connection. */
+        ID,
+        /** WAIT: a message that takes the connection's offset behind what is waited for. */
+        OFFSET,
+        /** XREAD: what {@code $} stands for. */
+        LAST_IDS,
+        COMMAND
+    }
+
     private final CommandRule rule;
     private final Blocking blocking;
     private final double nanosMax;
     private final long startedAtNanos;
+    /** Over which it waits. */
+    private final OwnConnection place;
+
     private byte[][] command;
+    private Step step = Step.RIGHT;
+    private boolean mayWait;
     private boolean lastIdsKnown;
-    /** How many are being asked for. */
-    private int lastIdsAsked;
+    /** The one whose offset is behind what is waited for. */
+    private @Nullable BackendConnection offsetIsBehind;
 
     private boolean sentBefore;
     /** Sent and not answered. */
@@ -72,7 +104,14 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
     /** As if the command's time were over. */
     private boolean timeIsOver;
 
-    BlockingCommand(ClientSession session, CommandRule rule, byte[][] command, Blocking blocking) {
+    static SessionCommands.Verdict judge(ClientSession session, CommandRule rule, byte[][] command, Blocking blocking) {
+        String refusal = rule.name().equals("xread") ? refusalOfLastIds(command) : null;
+        return refusal != null
+                ? new SessionCommands.Refuse(refusal)
+                : new SessionCommands.Perform(new BlockingCommand(session, rule, command, blocking));
+    }
+
+    private BlockingCommand(ClientSession session, CommandRule rule, byte[][] command, Blocking blocking) {
         super(session);
         this.rule = rule;
         this.command = command;
@@ -80,12 +119,23 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
         this.nanosMax = blocking.nanos(command);
         this.startedAtNanos = session.loop().nanoTime();
         this.lastIdsKnown = !rule.name().equals("xread");
+        this.place = asksForItsOwnWrites() ? new OwnConnection(session) : session.own();
+        this.mayWait = !asksForItsOwnWrites()
+                || session.loop()
+                        .route()
+                        .fleet()
+                        .credential()
+                        .equals(Optional.ofNullable(session.identity.credential()));
     }
 
     /** Over which the server is told to unblock, and asked for last ids: as the fleet's own user, who may do that. */
     private ConnectionKey controlKey() {
         return ConnectionKey.of(
                 session.loop().route().fleet().credential().orElse(null), session.identity.database(), Protocol.RESP2);
+    }
+
+    private @Nullable BackendConnection control() {
+        return session.loop().backends().shared(controlKey(), session);
     }
 
     @Override
@@ -95,10 +145,11 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
         if (!rule.repeatable() && !loop.confirmations().mayWrite(session)) {
             return null;
         }
-        BackendConnection own =
-                asksForItsOwnWrites() ? connectionThatWrote() : session.own().get();
-        boolean controlIsComing = loop.backends().shared(controlKey(), session) == null
-                && loop.backends().failure(controlKey()) == null;
+        if (!mayWait) {
+            return loop.backends().shared(session.key(), session);
+        }
+        BackendConnection own = asksForItsOwnWrites() ? ofFleetsUser() : place.get();
+        boolean controlIsComing = control() == null && loop.backends().failure(controlKey()) == null;
         return controlIsComing ? null : own;
     }
 
@@ -106,29 +157,25 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
         return rule.name().startsWith("wait");
     }
 
-    /**
-     * WAIT speaks of what its own connection wrote last. So the session gets the one that its writes went over, which was shared until now:
-     * what others have written there is waited for as well.
-     */
-    private @Nullable BackendConnection connectionThatWrote() {
-        OwnConnection own = session.own();
-        if (own.current() == null && session.loop().backends().shared(session.key(), session) != null) {
-            own.opened(session.loop().backends().takeShared(session));
+    /** Nobody but this command hears of it when the connection breaks, or the route changes. */
+    private @Nullable BackendConnection ofFleetsUser() {
+        BackendConnection current = place.current();
+        if (current != null
+                && (!current.isOpen() || !current.route.equals(session.loop().route()))) {
+            place.gone();
         }
-        return own.current();
+        return place.get(controlKey());
     }
 
     @Override
     @Nullable
     String failure() {
-        if (asksForItsOwnWrites()) {
-            return session.own().current() != null
-                    ? null
-                    : session.loop().backends().failure(session.key());
+        if (!mayWait) {
+            return session.loop().backends().failure(session.key());
         }
         String failure =
                 rule.repeatable() ? null : session.loop().confirmations().failure();
-        return failure != null ? failure : session.own().takeFailure();
+        return failure != null ? failure : place.takeFailure();
     }
 
     @Override
@@ -140,16 +187,37 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
             noLongerWaits();
             return;
         }
+        step = next(connection);
+        switch (step) {
+            case RIGHT -> session.ask(connection, this, waitingForNothing(), 1);
+            case ID -> session.ask(connection, this, Wire.command("CLIENT", "ID"), 1);
+            case OFFSET ->
+                session.ask(connection, this, Wire.command("PUBLISH", ReservedKeys.SWITCH_CHANNEL, NO_MARK), 1);
+            case LAST_IDS -> askLastIds(Objects.requireNonNull(control()));
+            case COMMAND -> sendCommand(connection);
+        }
+    }
+
+    private Step next(BackendConnection connection) {
+        if (!mayWait) {
+            return Step.RIGHT;
+        }
         if (connection.clientId() == 0) {
-            session.ask(connection, this, Wire.command("CLIENT", "ID"), 1);
-            return;
+            return Step.ID;
         }
-        if (!lastIdsKnown) {
-            lastIdsKnown = true;
-            if (askLastIds()) {
-                return;
-            }
+        if (asksForItsOwnWrites() && offsetIsBehind != connection) {
+            return Step.OFFSET;
         }
+        // Where the fleet's user gets no connection, $ is what it is when the server has the command.
+        return lastIdsKnown || dollars(command).length == 0 || control() == null ? Step.COMMAND : Step.LAST_IDS;
+    }
+
+    /** As the command, which is answered at once. */
+    private ByteBuf waitingForNothing() {
+        return rule.name().equals("wait") ? Wire.command("WAIT", "0", "0") : Wire.command("WAITAOF", "0", "0", "0");
+    }
+
+    private void sendCommand(BackendConnection connection) {
         unblocking = false;
         error = null;
         Run run = new Run(
@@ -175,22 +243,47 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
 
     @Override
     void replied(Run run, ByteBuf reply) {
-        BackendConnection own = session.own().current();
-        if (lastIdsAsked > 0) {
-            lastIdsAsked = 0;
-            lastIdsCame(reply);
-        } else if (own != null) {
+        session.forgetUpstream();
+        ByteBuf failure = switch (step) {
+            case RIGHT -> rightCame(reply);
+            case ID -> idCame(reply);
+            case OFFSET -> offsetCame(reply);
+            case LAST_IDS -> lastIdsCame(reply);
+            case COMMAND -> throw new IllegalStateException("its reply is not collected");
+        };
+        if (failure == null) {
+            askNext();
+        } else {
+            keptAreTooLate();
+            noLongerWaits();
+            finish(failure);
+        }
+    }
+
+    /** Other errors are the command's as well, which says them in its own words. */
+    private @Nullable ByteBuf rightCame(ByteBuf reply) {
+        String said = reply.toString(US_ASCII);
+        mayWait = true;
+        return said.startsWith("-NOAUTH") || said.startsWith("-NOPERM") ? reply.retain() : null;
+    }
+
+    private @Nullable ByteBuf idCame(ByteBuf reply) {
+        BackendConnection own = place.current();
+        if (own != null) {
             Reply id = FilteringOperation.read(reply, 1)[0];
             // Who may not ask for it cannot be unblocked by it: then a hold waits, and says for whom.
             own.clientId(id instanceof Reply.Int(long number) ? number : UNKNOWN_ID);
         }
-        askNext();
+        return null;
+    }
+
+    private @Nullable ByteBuf offsetCame(ByteBuf reply) {
+        offsetIsBehind = place.current();
+        return isError(reply) ? reply.retain() : null;
     }
 
     @Override
     void lost(String why) {
-        lastIdsKnown = lastIdsAsked == 0 && lastIdsKnown;
-        lastIdsAsked = 0;
         if (!repeat()) {
             super.lost(why);
         }
@@ -199,7 +292,7 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
     // --- XREAD's $
 
     /** Where the keys begin; the ids are in the second half behind STREAMS. */
-    private int firstKey() {
+    private static int firstKey(byte[][] command) {
         int i = 1;
         while (i < command.length && !SessionCommands.word(command, i).equals("STREAMS")) {
             i++;
@@ -207,50 +300,58 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
         return i + 1;
     }
 
-    private boolean askLastIds() {
-        int keys = (command.length - firstKey()) / 2;
-        BackendConnection control = session.loop().backends().shared(controlKey(), session);
-        if (control == null || keys == 0 || (command.length - firstKey()) % 2 != 0) {
-            return false;
+    /** The arguments that are {@code $}; none where the command is not whole, which the server has to say. */
+    private static int[] dollars(byte[][] command) {
+        int first = firstKey(command);
+        int keys = (command.length - first) / 2;
+        return (command.length - first) % 2 != 0
+                ? new int[0]
+                : IntStream.range(first + keys, command.length)
+                        .filter(id -> command[id].length == 1 && command[id][0] == '$')
+                        .toArray();
+    }
+
+    /** Null where an XREAD can be served. */
+    private static @Nullable String refusalOfLastIds(byte[][] command) {
+        int[] dollars = dollars(command);
+        int keys = (command.length - firstKey(command)) / 2;
+        if (dollars.length > LAST_IDS_MAX) {
+            return "ERR switchback: XREAD with BLOCK and more than " + LAST_IDS_MAX
+                    + " times $ is refused: name the last ids, or wait for fewer streams at a time";
         }
+        return IntStream.of(dollars).anyMatch(id -> command[id - keys].length >= LargeCommand.ARGUMENT_BYTES)
+                ? "ERR switchback: XREAD with BLOCK and $ is refused for a key of " + LargeCommand.ARGUMENT_BYTES
+                        + " bytes or more: name the last id"
+                : null;
+    }
+
+    private void askLastIds(BackendConnection control) {
+        int[] dollars = dollars(command);
+        int keys = (command.length - firstKey(command)) / 2;
         ByteBuf commands = Unpooled.buffer();
-        for (int key = firstKey(); key < firstKey() + keys; key++) {
-            if (isDollar(key + keys)) {
-                ByteBuf one = Wire.command("XINFO".getBytes(UTF_8), "STREAM".getBytes(UTF_8), command[key]);
-                commands.writeBytes(one);
-                one.release();
-                lastIdsAsked++;
-            }
+        for (int id : dollars) {
+            ByteBuf one = Wire.command("XINFO".getBytes(UTF_8), "STREAM".getBytes(UTF_8), command[id - keys]);
+            commands.writeBytes(one);
+            one.release();
         }
-        if (lastIdsAsked > 0) {
-            session.ask(control, this, commands, lastIdsAsked);
-        } else {
-            commands.release();
-        }
-        return lastIdsAsked > 0;
+        session.ask(control, this, commands, dollars.length);
     }
 
-    private boolean isDollar(int index) {
-        return command[index].length == 1 && command[index][0] == '$';
-    }
-
-    private void lastIdsCame(ByteBuf replies) {
-        session.forgetUpstream();
+    /** Where nobody can say what is last, the client is told so. */
+    private @Nullable ByteBuf lastIdsCame(ByteBuf replies) {
         byte[][] changed = command.clone();
-        int keys = (command.length - firstKey()) / 2;
-        int asked = 0;
-        for (int id = firstKey() + keys; id < command.length; id++) {
-            asked += isDollar(id) ? 1 : 0;
-        }
-        Reply[] streams = FilteringOperation.read(replies, asked);
-        int next = 0;
-        for (int id = firstKey() + keys; id < command.length; id++) {
-            if (isDollar(id)) {
-                String last = lastId(streams[next++]);
-                changed[id] = last == null ? command[id] : last.getBytes(US_ASCII);
+        int[] dollars = dollars(command);
+        Reply[] streams = FilteringOperation.read(replies, dollars.length);
+        for (int i = 0; i < dollars.length; i++) {
+            if (streams[i] instanceof Reply.Failure(String message) && message.startsWith("ERR switchback:")) {
+                return Wire.error(message);
             }
+            String last = lastId(streams[i]);
+            changed[dollars[i]] = last == null ? command[dollars[i]] : last.getBytes(US_ASCII);
         }
         command = changed;
+        lastIdsKnown = true;
+        return null;
     }
 
     /** Null where the server has to say what is wrong. */
@@ -272,7 +373,7 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
 
     /** A hold has begun: the server is to answer now. Repeated until it has, since this may overtake the command. */
     void unblock() {
-        BackendConnection own = session.own().current();
+        BackendConnection own = place.current();
         ProxyLoop loop = session.loop();
         if (!loop.isHolding()) {
             keptAreAskedForNow();
@@ -282,7 +383,7 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
             return;
         }
         unblocking = true;
-        BackendConnection control = loop.backends().shared(controlKey(), session);
+        BackendConnection control = control();
         if (control == null) {
             unblockLater();
             return;
@@ -334,7 +435,7 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
     /** Another client wants the waiting to end, as if its time were over, or by an error. */
     void unblockFor(boolean byError, Consumer<ByteBuf> caller) {
         Wish wish = new Wish(byError, caller);
-        BackendConnection own = session.own().current();
+        BackendConnection own = place.current();
         boolean ends = isDone() || end != null || timeIsOver || undecided;
         if (ends || !sentBefore || (waiting && (own == null || own.clientId() <= 0))) {
             wish.granted(false);
@@ -359,8 +460,8 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
     }
 
     private void askFor(Wish wish) {
-        BackendConnection own = session.own().current();
-        BackendConnection control = session.loop().backends().shared(controlKey(), session);
+        BackendConnection own = place.current();
+        BackendConnection control = control();
         if (control == null || own == null) {
             session.loop()
                     .executor()
@@ -460,7 +561,10 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
 
     private void noLongerWaits() {
         session.loop().blocksNoLonger(this);
-        if (!session.needsOwnConnection()) {
+        if (asksForItsOwnWrites()) {
+            session.forgetUpstream();
+            place.leaveForGood();
+        } else if (!session.needsOwnConnection()) {
             session.leaveOwnConnection(true);
         }
     }
@@ -522,6 +626,11 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
     void clientGone() {
         keptAreTooLate();
         session.loop().blocksNoLonger(this);
-        session.own().discard();
+        if (waiting) {
+            place.discard();
+        }
+        if (asksForItsOwnWrites()) {
+            place.clientGone();
+        }
     }
 }

@@ -9,6 +9,9 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>What lives there is the session's to keep: when the connection is gone, by a fault or because the route has changed, another
  * one is got by asking again.
+ *
+ * <p>One that others have shared until now ({@link Backends#keepFromOthers}) is given to nothing that lives on it, blocks it or may end it
+ * before what they sent over it is answered.
  */
 final class OwnConnection {
     private final ClientSession session;
@@ -43,17 +46,23 @@ final class OwnConnection {
         return get(now == null ? session.identity.protocol() : now.key.protocol());
     }
 
-    /** It; where it is not there, or speaks another protocol, it is got, and the session resumed when it has come or {@link #takeFailure} says why not. */
+    /** It; where it cannot be had now the session is resumed when it can, or {@link #takeFailure} says why not. One of another protocol is left. */
     @Nullable
     BackendConnection get(Protocol protocol) {
         if (connection != null && connection.key.protocol() != protocol) {
             session.leaveForAnother();
         }
+        return get(session.key(protocol));
+    }
+
+    /** As {@link #get(Protocol)}, where there is none opened with this key. */
+    @Nullable
+    BackendConnection get(ConnectionKey key) {
         if (connection == null && !opening && failure == null) {
             opening = true;
-            session.loop().backends().dedicate(session, session.key(protocol), this);
+            session.loop().backends().dedicate(session, key, this);
         }
-        return connection;
+        return connection == null || connection.carriesOthers() ? null : connection;
     }
 
     /** Whether there is still somebody who waits for it. */
@@ -117,13 +126,22 @@ final class OwnConnection {
         }
     }
 
-    /** Closes it, whatever is unanswered on it. */
+    /** Closes it, whatever is unanswered on it; but where that is what others have sent, once that is answered. */
     void discard() {
         BackendConnection left = gone();
-        if (left != null) {
+        if (left != null && left.carriesOthers()) {
+            left.own(null);
+            left.closeOnceQuiet();
+        } else if (left != null) {
             left.own(null);
             left.close();
         }
+    }
+
+    /** Gives it back, and whatever is still to come. */
+    void leaveForGood() {
+        over = true;
+        leave(true);
     }
 
     /** It is not there any more; what it was. */

@@ -128,7 +128,7 @@ final class SessionCommands {
     /** Within MULTI nothing waits. */
     private static Verdict blocking(ClientSession session, CommandRule rule, byte[][] command) {
         Blocking blocking = session.transaction.open ? null : Blocking.of(rule, command);
-        return blocking == null ? SEND : new Perform(new BlockingCommand(session, rule, command, blocking));
+        return blocking == null ? SEND : BlockingCommand.judge(session, rule, command, blocking);
     }
 
     private static Verdict filtered(ClientSession session, CommandRule rule, byte[][] command) {

@@ -155,8 +155,7 @@ class BackendLostTest {
     @Test
     void aReplyThatIsNoneEndsTheConnectionAndNotTheProxy() throws Exception {
         int givenUp = 0;
-        for (String nonsense :
-                new String[] {"HTTP/1.1 400 Bad Request\r\n", "*1\r\n".repeat(200) + ":1\r\n", "+OK\r\n+more\r\n"}) {
+        for (String nonsense : new String[] {"HTTP/1.1 400 Bad Request\r\n", "$12x\r\n", "+OK\r\n+more\r\n"}) {
             try (ServerSocket fake = new ServerSocket(0, 50, InetAddress.getLoopbackAddress())) {
                 Thread.ofVirtual().start(() -> answer(fake, nonsense));
                 FleetSpec fleet =

@@ -9,8 +9,10 @@ import io.switchback.testkit.ServerBinary;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestFactory;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -240,5 +242,126 @@ class BlockingTest {
                 assertThat(setup.second.text("GET", "k")).isEqualTo("2");
             }
         });
+    }
+
+    /** Replies to a transaction, and to a large argument, come over other connections than those of other commands. */
+    @TestFactory
+    List<DynamicTest> waitSpeaksForWhatWasWrittenOverAnyConnection(@TempDir Path folder) {
+        return onEveryServer(folder, setup -> {
+            try (RawClient client = ProxyFixture.client(setup.proxy)) {
+                setup.second.call("REPLICAOF", setup.first.host(), Integer.toString(setup.first.port()));
+                Await.until(
+                        LIMIT,
+                        "the replica is there",
+                        () -> setup.first.text("INFO", "replication").contains("state=online"));
+                List<List<String[]>> writes = List.of(
+                        List.of(new String[] {"MULTI"}, new String[] {"SET", "k", "v"}, new String[] {"EXEC"}),
+                        List.<String[]>of(new String[] {"SET", "k", "v".repeat(2 * LargeCommand.ARGUMENT_BYTES)}),
+                        List.<String[]>of(new String[] {"EVAL", "return redis.call('INCR', KEYS[1])", "1", "n"}));
+                for (List<String[]> write : writes) {
+                    client.text("SET", "before", "v");
+                    assertThat(client.text("WAIT", "1", "0")).isEqualTo("1");
+                    setup.second.stop();
+                    write.forEach(command -> assertThat(client.text(command)).doesNotStartWith("-"));
+                    assertThat(client.text("WAIT", "1", "100"))
+                            .as(write.getFirst()[0])
+                            .isEqualTo("0");
+                    setup.second.resume();
+                    assertThat(client.text("WAIT", "1", "0")).isEqualTo("1");
+                }
+            }
+        });
+    }
+
+    @Test
+    void whoMayNotWaitIsToldSo(@TempDir Path folder) {
+        try (RealServer server = ProxyFixture.server(folder);
+                CacheProxy proxy = ProxyFixture.proxy(ProxyFixture.route("old", server, 1), ProxyLimits.DEFAULT, 1);
+                RawClient client = ProxyFixture.client(proxy)) {
+            server.call("ACL", "SETUSER", "reader", "on", ">secret", "~*", "+@all", "-wait");
+            assertThat(client.text("WAIT", "0", "0")).isEqualTo("0");
+            assertThat(client.text("AUTH", "reader", "secret")).isEqualTo("OK");
+            assertThat(client.text("WAIT", "0", "0")).startsWith("-NOPERM");
+            assertThat(client.text("PING")).isEqualTo("PONG");
+            server.call("ACL", "SETUSER", "reader", "+wait");
+            assertThat(client.text("WAIT", "0", "0")).isEqualTo("0");
+        }
+    }
+
+    @Test
+    void whereNoConnectionIsLeftOnlyTheOneThatWaitsHearsOfIt(@TempDir Path folder) {
+        ProxyLimits limits = new Limits().backendConnectionsPerLoopMax(1).build();
+        try (RealServer server = ProxyFixture.server(folder);
+                CacheProxy proxy = ProxyFixture.proxy(ProxyFixture.route("old", server, 1), limits, 1);
+                RawClient client = ProxyFixture.client(proxy);
+                RawClient other = ProxyFixture.client(proxy)) {
+            assertThat(other.text("INCR", "n")).isEqualTo("1");
+            assertThat(client.text("WAIT", "0", "0")).contains("no more than 1 connections to fleet old are opened");
+            assertThat(other.text("INCR", "n")).isEqualTo("2");
+            assertThat(client.text("INCR", "n")).isEqualTo("3");
+        }
+    }
+
+    @TestFactory
+    List<DynamicTest> whoWaitsAndLeavesTakesNobodysReplyAlong(@TempDir Path folder) {
+        return onEveryServer(folder, setup -> {
+            RawClient waiting = ProxyFixture.client(setup.proxy);
+            try (RawClient other = ProxyFixture.client(setup.proxy);
+                    RawClient direct = new RawClient(ProxyFixture.endpoint(setup.first))) {
+                assertThat(waiting.text("WAIT", "0", "0")).isEqualTo("0");
+                assertThat(other.text("PING")).isEqualTo("PONG");
+                direct.text("CLIENT", "PAUSE", "500");
+                for (int i = 0; i < 10; i++) {
+                    other.send("INCR", "counter");
+                }
+                Await.until(LIMIT, "they are sent", () -> setup.proxy.commandsUnanswered() == 10);
+                waiting.send("WAIT", "1", "0");
+                Await.until(LIMIT, "that is sent too", () -> setup.proxy.commandsUnanswered() == 11);
+                waiting.close();
+                for (int i = 1; i <= 10; i++) {
+                    assertThat(other.reply().text()).isEqualTo(Integer.toString(i));
+                }
+                Await.until(LIMIT, "nothing is left of it", () -> setup.proxy.commandsUnanswered() == 0);
+                assertThat(other.text("INCR", "counter")).isEqualTo("11");
+            }
+        });
+    }
+
+    @TestFactory
+    List<DynamicTest> whoWaitsForMoreStreamsThanCanBeLookedAtIsToldSo(@TempDir Path folder) {
+        return onEveryServer(folder, setup -> {
+            try (RawClient many = ProxyFixture.client(setup.proxy)) {
+                many.text("XADD", "s", "1-1", "f", "v");
+                assertThat(many.raw(readLast(4_096, "s"))).isEqualTo("*-1\r\n");
+                assertThat(many.text(readLast(4_097, "s"))).contains("more than 4096 times $");
+                assertThat(many.text(readLast(1, "s".repeat(LargeCommand.ARGUMENT_BYTES))))
+                        .contains("for a key of 262144 bytes or more");
+            }
+        });
+    }
+
+    private static String[] readLast(int streams, String key) {
+        List<String> command = new ArrayList<>(List.of("XREAD", "BLOCK", "10", "STREAMS"));
+        command.addAll(Collections.nCopies(streams, key));
+        command.addAll(Collections.nCopies(streams, "$"));
+        return command.toArray(String[]::new);
+    }
+
+    /** What the streams have now is asked for first, and is more than is looked through as a whole. */
+    @Test
+    void whoWaitsForStreamsThatAreTooLargeToLookAtHarmsNobody(@TempDir Path folder) {
+        ProxyLimits limits = new Limits().filteredReplyBytesMax(4_096).build();
+        try (RealServer server = ProxyFixture.server(folder);
+                CacheProxy proxy = ProxyFixture.proxy(ProxyFixture.route("old", server, 1), limits, 1);
+                RawClient many = ProxyFixture.client(proxy);
+                RawClient other = ProxyFixture.client(proxy)) {
+            many.text("XADD", "s", "1-1", "f", "v".repeat(10_000));
+            many.send(readLast(100, "s"));
+            for (int i = 1; i <= 100; i++) {
+                assertThat(other.text("INCR", "counter")).isEqualTo(Integer.toString(i));
+            }
+            assertThat(many.reply().text()).contains("the reply has more than 4096 bytes");
+            assertThat(many.text("PING")).isEqualTo("PONG");
+        }
     }
 }
