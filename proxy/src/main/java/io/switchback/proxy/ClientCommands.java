@@ -6,9 +6,13 @@ import io.switchback.resp.CommandRule;
 import java.nio.charset.StandardCharsets;
 import java.util.Locale;
 import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
 
 /** The subcommands of CLIENT that tell or change what the proxy itself knows of a client. */
 final class ClientCommands {
+    /** Kept for as long as the client is there, and told to whoever asks for CLIENT LIST. */
+    private static final int NAME_BYTES_MAX = 4_096;
+
     private ClientCommands() {}
 
     static Verdict judge(ClientSession session, CommandRule rule, byte[][] command) {
@@ -54,8 +58,9 @@ final class ClientCommands {
     }
 
     private static Verdict setName(ClientSession session, String name) {
-        if (!isPrintable(name)) {
-            return new SessionCommands.Refuse(badName("Client names"));
+        String refusal = refusal("Client names", name);
+        if (refusal != null) {
+            return new SessionCommands.Refuse(refusal);
         }
         return answer(session, () -> {
             session.identity.named(name);
@@ -69,8 +74,9 @@ final class ClientCommands {
         if (!attribute.equals("lib-name") && !attribute.equals("lib-ver")) {
             return new SessionCommands.Refuse("ERR Unrecognized option '" + Wire.text(command[2]) + "'");
         }
-        if (!isPrintable(value)) {
-            return new SessionCommands.Refuse(badName(Wire.text(command[2])));
+        String refusal = refusal(Wire.text(command[2]), value);
+        if (refusal != null) {
+            return new SessionCommands.Refuse(refusal);
         }
         return answer(session, () -> {
             if (attribute.equals("lib-name")) {
@@ -102,12 +108,14 @@ final class ClientCommands {
         };
     }
 
-    static boolean isPrintable(String text) {
-        return text.chars().allMatch(c -> c >= '!' && c <= '~');
-    }
-
-    static String badName(String what) {
-        return "ERR " + what + " cannot contain spaces, newlines or special characters.";
+    /** Why a client cannot be told by this; null where it can. */
+    static @Nullable String refusal(String what, String value) {
+        if (value.length() > NAME_BYTES_MAX) {
+            return "ERR switchback: " + what + " have no more than " + NAME_BYTES_MAX + " bytes";
+        }
+        return value.chars().allMatch(c -> c >= '!' && c <= '~')
+                ? null
+                : "ERR " + what + " cannot contain spaces, newlines or special characters.";
     }
 
     static String info(ClientSession session) {

@@ -75,6 +75,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     private boolean skipsNext;
     /** The command that was taken last gets no reply. */
     private boolean silent;
+    /** A large command that was collected waits for the own connection. */
+    private boolean largeIsNext;
 
     ClientSession(ProxyLoop loop, Channel channel, long id) {
         this.loop = loop;
@@ -233,7 +235,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             loop.reached(Limit.COMMANDS_IN_FLIGHT);
             return false;
         }
-        if (own.current() != null && runsUnanswered == 0 && !needsOwnConnection() && replySizes.areSmall()) {
+        boolean ownIsOfUse = needsOwnConnection() || largeIsNext || !replySizes.areSmall();
+        if (own.current() != null && runsUnanswered == 0 && !ownIsOfUse) {
             leaveOwnConnection(true);
         }
         return take();
@@ -241,11 +244,18 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     private boolean goOn(LargeCommand command) {
         LargeCommand.Outcome outcome = command.proceed(received.bytes());
-        if (outcome == LargeCommand.Outcome.OVER) {
-            large = null;
+        if (command.hasBegun()) {
+            skipsNext = false;
         }
         stuck = outcome != LargeCommand.Outcome.NEEDS_BYTES;
-        return outcome == LargeCommand.Outcome.ON || outcome == LargeCommand.Outcome.OVER;
+        return switch (outcome) {
+            case ON -> true;
+            case NEEDS_BYTES, WAITS -> false;
+            case OVER, COLLECT -> {
+                large = null;
+                yield true;
+            }
+        };
     }
 
     private int inFlightMax() {
@@ -271,7 +281,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                         && rule.treatment() == CommandRule.Treatment.PLAIN
                         && (!guarded || rule.repeatable())
                         && !restricted
-                        && !scanner.marked();
+                        && !scanner.marked()
+                        && scanner.end() - from < LargeCommand.ARGUMENT_BYTES;
                 if (plain && commands < commandsMax) {
                     commands++;
                     writes |= rule == null || !rule.repeatable();
@@ -347,7 +358,6 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     private LargeCommand beginLarge(LargeCommand command) {
         silent = repliesOff || skipsNext;
-        skipsNext = false;
         return command;
     }
 
@@ -446,14 +456,42 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         connection.send(run);
     }
 
+    /**
+     * A large command that was collected goes over a connection of this client's own: one that the server does not take, since its own
+     * limit is lower than the proxy's, must not end the connection of others.
+     */
+    private boolean sendLarge(ByteBuf in, int from, int end, boolean writes) {
+        if (!isQuiet()) {
+            return false;
+        }
+        boolean taken;
+        if (own.get() != null) {
+            taken = sendRun(in, from, end, 1, writes);
+        } else {
+            String failure = own.takeFailure();
+            taken = failure != null;
+            if (failure != null) {
+                loop.routeTraffic().notAnswered(1);
+                refuse(failure, 1);
+                in.readerIndex(end);
+                skipsNext = false;
+            }
+        }
+        largeIsNext = !taken;
+        return taken;
+    }
+
     /** Takes a command that needs a closer look. */
     private boolean takeOne(ByteBuf in, int from, int end, @Nullable CommandRule rule, boolean marked) {
         byte[][] command = RequestScanner.copyArguments(in, from);
         silent = repliesOff || skipsNext;
+        largeIsNext = false;
         SessionCommands.Verdict verdict = SessionCommands.judge(this, command, rule, marked, loop.guard());
         switch (verdict) {
             case SessionCommands.Send() -> {
-                return sendRun(in, from, end, 1, rule == null || !rule.repeatable());
+                boolean writes = rule == null || !rule.repeatable();
+                largeIsNext = !needsOwnConnection() && LargeCommand.isLarge(command);
+                return largeIsNext ? sendLarge(in, from, end, writes) : sendRun(in, from, end, 1, writes);
             }
             case SessionCommands.Refuse(String why) -> {
                 // Within MULTI nothing but the server's replies stands in the connection's queue: it may have to be
@@ -472,7 +510,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             case SessionCommands.Perform(Operation wanted) -> {
                 in.readerIndex(end);
                 skipsNext = false;
-                begin(wanted);
+                perform(Admission.before(this, wanted));
                 return true;
             }
             case SessionCommands.Close() -> {
@@ -506,7 +544,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         }
     }
 
-    private void begin(Operation wanted) {
+    /** It is what comes next, before this client's next command. */
+    void perform(Operation wanted) {
         operation = wanted;
     }
 
@@ -847,12 +886,30 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                 : 0;
         loop.receivingBytesChanged(now - receivingBytes);
         receivingBytes = now;
-        if (loop.isReceivingTooMuch() && now > 0 && !stuck) {
-            loop.reached(Limit.RECEIVING_BYTES);
-            LOG.warn("client {} is closed: too much is being received", address);
+        if (now > 0 && !stuck) {
+            loop.closeLargestReceiverIfTooMuch();
+        }
+    }
+
+    int receivingBytes() {
+        return receivingBytes;
+    }
+
+    /** Too much is being received, and most of it from this client. */
+    void closeAsLargestReceiver() {
+        LOG.warn(
+                "client {} is closed: too much is being received, and most of it, {} bytes, from it",
+                address,
+                receivingBytes);
+        received.release();
+        loop.receivingBytesChanged(-receivingBytes);
+        receivingBytes = 0;
+        if (isQuiet()) {
             output.write(Wire.error("ERR switchback: commands that are still being received take more than "
-                    + loop.limits().receivingBytesPerLoopMax() + " bytes"));
+                    + loop.limits().receivingBytesPerLoopMax() + " bytes, and this client's take most of that"));
             closeAfterReplies();
+        } else {
+            close();
         }
     }
 

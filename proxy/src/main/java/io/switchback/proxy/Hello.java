@@ -58,8 +58,9 @@ final class Hello extends AskingOperation {
         if (auth != null && Authenticate.isTooLate(session, Authenticate.credential(auth, 1))) {
             return SessionCommands.notWhileSubscribed(rule);
         }
-        if (name != null && !ClientCommands.isPrintable(name)) {
-            return new SessionCommands.Refuse(ClientCommands.badName("Client names"));
+        String refusal = name == null ? null : ClientCommands.refusal("Client names", name);
+        if (refusal != null) {
+            return new SessionCommands.Refuse(refusal);
         }
         return new SessionCommands.Perform(
                 new Hello(session, version.equals("3") ? Protocol.RESP3 : Protocol.RESP2, auth, name));

@@ -19,10 +19,20 @@ import org.jspecify.annotations.Nullable;
  * <p>Owned by its session's event loop. States: waiting for its connection, passing on, swallowing, over.
  */
 final class LargeCommand implements ReplySink {
-    /** From so many bytes of one argument on a command is large. */
+    /** From so many bytes of one argument on a command is large. A server may take 1 MiB at the most, and ends the connection where there is more. */
     static final int ARGUMENT_BYTES = 256 * 1024;
     /** What the guard may have to see of one: the arguments beside the large ones. */
     private static final int GUARDED_BYTES_MAX = 1024 * 1024;
+
+    /** Whether one that has been collected is none for a connection that others use. */
+    static boolean isLarge(byte[][] command) {
+        for (byte[] argument : command) {
+            if (argument.length >= ARGUMENT_BYTES) {
+                return true;
+            }
+        }
+        return false;
+    }
 
     /** What becomes of the session after a step. */
     enum Outcome {
@@ -33,7 +43,9 @@ final class LargeCommand implements ReplySink {
         /** Something else must happen; then the session is resumed. */
         WAITS,
         /** The client's next command may be taken. */
-        OVER
+        OVER,
+        /** It has not begun, and is to be collected as others are. */
+        COLLECT
     }
 
     private enum State {
@@ -91,7 +103,13 @@ final class LargeCommand implements ReplySink {
 
     private Outcome begin(ByteBuf in) {
         ProxyLoop loop = session.loop();
-        if (!session.isQuiet() || !loop.largeCommands().mayBegin(session)) {
+        if (!session.isQuiet()) {
+            return Outcome.WAITS;
+        }
+        if (loop.largeCommands().areMany()) {
+            return Outcome.COLLECT; // those under way may be as slow as they like
+        }
+        if (!loop.largeCommands().mayBegin(session)) {
             return Outcome.WAITS;
         }
         boolean mayWrite = !writes || loop.confirmations().mayWrite(session);

@@ -33,7 +33,7 @@ final class LargeCommands {
 
     /** If not, the session is resumed later. */
     boolean mayBegin(ClientSession session) {
-        if (switchIsPrepared || areMany()) {
+        if (switchIsPrepared) {
             waiting.add(session);
             return false;
         }

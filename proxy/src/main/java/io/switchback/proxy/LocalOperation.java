@@ -5,21 +5,36 @@ import io.netty.buffer.ByteBuf;
 /** Something the session does by itself once everything before it is answered. */
 final class LocalOperation extends Operation {
     private final Runnable action;
+    private final boolean forTheAdmitted;
 
+    /** A client whose server wants a password is not answered before it has given one ({@link Admission}). */
     LocalOperation(ClientSession session, Runnable action) {
+        this(session, action, true);
+    }
+
+    private LocalOperation(ClientSession session, Runnable action, boolean forTheAdmitted) {
         super(session);
         this.action = action;
+        this.forTheAdmitted = forTheAdmitted;
+    }
+
+    @Override
+    boolean isWithoutServer() {
+        return forTheAdmitted;
     }
 
     static LocalOperation quit(ClientSession session) {
-        return new LocalOperation(session, () -> {
-            session.reply(Wire.ok());
-            session.closeAfterReplies();
-        });
+        return new LocalOperation(
+                session,
+                () -> {
+                    session.reply(Wire.ok());
+                    session.closeAfterReplies();
+                },
+                false);
     }
 
     static LocalOperation reset(ClientSession session) {
-        return new LocalOperation(session, () -> {
+        Runnable action = () -> {
             session.transaction.ended();
             session.subscriptions.clear();
             session.tracking.off();
@@ -29,7 +44,8 @@ final class LocalOperation extends Operation {
             session.resetIdentity();
             session.replies(true);
             session.reply(Wire.status("RESET"));
-        });
+        };
+        return new LocalOperation(session, action, false);
     }
 
     @Override

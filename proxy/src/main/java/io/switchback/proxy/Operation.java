@@ -21,6 +21,11 @@ abstract class Operation {
     /** The whole reply to what {@link ClientSession#ask} sent. The buffer is the caller's. */
     abstract void replied(Run run, ByteBuf reply);
 
+    /** Whether no server is asked, and so none says that it wants a password first ({@link Admission}). */
+    boolean isWithoutServer() {
+        return false;
+    }
+
     /** Nobody waits for the reply any more. */
     void clientGone() {}
 

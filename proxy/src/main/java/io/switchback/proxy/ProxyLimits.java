@@ -9,7 +9,7 @@ import java.time.Duration;
  * @param clientsMax connections of clients; one more is told so as the servers do, and closed
  * @param bulkBytesMax one argument of a command; a longer one is a protocol error, as on the servers (proto-max-bulk-len)
  * @param receivingBytesPerLoopMax commands that have not come in whole yet, of all clients of a loop; past it the client
- *     that adds to it is told so and closed
+ *     that holds most of it is told so and closed. In memory it can be three times as much, while {@link ReceivedBytes} grows
  * @param outputBytesPerClientPause replies that wait for a client to read them; past it no more of its commands are sent
  * @param outputBytesPerClientMax likewise; past it the client is closed (client-output-buffer-limit)
  * @param commandsInFlightPerClientMax commands of one client that are sent and not answered; past it reading waits

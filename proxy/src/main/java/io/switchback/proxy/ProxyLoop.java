@@ -8,6 +8,7 @@ import io.switchback.fleet.ReservedKeys;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.Comparator;
 import java.util.EnumMap;
 import java.util.IdentityHashMap;
 import java.util.LinkedHashSet;
@@ -264,8 +265,14 @@ final class ProxyLoop {
         return receivingBytes;
     }
 
-    boolean isReceivingTooMuch() {
-        return receivingBytes > limits().receivingBytesPerLoopMax();
+    /** Too much is being received: whoever holds most of it has to go. */
+    void closeLargestReceiverIfTooMuch() {
+        if (receivingBytes > limits().receivingBytesPerLoopMax()) {
+            reached(Limit.RECEIVING_BYTES);
+            sessions.stream()
+                    .max(Comparator.comparingInt(ClientSession::receivingBytes))
+                    .ifPresent(ClientSession::closeAsLargestReceiver);
+        }
     }
 
     // --- what is unanswered

@@ -77,6 +77,10 @@ final class SessionCommands {
         if (refusal != null) {
             return new Refuse(refusal);
         }
+        String tooLarge = tooLarge(session, rule, command);
+        if (tooLarge != null) {
+            return new Refuse(tooLarge);
+        }
         return switch (rule.treatment()) {
             case PLAIN -> SEND;
             case BLOCKING -> blocking(session, rule, command);
@@ -89,6 +93,19 @@ final class SessionCommands {
             case REFUSED -> byName.name().equals("post") || byName.name().equals("host:") ? new Close() : refused(rule);
             case BY_SUBCOMMAND -> throw new AssertionError("resolved above");
         };
+    }
+
+    /** Of what may go over connections that others use, which a server ends that takes no such argument; null where it is not too large. */
+    private static @Nullable String tooLarge(ClientSession session, CommandRule rule, byte[][] command) {
+        boolean isShared = switch (rule.treatment()) {
+            case FILTERED -> true;
+            case SESSION -> !rule.name().endsWith("subscribe") && !rule.name().equals("watch");
+            case PLAIN, BLOCKING, SCRIPT, REFUSED, BY_SUBCOMMAND -> false;
+        };
+        return isShared && !session.transaction.open && LargeCommand.isLarge(command)
+                ? "ERR switchback: " + rule.words() + " with an argument of " + LargeCommand.ARGUMENT_BYTES
+                        + " bytes or more is not supported"
+                : null;
     }
 
     private static Verdict refused(CommandRule rule) {

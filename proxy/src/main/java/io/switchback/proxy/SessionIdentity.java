@@ -9,6 +9,9 @@ final class SessionIdentity {
     private final long id;
     private final long sinceNanos;
     private @Nullable Credential credential;
+    /** The server serves clients without a password too; it was asked. */
+    private boolean admitted;
+
     private int database;
     private Protocol protocol = Protocol.RESP2;
     private String name = "";
@@ -43,6 +46,14 @@ final class SessionIdentity {
 
     void proven(Credential proven) {
         credential = proven;
+    }
+
+    boolean isAdmitted() {
+        return admitted;
+    }
+
+    void admitted() {
+        admitted = true;
     }
 
     int database() {
@@ -89,6 +100,7 @@ final class SessionIdentity {
     /** As after connecting (RESET). */
     void reset() {
         credential = null;
+        admitted = false;
         database = 0;
         protocol = Protocol.RESP2;
         name = "";

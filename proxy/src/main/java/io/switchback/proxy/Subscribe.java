@@ -36,13 +36,18 @@ final class Subscribe extends AskingOperation {
     @Override
     @Nullable
     BackendConnection connection() {
-        boolean nothing =
-                command.length == 1 ? session.subscriptions.names(kind).isEmpty() : session.subscriptions.isEmpty();
-        if (!adds && nothing) {
+        if (isWithoutServer()) {
             answerByItself();
             return null;
         }
         return session.own().get(Protocol.RESP3);
+    }
+
+    @Override
+    boolean isWithoutServer() {
+        boolean nothing =
+                command.length == 1 ? session.subscriptions.names(kind).isEmpty() : session.subscriptions.isEmpty();
+        return !adds && nothing;
     }
 
     /** Nothing is subscribed to: so says the server for each name, or for none. */

@@ -62,6 +62,39 @@ class IdentityTest {
     }
 
     @Test
+    void nothingIsAnsweredBeforeAPasswordThatTheServerWouldNotAnswer() {
+        try (RawClient nobody = ProxyFixture.client(proxy);
+                RawClient another = ProxyFixture.client(proxy)) {
+            for (String[] command : new String[][] {
+                {"CLIENT", "ID"},
+                {"CLIENT", "SETNAME", "n"},
+                {"CLIENT", "GETNAME"},
+                {"CLIENT", "INFO"},
+                {"CLIENT", "LIST"},
+                {"CLIENT", "REPLY", "ON"},
+                {"CLIENT", "NO-EVICT", "ON"},
+                {"CLIENT", "SETINFO", "LIB-NAME", "n"},
+                {"SUBSCRIBE", "c"},
+                {"UNSUBSCRIBE", "c"},
+                {"UNSUBSCRIBE"},
+                {"SELECT", "0"},
+                {"SELECT", "1"},
+                {"WAIT", "0", "0"},
+                {"PING"}
+            }) {
+                assertThat(nobody.text(command)).as(String.join(" ", command)).startsWith("-NOAUTH");
+            }
+            assertThat(nobody.text("RESET")).isEqualTo("RESET");
+            assertThat(another.text("QUIT")).isEqualTo("OK");
+            assertThat(nobody.text("AUTH", "reader", "r")).isEqualTo("OK");
+            assertThat(nobody.call("CLIENT", "GETNAME")).isEqualTo(new Reply.Nil());
+            assertThat(nobody.text("CLIENT", "SETNAME", "n")).isEqualTo("OK");
+            assertThat(nobody.text("RESET")).isEqualTo("RESET");
+            assertThat(nobody.text("CLIENT", "GETNAME")).startsWith("-NOAUTH");
+        }
+    }
+
+    @Test
     void aWrongPasswordGetsTheServersErrorAndChangesNothing() {
         try (RawClient client = ProxyFixture.client(proxy)) {
             assertThat(client.text("AUTH", "reader", "wrong")).startsWith("-WRONGPASS");

@@ -389,4 +389,78 @@ class LargeRequestsTest {
             assertThat(proxy.load().limitsReached().get(Limit.RECEIVING_BYTES)).isEqualTo(1);
         }
     }
+
+    @Test
+    void whoWaitedWhileTheyBecameManyIsCollected() {
+        try (CacheProxy proxy = proxy(new Limits().largeCommandsPerLoopMax(1));
+                RawClient slow = ProxyFixture.client(proxy);
+                RawClient client = ProxyFixture.client(proxy)) {
+            assertThat(slow.text("PING")).isEqualTo("PONG");
+            assertThat(client.text("PING")).isEqualTo("PONG");
+            assertThat(ProxyFixture.hold(proxy, 2000)).isInstanceOf(HoldOutcome.Held.class);
+            slow.sendRaw(half(set("k")));
+            Await.until(LIMIT, "the first waits", () -> proxy.load().receivingBytes() > 0);
+            long first = proxy.load().receivingBytes();
+            client.send("CLIENT", "REPLY", "SKIP");
+            client.sendRaw(half(setLater()));
+            Await.until(LIMIT, "the second waits", () -> proxy.load().receivingBytes() > first);
+            proxy.letGo(ProxyFixture.route("old", server, 1)).join();
+            client.sendRaw(rest(setLater()));
+            assertThat(client.text("STRLEN", "later")).isEqualTo(String.valueOf(LargeCommand.ARGUMENT_BYTES));
+            slow.sendRaw(rest(set("k")));
+            assertThat(slow.reply().text()).isEqualTo("OK");
+        }
+    }
+
+    /** A server may take less than the proxy does, and ends a connection that brings more. */
+    @Test
+    void oneThatIsCollectedAndTheServerDoesNotTakeHarmsNobodyElse() {
+        String large = "x".repeat(2 * MIB);
+        server.call("CONFIG", "SET", "proto-max-bulk-len", String.valueOf(MIB));
+        try (CacheProxy proxy = ProxyFixture.proxy(ProxyFixture.route("old", server, 1), ProxyLimits.DEFAULT, 1);
+                RawClient other = ProxyFixture.client(proxy)) {
+            int counted = 0;
+            for (String[] command : new String[][] {
+                {"EVAL", "return 1", "0", large},
+                {"RESTORE", "k", "0", large},
+                {"XREAD", "STREAMS", large, "0"}
+            }) {
+                try (RawClient client = ProxyFixture.client(proxy)) {
+                    assertThat(client.text("PING")).isEqualTo("PONG");
+                    server.stop();
+                    other.send("INCR", "n");
+                    client.send(command);
+                    Await.until(LIMIT, "both are sent", () -> proxy.commandsUnanswered() == 2);
+                    other.send("INCR", "n");
+                    Await.until(LIMIT, "all are sent", () -> proxy.commandsUnanswered() == 3);
+                    server.resume();
+                    assertThat(other.reply().text()).isEqualTo(String.valueOf(++counted));
+                    assertThat(other.reply().text()).isEqualTo(String.valueOf(++counted));
+                    assertThat(client.reply().text()).startsWith("ERR Protocol error: invalid bulk length");
+                    assertThat(client.text("PING")).isEqualTo("PONG");
+                }
+            }
+        } finally {
+            server.call("CONFIG", "SET", "proto-max-bulk-len", String.valueOf(512 * MIB));
+        }
+    }
+
+    @Test
+    void whatOthersWouldShareTakesNoLargeArgument() {
+        String large = "x".repeat(LargeCommand.ARGUMENT_BYTES);
+        try (CacheProxy proxy = proxy();
+                RawClient client = ProxyFixture.client(proxy)) {
+            for (String[] command : new String[][] {
+                {"KEYS", large},
+                {"SCAN", "0", "MATCH", large},
+                {"AUTH", large},
+                {"HELLO", "2", "AUTH", "default", large},
+                {"CLIENT", "KILL", "USER", large}
+            }) {
+                assertThat(client.text(command)).endsWith("with an argument of 262144 bytes or more is not supported");
+            }
+            assertThat(client.text("WATCH", large)).isEqualTo("OK");
+            assertThat(client.text("UNWATCH")).isEqualTo("OK");
+        }
+    }
 }

@@ -105,6 +105,39 @@ class LimitsTest {
     }
 
     @Test
+    void whoHoldsMostOfWhatIsBeingReceivedHasToGo() {
+        try (CacheProxy proxy = proxy(new Limits().receivingBytesPerLoopMax(100_000));
+                RawClient most = ProxyFixture.client(proxy);
+                RawClient less = ProxyFixture.client(proxy)) {
+            most.sendRaw("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$90000\r\n" + "x".repeat(60_000));
+            Await.until(LIMIT, "it is there", () -> proxy.load().receivingBytes() > 60_000);
+            less.sendRaw("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$50000\r\n" + "x".repeat(45_000));
+            assertThat(most.readToEnd()).contains("commands that are still being received take more than 100000 bytes");
+            less.sendRaw("x".repeat(5_000) + "\r\n");
+            assertThat(less.reply().text()).isEqualTo("OK");
+            assertReached(proxy, Limit.RECEIVING_BYTES);
+        }
+    }
+
+    @Test
+    void whatAClientCallsItselfIsNotKeptWhereItIsTooLong() {
+        String longest = "x".repeat(4_096);
+        try (CacheProxy proxy = proxy(new Limits());
+                RawClient client = ProxyFixture.client(proxy)) {
+            assertThat(client.text("CLIENT", "SETNAME", longest)).isEqualTo("OK");
+            for (String[] command : new String[][] {
+                {"CLIENT", "SETNAME", longest + "x"},
+                {"CLIENT", "SETINFO", "LIB-NAME", longest + "x"},
+                {"CLIENT", "SETINFO", "LIB-VER", longest + "x"},
+                {"HELLO", "3", "SETNAME", longest + "x"}
+            }) {
+                assertThat(client.text(command)).endsWith("have no more than 4096 bytes");
+            }
+            assertThat(client.text("CLIENT", "GETNAME")).isEqualTo(longest);
+        }
+    }
+
+    @Test
     void namesThatOneClientIsSubscribedToDoNotPileUp() {
         try (CacheProxy proxy = proxy(new Limits().subscriptionBytesMax(1000));
                 RawClient client = ProxyFixture.client(proxy)) {

@@ -40,6 +40,13 @@ final class CommandPage {
               messages breaks, and where a message has more than 64 MiB; where it does not keep up, the server's own limit for subscribers
               (`client-output-buffer-limit pubsub`) closes it. A client of RESP2 that subscribes within WATCH loses what was watched.
             - PUBSUB shows the channel `switchback:reserved:switch`, and numbers of subscribers that are Switchback's.
+            - WAIT and WAITAOF wait for everything that was written at the server before, by whomever. They are sent as the fleet's user in the
+              node's file, behind a message without meaning to the channel `switchback:reserved:switch`; a client's user needs the right to them
+              none the less.
+            - Where the server wants a password, it ends a connection over which somebody who has not given one sends more than 10 arguments or
+              16 KiB; such clients share one, and their commands that are under way fail as well.
+            - SELECT, AUTH, HELLO, CLIENT, KEYS, SCAN and its like take no argument of 256 KiB or more.
+            - XREAD with BLOCK takes `$` 4,096 times at the most.
             - A command with an argument of 256 KiB or more is passed on as it comes. Where its connection breaks before the server has all of it, the
               client is told that it has not run.
             - A client that closes its sending side before it has its replies (`nc -N`) does not get them: it cannot be told from one that has given
@@ -47,7 +54,7 @@ final class CommandPage {
 
             ## In a switch
             - Commands that wait go on waiting at the other fleet for the time that is left; the order among those that wait for one key may
-              change. WAIT says there what it says on a new connection.
+              change. WAIT counts the replicas of the fleet that is in use when it answers.
             - Subscriptions go along: no message is lost, none comes twice, and those of one publisher keep their order. For this the user of a
               subscriber, and the user of the fleets in the node's file, need the channel `switchback:reserved:switch` (in rules of ACL:
               `&switchback:reserved:switch`); without it what clients of other nodes publish in the few milliseconds of a switch can be missed.

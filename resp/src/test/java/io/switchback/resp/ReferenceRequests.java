@@ -63,7 +63,7 @@ final class ReferenceRequests {
             return error("invalid CRLF in request");
         }
         BigInteger count = number(in.substring(position + 1, end));
-        if (count == null || count.compareTo(BigInteger.valueOf(Integer.MAX_VALUE)) > 0) {
+        if (count == null || count.compareTo(BigInteger.valueOf(RequestScanner.ARGUMENTS_MAX)) > 0) {
             return error("invalid multibulk length");
         }
         int at = end + 2;

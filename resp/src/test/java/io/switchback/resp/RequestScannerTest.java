@@ -80,6 +80,8 @@ class RequestScannerTest {
         assertThat(scan(List.of("*x\r\n"))).containsExactly("error Protocol error: invalid multibulk length");
         assertThat(scan(List.of("*01\r\n"))).containsExactly("error Protocol error: invalid multibulk length");
         assertThat(scan(List.of("*2147483648\r\n"))).containsExactly("error Protocol error: invalid multibulk length");
+        assertThat(scan(List.of("*1048577\r\n"))).containsExactly("error Protocol error: invalid multibulk length");
+        assertThat(scan(List.of("*1048576\r\n"))).isEmpty();
         assertThat(scan(List.of("*1\r\n$-1\r\n"))).containsExactly("error Protocol error: invalid bulk length");
         assertThat(scan(List.of("*1\r\n$1025\r\n"))).containsExactly("error Protocol error: invalid bulk length");
         assertThat(scan(List.of("*1\r\n$ 1\r\n"))).containsExactly("error Protocol error: invalid bulk length");
