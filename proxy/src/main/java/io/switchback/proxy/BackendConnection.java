@@ -331,6 +331,10 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
     /** The index behind what is taken. */
     private int pushed(ByteBuf in, int index, int limit) {
         ClientSession listener = owner;
+        if (listener == null && closeOnceQuiet) {
+            close(); // it was left with nothing of a client's unanswered
+            return limit;
+        }
         if (listener == null) {
             broken("it sent a push message that nobody had asked for");
             return limit;

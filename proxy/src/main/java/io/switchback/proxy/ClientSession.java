@@ -141,7 +141,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             large.clientGone();
             large = null;
         }
-        subscriptions.close();
+        subscriptions.clientGone();
         monitor.off();
         readOn();
         own.clientGone();
@@ -989,7 +989,11 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     }
 
     void ownConnectionClosed(BackendConnection connection) {
-        if (subscriptions.connectionClosed(connection)) {
+        boolean messagesAreMissing = subscriptions.connectionClosed(connection);
+        if (closed) {
+            return;
+        }
+        if (messagesAreMissing) {
             LOG.info("client {} is closed: the connection that brought its messages broke", address);
             close();
         }

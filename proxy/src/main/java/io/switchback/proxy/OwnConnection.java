@@ -116,12 +116,14 @@ final class OwnConnection {
         discard();
     }
 
-    /** It will not be needed again. With EXEC unanswered it stays until the answer: until then the commands count as sent. */
+    /**
+     * It will not be needed again. With EXEC unanswered it stays until the answer: until then the commands count as sent. What the server
+     * pushes meanwhile is still the session's, which knows what of it is an answer.
+     */
     void clientGone() {
         over = true;
         BackendConnection left = gone();
         if (left != null) {
-            left.own(null);
             left.closeOnceQuiet();
         }
     }

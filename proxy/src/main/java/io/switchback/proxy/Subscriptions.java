@@ -416,7 +416,7 @@ final class Subscriptions {
 
     private void subscribeToMarks(Feed feed) {
         Subscribing marks = new Subscribing(feed, refusal -> {
-            if (!refusal.isEmpty()) {
+            if (!refusal.isEmpty() && !session.isClosed()) {
                 expectsMark = false;
                 LOG.warn(
                         "client {} may miss messages of other nodes' clients within a switch: its user may not read channel {}: {}",
@@ -515,22 +515,28 @@ final class Subscriptions {
         names = Map.of();
         count = 0;
         nameBytes = 0;
-        close();
-    }
-
-    /** The client is gone. */
-    void close() {
-        closeAhead();
-        for (Feed feed : new Feed[] {current, former}) {
-            if (feed != null) {
-                feed.release();
-            }
-        }
-        Feed last = former;
-        former = null;
+        clientGone();
+        Feed last = current;
         current = null;
         if (last != null) {
+            last.release();
+        }
+    }
+
+    /** What was asked over the feed in use is answered there for as long as its connection lives. */
+    void clientGone() {
+        closeAhead();
+        Feed last = former;
+        former = null;
+        if (last != null) {
             drop(last);
+        }
+        Feed now = current;
+        if (now != null && session.own().is(now.connection)) {
+            now.dropKept();
+        } else if (now != null) {
+            now.release();
+            current = null;
         }
     }
 }

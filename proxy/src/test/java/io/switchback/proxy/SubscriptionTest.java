@@ -53,10 +53,17 @@ class SubscriptionTest {
             first.call("PUBLISH", ReservedKeys.SWITCH_CHANNEL, MARK);
         }
 
-        /** What a link's other direction does: from now on the first follows the second. */
+        /** What a link's other direction does: the second has everything, and from now on the first follows it. */
         void turnAround() {
+            long offset = offset(first);
+            Await.until(LIMIT, "the replica has everything", () -> offset(second) >= offset);
             second.call("REPLICAOF", "NO", "ONE");
             first.call("REPLICAOF", second.host(), Integer.toString(second.port()));
+        }
+
+        private static long offset(RealServer server) {
+            return Long.parseLong(
+                    server.text("INFO", "replication").replaceAll("(?s).*\\nmaster_repl_offset:(\\d+).*", "$1"));
         }
 
         @Override
