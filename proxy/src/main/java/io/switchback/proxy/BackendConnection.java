@@ -5,6 +5,7 @@ import io.netty.channel.Channel;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.util.ReferenceCountUtil;
+import io.switchback.fleet.Endpoint;
 import io.switchback.resp.ReplyScanner;
 import java.io.IOException;
 import java.util.ArrayDeque;
@@ -29,6 +30,8 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
 
     final ConnectionKey key;
     final BackendRoute route;
+    /** Where it goes. */
+    final Endpoint server;
 
     private final ProxyLoop loop;
     private final Channel channel;
@@ -67,10 +70,11 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
     private boolean closeOnceQuiet;
     private long usedAtNanos;
 
-    BackendConnection(ProxyLoop loop, ConnectionKey key, BackendRoute route, Channel channel) {
+    BackendConnection(ProxyLoop loop, ConnectionKey key, BackendRoute route, Endpoint server, Channel channel) {
         this.loop = loop;
         this.key = key;
         this.route = route;
+        this.server = server;
         this.channel = channel;
         this.traffic = loop.trafficOf(route.fleet().name());
         this.bytesOutstandingMax = loop.limits().bytesOutstandingPerBackendMax();
@@ -433,11 +437,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
     }
 
     private void broken(String why) {
-        LOG.warn(
-                "a connection to fleet {} at {} is given up: {}",
-                route.fleet().name(),
-                route.fleet().endpoint(),
-                why);
+        LOG.warn("a connection to fleet {} at {} is given up: {}", route.fleet().name(), server, why);
         giveUp(why);
         channel.close();
     }

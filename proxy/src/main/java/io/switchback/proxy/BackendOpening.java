@@ -12,10 +12,12 @@ import io.netty.channel.ChannelOption;
 import io.netty.util.NetUtil;
 import io.switchback.fleet.Credential;
 import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.Topology;
 import io.switchback.resp.Protocol;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.UnknownHostException;
+import java.util.List;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
@@ -89,9 +91,8 @@ final class BackendOpening {
 
     /** What it is doing, for a person. */
     String describe() {
-        return "a connection to fleet " + route.fleet().name() + " at "
-                + route.fleet().endpoint() + " is being opened since " + (loop.nanoTime() - startedAtNanos) / 1_000_000
-                + " ms: attempt " + attempts + " " + stage;
+        return "a connection to fleet " + where() + " is being opened since "
+                + (loop.nanoTime() - startedAtNanos) / 1_000_000 + " ms: attempt " + attempts + " " + stage;
     }
 
     /** Nobody waits for it any more: its fleet is being left. */
@@ -114,9 +115,13 @@ final class BackendOpening {
         }
         attempts++;
         stage = "connects";
-        Endpoint endpoint = route.fleet().endpoint();
+        Endpoint endpoint = server();
+        if (endpoint == null) {
+            unreachable("nobody says which server is its primary");
+            return;
+        }
         if (NetUtil.createByteArrayFromIpAddressString(endpoint.host()) != null) {
-            connect(new InetSocketAddress(endpoint.host(), endpoint.port()));
+            connect(endpoint, new InetSocketAddress(endpoint.host(), endpoint.port()));
             return;
         }
         // Looking up a name can take seconds, and may not stop the loop meanwhile.
@@ -124,15 +129,32 @@ final class BackendOpening {
             try {
                 InetSocketAddress address =
                         new InetSocketAddress(InetAddress.getByName(endpoint.host()), endpoint.port());
-                loop.execute(() -> connect(address));
+                loop.execute(() -> connect(endpoint, address));
             } catch (UnknownHostException e) {
                 loop.execute(() -> unreachable("its name is not known"));
             }
         });
     }
 
-    private void connect(InetSocketAddress address) {
-        Attempt attempt = new Attempt();
+    /** Looked up anew for each attempt, since another one may have become the primary. */
+    private @Nullable Endpoint server() {
+        Endpoint named = key.server();
+        if (named != null) {
+            return named;
+        }
+        return switch (loop.topology(route.fleet())) {
+            case Topology.Replicated(Endpoint primary, List<Endpoint> _) -> primary;
+            case null -> null;
+        };
+    }
+
+    private String where() {
+        Endpoint server = server();
+        return route.fleet().name() + " at " + (server == null ? route.fleet().address() : server);
+    }
+
+    private void connect(Endpoint server, InetSocketAddress address) {
+        Attempt attempt = new Attempt(server);
         int timeoutMs = Math.toIntExact(loop.limits().connectTimeout().toMillis());
         ChannelFuture connected = new Bootstrap()
                 .group(loop.executor())
@@ -158,10 +180,15 @@ final class BackendOpening {
         private @Nullable Future<?> timeout;
         private @Nullable ByteBuf replies;
         private boolean over;
+        private final Endpoint server;
+
+        Attempt(Endpoint server) {
+            this.server = server;
+        }
 
         @Override
         protected void initChannel(Channel channel) {
-            BackendConnection made = new BackendConnection(loop, key, route, channel);
+            BackendConnection made = new BackendConnection(loop, key, route, server, channel);
             channel.pipeline().addLast(made);
             connection = made;
         }
@@ -292,8 +319,7 @@ final class BackendOpening {
         if (!ahead) {
             loop.reachability().failed(route, why);
         }
-        failed("ERR switchback: fleet " + route.fleet().name() + " at "
-                + route.fleet().endpoint() + " cannot be reached: " + why);
+        failed("ERR switchback: fleet " + where() + " cannot be reached: " + why);
     }
 
     /** It is connected and authenticated. */

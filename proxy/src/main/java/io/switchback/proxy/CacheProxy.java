@@ -14,6 +14,7 @@ import io.switchback.environment.Environment;
 import io.switchback.fleet.Credential;
 import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.ReservedKeys;
+import io.switchback.fleet.Topology;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.net.ServerSocket;
@@ -210,6 +211,11 @@ public final class CacheProxy implements AutoCloseable {
         synchronized (control) {
             return route;
         }
+    }
+
+    /** Says where the servers of a fleet are that is not one server. New connections go there; those that are there are left as they are. */
+    public void topology(String fleet, Topology seen) {
+        onAllLoops(loop -> loop.topology(fleet, seen)).join();
     }
 
     // --- hold and let go

@@ -285,8 +285,7 @@ final class Confirmations {
             }
             opening = null;
             failure = null;
-            String process = InfoReport.parse(made.route.fleet().endpoint().toString(), answer)
-                    .text("run_id");
+            String process = InfoReport.parse(made.server.toString(), answer).text("run_id");
             boolean another = !runId.isEmpty() && !runId.equals(process);
             connection = made;
             runId = process;

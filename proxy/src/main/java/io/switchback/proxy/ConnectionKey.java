@@ -1,21 +1,24 @@
 package io.switchback.proxy;
 
 import io.switchback.fleet.Credential;
+import io.switchback.fleet.Endpoint;
 import io.switchback.resp.Protocol;
 import org.jspecify.annotations.Nullable;
 
 /**
  * What makes connections to a server alike: commands of clients with equal keys may share one.
  *
+ * @param server where it goes; null for the primary of the fleet, whichever that is
  * @param identity the user that it is authenticated as; null where the client gave none
  * @param database the selected database
  * @param protocol in which its replies come
  * @param proving for nothing but AUTH: it may be anybody, so nothing else may run on it
  */
-record ConnectionKey(@Nullable Credential identity, int database, Protocol protocol, boolean proving) {
-    static final ConnectionKey PROVING = new ConnectionKey(null, 0, Protocol.RESP2, true);
+record ConnectionKey(
+        @Nullable Endpoint server, @Nullable Credential identity, int database, Protocol protocol, boolean proving) {
+    static final ConnectionKey PROVING = new ConnectionKey(null, null, 0, Protocol.RESP2, true);
 
     static ConnectionKey of(@Nullable Credential identity, int database, Protocol protocol) {
-        return new ConnectionKey(identity, database, protocol, false);
+        return new ConnectionKey(null, identity, database, protocol, false);
     }
 }

@@ -4,12 +4,15 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 
 import io.netty.channel.EventLoop;
 import io.switchback.environment.Environment;
+import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.ReservedKeys;
+import io.switchback.fleet.Topology;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.Comparator;
 import java.util.EnumMap;
+import java.util.HashMap;
 import java.util.IdentityHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -46,6 +49,9 @@ final class ProxyLoop {
     private final ArrayDeque<ClientSession> resumable = new ArrayDeque<>();
     private final List<Flushable> flushable = new ArrayList<>();
     private final Runnable endOfTurn = this::endTurn;
+
+    /** Where the servers of fleets are that are not one server, by the fleet's name. */
+    private final Map<String, Topology> topologies = new HashMap<>();
 
     private BackendRoute route;
     private boolean holding;
@@ -156,6 +162,20 @@ final class ProxyLoop {
 
     void execute(Runnable task) {
         executor.execute(task);
+    }
+
+    // --- where servers are
+
+    /** Where the fleet's servers are; null where nobody has said so yet. */
+    @Nullable
+    Topology topology(FleetSpec fleet) {
+        Topology seen = topologies.get(fleet.name());
+        return seen == null ? Topology.ofItself(fleet).orElse(null) : seen;
+    }
+
+    /** Somebody has looked. */
+    void topology(String fleet, Topology seen) {
+        topologies.put(fleet, seen);
     }
 
     // --- turns

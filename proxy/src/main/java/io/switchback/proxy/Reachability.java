@@ -24,10 +24,10 @@ final class Reachability {
     void failed(BackendRoute route, String why) {
         if (unreachable.add(route.fleet().name())) {
             LOG.warn(
-                    "cache {}: fleet {} at {} cannot be reached, and clients get errors: {}",
+                    "cache {}: fleet {} ({}) cannot be reached, and clients get errors: {}",
                     cache,
                     route.fleet().name(),
-                    route.fleet().endpoint(),
+                    route.fleet().address(),
                     why);
         }
     }

@@ -124,8 +124,9 @@ class CacheParticipantTest {
         madeReady(8);
         CompletableFuture<String> read;
         CompletableFuture<Vote> vote;
-        server.stop();
         try (Jedis client = new Jedis("127.0.0.1", proxy.addresses().getFirst().port(), 60_000)) {
+            client.ping(); // what it says of itself is answered only once the server has let it in
+            server.stop();
             try {
                 // What is not answered yet keeps the hold from being complete.
                 read = CompletableFuture.supplyAsync(() -> String.valueOf(client.get("key")));

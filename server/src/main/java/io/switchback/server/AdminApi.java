@@ -211,7 +211,7 @@ final class AdminApi implements AutoCloseable {
                                             .map(Endpoint::toString)
                                             .toList(),
                                     route.fleet(),
-                                    cache.fleet(route.fleet()).endpoint().toString(),
+                                    cache.fleet(route.fleet()).address().toString(),
                                     !cache.proxy().unreachableFleets().contains(route.fleet()),
                                     route.epoch());
                         })

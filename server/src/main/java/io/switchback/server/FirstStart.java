@@ -52,7 +52,7 @@ final class FirstStart {
 
     private static NodeException refused(String cache, FleetSpec fleet, String why) {
         return new NodeException("the ledger knows nothing of cache \"" + cache + "\", and the file says active: "
-                + fleet.name() + ", but fleet " + fleet.name() + " at " + fleet.endpoint() + " says otherwise: " + why
+                + fleet.name() + ", but fleet " + fleet.name() + " at " + fleet.address() + " says otherwise: " + why
                 + ". Nothing is guessed: give the node its ledger back (the folder data), or say where clients are now"
                 + " (active). If they belong on fleet " + fleet.name()
                 + " all the same, make it a primary, and delete that key there");

@@ -33,7 +33,7 @@ public record LastRoute(String cache, String fleet, String server, long epoch, b
             routes.add(new LastRoute(
                     cache.name(),
                     fleet,
-                    spec == null ? "not in the file any more" : spec.endpoint().toString(),
+                    spec == null ? "not in the file any more" : spec.address().toString(),
                     known.map(Route::epoch).orElse(0L),
                     known.isPresent()));
         }

@@ -253,7 +253,7 @@ public final class Node implements AutoCloseable {
                 cache.name(),
                 proxy.addresses(),
                 fleet.name(),
-                fleet.endpoint(),
+                fleet.address(),
                 route.epoch(),
                 held ? "; held until the node has looked where its releases stand" : "");
         return proxy;
