@@ -2,9 +2,13 @@ package io.switchback.fleet;
 
 import java.util.List;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 
 /** Where a fleet's servers are, as was last seen. */
 public sealed interface Topology {
+    /** The hash slots of a cluster (Redis Cluster specification, "Key distribution model"). */
+    int SLOTS = 16384;
+
     /**
      * One primary, and those that follow it.
      *
@@ -12,6 +16,35 @@ public sealed interface Topology {
      */
     record Replicated(Endpoint primary, List<Endpoint> replicas) implements Topology {
         public Replicated {
+            replicas = List.copyOf(replicas);
+        }
+    }
+
+    /**
+     * A cluster.
+     *
+     * @param shards those that have slots, in the order of their first slot
+     * @param shardOfSlot for each of {@link #SLOTS} slots its shard's place in {@code shards}, or -1 where nobody has it; not to be changed
+     */
+    @SuppressWarnings("ArrayRecordComponent") // looked into for every command
+    record Sharded(List<Shard> shards, int[] shardOfSlot) implements Topology {
+        public Sharded {
+            shards = List.copyOf(shards);
+            if (shardOfSlot.length != SLOTS) {
+                throw new IllegalArgumentException("a cluster has " + SLOTS + " slots, not " + shardOfSlot.length);
+            }
+        }
+
+        /** Who has the slot; null where nobody is known to. */
+        public @Nullable Shard shardOf(int slot) {
+            int at = shardOfSlot[slot];
+            return at < 0 ? null : shards.get(at);
+        }
+    }
+
+    /** One primary of a cluster with the slots that are its, and those that follow it. */
+    record Shard(Endpoint primary, List<Endpoint> replicas) {
+        public Shard {
             replicas = List.copyOf(replicas);
         }
     }

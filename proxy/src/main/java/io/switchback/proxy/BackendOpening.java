@@ -144,6 +144,7 @@ final class BackendOpening {
         }
         return switch (loop.topology(route.fleet())) {
             case Topology.Replicated(Endpoint primary, List<Endpoint> _) -> primary;
+            case Topology.Sharded _ -> null; // there the key names it
             case null -> null;
         };
     }
