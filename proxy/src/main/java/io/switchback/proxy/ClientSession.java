@@ -344,16 +344,14 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             loop.reached(Limit.TRANSACTION);
             return beginLarge(LargeCommand.refused(this, scanner, in, from, queueLimit()));
         }
-        if (rule == null
-                || rule.treatment() != CommandRule.Treatment.PLAIN
-                || rule.name().equals("restore")) { // a guard looks into its payload
+        if (rule == null || !LargeCommand.mayBePassedOn(loop, rule, scanner)) {
             return null;
         }
         if (loop.largeCommands().areMany()) {
             loop.reached(Limit.LARGE_COMMANDS);
             return null;
         }
-        return beginLarge(LargeCommand.passedOn(this, scanner, in, from, !rule.repeatable()));
+        return beginLarge(LargeCommand.passedOn(this, rule, scanner, in, from));
     }
 
     private LargeCommand beginLarge(LargeCommand command) {

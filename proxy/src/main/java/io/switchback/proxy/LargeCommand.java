@@ -2,6 +2,7 @@ package io.switchback.proxy;
 
 import io.netty.buffer.ByteBuf;
 import io.switchback.resp.CommandInPieces;
+import io.switchback.resp.CommandRule;
 import io.switchback.resp.RequestScanner;
 import org.jspecify.annotations.Nullable;
 
@@ -23,6 +24,8 @@ final class LargeCommand implements ReplySink {
     static final int ARGUMENT_BYTES = 256 * 1024;
     /** What the guard may have to see of one: the arguments beside the large ones. */
     private static final int GUARDED_BYTES_MAX = 1024 * 1024;
+    /** Where EVAL and its like have the script. */
+    private static final int SCRIPT_ARGUMENT = 1;
 
     /** Whether one that has been collected is none for a connection that others use. */
     static boolean isLarge(byte[][] command) {
@@ -58,6 +61,10 @@ final class LargeCommand implements ReplySink {
     private final ClientSession session;
     private final CommandInPieces command;
     private final boolean writes;
+    /** The script that it runs, to be remembered for switches; null where it runs none from its text. */
+    private final byte @Nullable [] script;
+    /** The guard would look into its large arguments too. */
+    private final boolean guardSeesAll;
 
     private State state = State.WAITING;
     /** Whether the guard has to see it: one that is set later does not, as it is for what is taken from then on. */
@@ -68,20 +75,52 @@ final class LargeCommand implements ReplySink {
     private @Nullable BackendConnection connection;
     private String refusal = "";
 
-    private LargeCommand(ClientSession session, CommandInPieces command, boolean writes) {
+    private LargeCommand(
+            ClientSession session,
+            CommandInPieces command,
+            boolean writes,
+            byte @Nullable [] script,
+            boolean guardSeesAll) {
         this.session = session;
         this.command = command;
         this.writes = writes;
+        this.script = script;
+        this.guardSeesAll = guardSeesAll;
     }
 
-    /** One that is to be passed on, and of which {@code scanner} has found the beginning. */
-    static LargeCommand passedOn(ClientSession session, RequestScanner scanner, ByteBuf in, int from, boolean writes) {
-        return new LargeCommand(session, scanner.inPieces(in, from, writes ? GUARDED_BYTES_MAX : 0), writes);
+    /** Whether the command, of which {@code scanner} has found the beginning, may be passed on in pieces. */
+    static boolean mayBePassedOn(ProxyLoop loop, CommandRule rule, RequestScanner scanner) {
+        return switch (rule.treatment()) {
+            case PLAIN -> loop.guard() == null || !guardSeesAll(rule);
+            // Its text has to be remembered, so that has to be there.
+            case SCRIPT -> rule.name().startsWith("eval") && scanner.wholeArguments() > SCRIPT_ARGUMENT;
+            case FILTERED, SESSION, BLOCKING, BY_SUBCOMMAND, REFUSED -> false;
+        };
+    }
+
+    /** A payload is looked into, since another server may not load it. */
+    private static boolean guardSeesAll(CommandRule rule) {
+        return rule.name().equals("restore");
+    }
+
+    /** One that {@link #mayBePassedOn may be passed on}. */
+    static LargeCommand passedOn(
+            ClientSession session, CommandRule rule, RequestScanner scanner, ByteBuf in, int from) {
+        boolean writes = !rule.repeatable();
+        byte[] script = rule.treatment() == CommandRule.Treatment.SCRIPT
+                ? RequestScanner.copyArguments(in, from, SCRIPT_ARGUMENT + 1)[SCRIPT_ARGUMENT]
+                : null;
+        return new LargeCommand(
+                session,
+                scanner.inPieces(in, from, writes ? GUARDED_BYTES_MAX : 0),
+                writes,
+                script,
+                guardSeesAll(rule));
     }
 
     /** One that is to be refused. */
     static LargeCommand refused(ClientSession session, RequestScanner scanner, ByteBuf in, int from, String refusal) {
-        LargeCommand refused = new LargeCommand(session, scanner.inPieces(in, from, 0), false);
+        LargeCommand refused = new LargeCommand(session, scanner.inPieces(in, from, 0), false, null, false);
         refused.swallow(refusal);
         return refused;
     }
@@ -108,6 +147,9 @@ final class LargeCommand implements ReplySink {
         }
         if (loop.largeCommands().areMany()) {
             return Outcome.COLLECT; // those under way may be as slow as they like
+        }
+        if (guardSeesAll && loop.guard() != null) {
+            return Outcome.COLLECT;
         }
         if (!loop.largeCommands().mayBegin(session)) {
             return Outcome.WAITS;
@@ -142,6 +184,9 @@ final class LargeCommand implements ReplySink {
         run.inPieces = true;
         run.endIsMissing = !isAll;
         sent = true;
+        if (script != null) {
+            session.loop().backends().scriptSeen(script);
+        }
         session.ask(own, run);
         session.tracking.nextIsSent();
     }

@@ -10,6 +10,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Random;
 import java.util.concurrent.CompletableFuture;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -17,6 +18,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.api.io.TempDir;
+import redis.clients.jedis.Jedis;
 
 /**
  * Commands with large arguments go through as they come: they do not fill the proxy, nobody waits behind them, and nothing of them is
@@ -420,8 +422,9 @@ class LargeRequestsTest {
         try (CacheProxy proxy = ProxyFixture.proxy(ProxyFixture.route("old", server, 1), ProxyLimits.DEFAULT, 1);
                 RawClient other = ProxyFixture.client(proxy)) {
             int counted = 0;
+            proxy.guard(command -> null); // it looks into payloads
             for (String[] command : new String[][] {
-                {"EVAL", "return 1", "0", large},
+                {"EVAL", large, "0"},
                 {"RESTORE", "k", "0", large},
                 {"XREAD", "STREAMS", large, "0"}
             }) {
@@ -442,6 +445,50 @@ class LargeRequestsTest {
             }
         } finally {
             server.call("CONFIG", "SET", "proto-max-bulk-len", String.valueOf(512 * MIB));
+        }
+    }
+
+    @Test
+    void scriptsArePassedOnWithTheirLargeArgumentsAndRememberedForTheSwitch() {
+        String script = "return redis.call('SET', KEYS[1], ARGV[1])";
+        try (CacheProxy proxy = proxy();
+                RawClient client = ProxyFixture.client(proxy)) {
+            assertThat(client.text("EVAL", script, "1", "k", LARGE)).isEqualTo("OK");
+            assertThat(server.number("STRLEN", "k")).isEqualTo(LARGE.length());
+            assertThat(client.text("EVAL", script, "1", "switchback:reserved:x", LARGE))
+                    .contains("switchback:reserved:");
+            String sha = server.text("SCRIPT", "LOAD", script);
+            proxy.openAhead(ProxyFixture.route("new", next, 2)).join();
+            assertThat(ProxyFixture.hold(proxy, 2000)).isInstanceOf(HoldOutcome.Held.class);
+            proxy.letGo(ProxyFixture.route("new", next, 2)).join();
+            assertThat(client.text("EVALSHA", sha, "1", "k", "short")).isEqualTo("OK");
+            assertThat(next.text("GET", "k")).isEqualTo("short");
+        }
+    }
+
+    @Test
+    void aPayloadIsPassedOnInPiecesButWhereAGuardLooksIntoIt() {
+        byte[] value = new byte[2 * MIB];
+        new Random(1).nextBytes(value); // a payload of one letter would be small
+        byte[] payload;
+        try (Jedis direct = server.client()) {
+            direct.set("k".getBytes(UTF_8), value);
+            payload = direct.dump("k");
+        }
+        byte[] restore =
+                CommandEncoder.encode("RESTORE".getBytes(UTF_8), "to".getBytes(UTF_8), "0".getBytes(UTF_8), payload);
+        try (CacheProxy proxy = ProxyFixture.proxy(ProxyFixture.route("old", server, 1), ProxyLimits.DEFAULT, 1);
+                RawClient client = ProxyFixture.client(proxy)) {
+            client.sendRaw(half(restore));
+            Await.until(
+                    LIMIT, "it is under way", () -> proxy.largeCommandUnderWay().isPresent());
+            client.sendRaw(rest(restore));
+            assertThat(client.reply().text()).isEqualTo("OK");
+            assertThat(server.number("STRLEN", "to")).isEqualTo(value.length);
+
+            proxy.guard(command -> command[3].length == payload.length ? "ERR not now: all of it was seen" : null);
+            client.sendRaw(restore);
+            assertThat(client.reply().text()).isEqualTo("ERR not now: all of it was seen");
         }
     }
 

@@ -192,6 +192,11 @@ public final class RequestScanner {
         return bulkBytes == NOT_STARTED || argumentsLeft == arguments ? 0 : bulkBytes;
     }
 
+    /** Of the command at whose end the last scan did not arrive, the arguments that are whole, its name among them. */
+    public int wholeArguments() {
+        return arguments - argumentsLeft;
+    }
+
     /**
      * Goes on with the command within an argument of which the last scan stopped, piece by piece; the next scan of this one starts with
      * the command that follows. {@code from} is where it begins. Its arguments so far are kept where {@code keptBytesMax} is positive.
@@ -389,7 +394,7 @@ public final class RequestScanner {
     }
 
     /** The first {@code count} arguments of the command that begins at {@code from}, which must be whole. */
-    static byte[][] copyArguments(ByteBuf in, int from, int count) {
+    public static byte[][] copyArguments(ByteBuf in, int from, int count) {
         int[] index = {from + 1};
         readNumber(in, index);
         return copyArguments(in, index, count);
