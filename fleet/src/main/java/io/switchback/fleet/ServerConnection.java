@@ -49,12 +49,11 @@ public final class ServerConnection implements AutoCloseable {
             ServerStream stream = ServerStream.open(endpoint, tls, timeout);
             connection = new ServerConnection(endpoint, stream);
         } catch (IOException e) {
-            String why = String.valueOf(e.getMessage());
-            boolean isTls = TlsFailure.words(e) != null || (tls.isPresent() && why.contains("TLS"));
+            boolean saysWhatToDo = e instanceof ServerStream.TlsRefused;
             throw new FleetException(
                     FleetException.Code.UNREACHABLE,
-                    endpoint + " cannot be reached: " + why
-                            + (isTls ? "" : "; is the server running and the address right?"),
+                    endpoint + " cannot be reached: " + e.getMessage()
+                            + (saysWhatToDo ? "" : "; is the server running and the address right?"),
                     e);
         }
         credential.ifPresent(connection::authenticate);

@@ -24,6 +24,15 @@ public final class ServerStream implements AutoCloseable {
 
     private final Socket socket;
 
+    /** TLS is why there is no connection; the message says what to do. */
+    static final class TlsRefused extends IOException {
+        private static final long serialVersionUID = 1;
+
+        TlsRefused(String message, Exception cause) {
+            super(message, cause);
+        }
+    }
+
     private ServerStream(Socket beneath, Socket socket) {
         this.beneath = beneath;
         this.socket = socket;
@@ -57,10 +66,10 @@ public final class ServerStream implements AutoCloseable {
             socket.startHandshake();
             return socket;
         } catch (TlsException e) {
-            throw new IOException(e.getMessage(), e);
+            throw new TlsRefused(String.valueOf(e.getMessage()), e);
         } catch (IOException e) {
             tls.look();
-            throw new IOException(TlsFailure.ofHandshake(e, limitMs), e);
+            throw new TlsRefused(TlsFailure.ofHandshake(e, limitMs), e);
         }
     }
 

@@ -1,8 +1,9 @@
 package io.switchback.tls;
 
 import java.io.EOFException;
-import java.io.IOException;
+import java.net.SocketException;
 import java.net.SocketTimeoutException;
+import java.nio.channels.ClosedChannelException;
 import java.util.Locale;
 import java.util.Set;
 import javax.net.ssl.SSLException;
@@ -12,6 +13,8 @@ import org.jspecify.annotations.Nullable;
 public final class TlsFailure {
     private static final String ALERT = "Received fatal alert: ";
     private static final String NOT_TLS = "what answers there does not speak TLS; is it another port that does?";
+    private static final String CLOSED =
+            "it closed the connection within the TLS handshake; does it speak TLS at this port?";
     private static final int CAUSES_MAX = 16;
 
     /** Alerts about the certificate of who receives them (RFC 8446, section 6.2). */
@@ -57,9 +60,14 @@ public final class TlsFailure {
         return "it did not finish a TLS handshake within " + limitMs + " ms; does it speak TLS at this port?";
     }
 
-    /** Why a handshake over a blocking socket failed. */
-    public static String ofHandshake(IOException failure, long limitMs) {
-        return failure instanceof SocketTimeoutException ? unanswered(limitMs) : wordsOrMessage(failure);
+    /** Why a handshake failed. */
+    public static String ofHandshake(Throwable failure, long limitMs) {
+        if (failure instanceof SocketTimeoutException) {
+            return unanswered(limitMs);
+        }
+        return failure instanceof ClosedChannelException || failure instanceof SocketException
+                ? CLOSED
+                : wordsOrMessage(failure);
     }
 
     private static String words(SSLException failure) {
@@ -86,7 +94,13 @@ public final class TlsFailure {
             return NOT_TLS;
         }
         if (failure.getCause() instanceof EOFException || message.contains("terminated the handshake")) {
-            return "it closed the connection within the TLS handshake; does it speak TLS at this port?";
+            return CLOSED;
+        }
+        if (message.startsWith("Empty client certificate chain")) {
+            return "it showed no certificate, and one is demanded here (\"clients\")";
+        }
+        if (message.startsWith("handshake timed out")) {
+            return "it did not finish a TLS handshake in time; does it speak TLS at this port?";
         }
         if (message.contains("protocol version") || message.contains("protocols")) {
             return "there is no version of TLS that both sides allow (\"versions\"): " + message;
