@@ -342,7 +342,8 @@ final class CacheParticipant implements AutoCloseable {
         made.servers.watchB();
         FleetSpec next = cache.fleet(of.toFleet());
         for (Credential credential : cache.proxy().credentialsInUse()) {
-            ServerConnection.open(next.as(credential), MovingCache.SERVER_TIMEOUT).close();
+            ServerConnection.open(next.as(credential), MovingCache.SERVER_TIMEOUT)
+                    .close();
         }
         if (of.to() == Side.NEW) {
             guarding.set(next, cache.fleet(of.fromFleet()));

@@ -27,6 +27,15 @@ public final class TlsContexts {
         return KNOWN.computeIfAbsent(files, wanted -> TlsContext.open(wanted, Environment.system()));
     }
 
+    /**
+     * Reads these files for nothing but to find out whether they can be used.
+     *
+     * @throws TlsException where not
+     */
+    public static void demandGood(TlsFiles files) {
+        TlsContext.open(files, Environment.system());
+    }
+
     /** Looks at all files that are in use. */
     public static void look() {
         List.copyOf(KNOWN.values()).forEach(TlsContext::look);
