@@ -237,19 +237,19 @@ class TlsTest {
     }
 
     @Test
-    void oneThatReadsNothingOfWhatItMustBeSentIsClosedPastTheLimit() {
+    void oneThatDoesNotReadWhatAHoldWaitsForIsClosedAtOnce() {
+        server.call("SET", "huge", "x".repeat(40 * LARGE_BYTES));
         ProxyLimits limits =
-                new Limits().outputBytesPerClient(LARGE_BYTES, 2L * LARGE_BYTES).build();
+                new Limits().outputBytesPerClient(100_000, OUTPUT_BYTES_MAX).build();
         try (CacheProxy proxy = proxy(route(), files(ofNode, authority.authority()), limits);
-                RawClient publisher = client(proxy);
-                RawClient lazy = client(proxy)) {
-            lazy.send("SUBSCRIBE", "news");
-            lazy.rawReply();
-            String news = "x".repeat(LARGE_BYTES / 2);
-            Await.until(LIMIT, "the client that does not read is closed", () -> {
-                publisher.call("PUBLISH", "news", news);
-                return proxy.clients() == 1;
-            });
+                RawClient other = client(proxy);
+                RawClient greedy = client(proxy)) {
+            greedy.send("GET", "huge");
+            Await.until(LIMIT, "the reply begins", () -> greedy.hasReplyWithin(10));
+            assertThat(other.text("PING")).isEqualTo("PONG");
+            assertThat(ProxyFixture.hold(proxy, 10_000)).isInstanceOf(HoldOutcome.Held.class);
+            Await.until(LIMIT, "the greedy one is closed", () -> proxy.clients() == 1);
+            assertThat(proxy.load().limitsReached().get(Limit.OUTPUT_BYTES)).isEqualTo(1);
         }
     }
 

@@ -9,10 +9,15 @@ import io.switchback.config.Secret;
 import io.switchback.fleet.Credential;
 import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetSpec;
+import io.switchback.fleet.FleetTls;
+import io.switchback.proxy.ListenerTls;
 import io.switchback.server.NodeFile.LedgerAddress;
+import io.switchback.testkit.TestCertificates;
+import io.switchback.tls.TlsFiles;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -117,6 +122,94 @@ class NodeFileTest {
                 .containsExactly(
                         ":3: data: an embedded ledger names the node's folder already; expected no key \"data\"",
                         ":4: peers: a node with an embedded ledger has no peers; expected a ledger zookeeper://...");
+    }
+
+    @Test
+    void tlsAndUnixSocketsAreReadAsTheyAreWritten() throws IOException {
+        TestCertificates authority = TestCertificates.in(folder.resolve("ca"));
+        TestCertificates.Pair node = authority.issue("node");
+        Path file = write("""
+                node: n
+                ledger: embedded:./data
+                caches:
+                  c:
+                    listen: unix:/run/switchback/c.sock
+                    socket-mode: 770
+                    tls: { cert: "file:%1$s", key: "file:%2$s", clients: file:ca/ca.pem, versions: 1.3, listen: 10.0.0.1:6380 }
+                    active: blue
+                    fleets:
+                      blue: { standalone: unix:/run/redis.sock }
+                      green:
+                        standalone: 10.0.0.5:6379
+                        tls: { ca: file:ca/ca.pem, cert: "file:%1$s", key: "file:%2$s", name: cache.example,
+                               ciphers: [TLS_AES_256_GCM_SHA384, TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384] }
+                      teal: { standalone: 10.0.0.6:6379, tls: {} }
+                """.formatted(node.certificate(), node.key()));
+
+        NodeFile.CacheSettings cache = NodeFile.read(file).caches().getFirst();
+
+        Optional<TlsFiles.Identity> identity = Optional.of(new TlsFiles.Identity(node.certificate(), node.key()));
+        Optional<Path> trusted = Optional.of(folder.resolve("ca/ca.pem"));
+        assertThat(cache.listen()).containsExactly(Endpoint.unix("/run/switchback/c.sock"));
+        assertThat(PosixFilePermissions.toString(cache.socketMode())).isEqualTo("rwxrwx---");
+        assertThat(cache.tls())
+                .contains(new ListenerTls(
+                        new TlsFiles(identity, trusted, List.of("TLSv1.3"), List.of()),
+                        List.of(new Endpoint("10.0.0.1", 6380))));
+        assertThat(Objects.requireNonNull(cache.fleets().get("blue")).endpoint())
+                .isEqualTo(Endpoint.unix("/run/redis.sock"));
+        assertThat(Objects.requireNonNull(cache.fleets().get("green")).tls())
+                .contains(new FleetTls(
+                        new TlsFiles(
+                                identity,
+                                trusted,
+                                TlsFiles.DEFAULT_VERSIONS,
+                                List.of("TLS_AES_256_GCM_SHA384", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384")),
+                        Optional.of("cache.example")));
+        assertThat(Objects.requireNonNull(cache.fleets().get("teal")).tls())
+                .contains(new FleetTls(new TlsFiles(Optional.empty(), Optional.empty()), Optional.empty()));
+    }
+
+    @Test
+    void whatIsWrongWithTlsIsSaidAtOnceWithTheFile() throws IOException {
+        TestCertificates authority = TestCertificates.in(folder.resolve("ca"));
+        TestCertificates.Pair old = authority.expired("old");
+        TestCertificates.Pair one = authority.issue("one");
+        TestCertificates.Pair other = authority.issue("other");
+        assertThat(problemsOf("""
+                        node: n
+                        ledger: embedded:./d
+                        caches:
+                          c:
+                            listen: unix:c.sock
+                            socket-mode: rw
+                            tls: { cert: "file:%s", key: "file:%s" }
+                            active: f
+                            fleets:
+                              f: { standalone: a:1, tls: { cert: "file:%s", key: "file:%s" } }
+                              g: { standalone: a:2, tls: { cert: file:x.pem, versions: 1.1, ciphers: NONE } }
+                              h: { standalone: unix:/s, tls: { ca: file:none.pem } }
+                        """.formatted(old.certificate(), old.key(), one.certificate(), other.key())))
+                .containsExactly(
+                        ":5: caches.c.listen: expected host:port such as 127.0.0.1:6379, or unix:/PATH of at most 103"
+                                + " bytes, or a list of them, found \"unix:c.sock\"",
+                        ":6: caches.c.socket-mode: expected three octal digits such as 770, where 7 or 6 lets connect,"
+                                + " found \"rw\"",
+                        ":7: caches.c.tls.cert: the certificate \"CN=old\" in " + old.certificate()
+                                + " ran out on 2021-01-01T00:00:00Z; renew it",
+                        ":10: caches.c.fleets.f.tls.cert: the key in " + other.key()
+                                + " does not fit the certificate \"CN=one\" in " + one.certificate()
+                                + "; the file's first certificate must be the key's own",
+                        ":11: caches.c.fleets.g.tls.key: missing; a certificate and its key go together",
+                        ":11: caches.c.fleets.g.tls.versions: expected one of 1.2, 1.3, or a list of them, found"
+                                + " \"1.1\"",
+                        ":11: caches.c.fleets.g.tls.ciphers: expected names as of the standard, such as"
+                                + " TLS_AES_256_GCM_SHA384 or TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384; this Java does not"
+                                + " know NONE",
+                        ":12: caches.c.fleets.h.tls.ca: " + folder.resolve("none.pem")
+                                + " cannot be read: there is no such file",
+                        ":12: caches.c.fleets.h.tls: servers do not speak TLS over a Unix socket; expected no key"
+                                + " \"tls\" beside unix:/s");
     }
 
     @Test

@@ -61,7 +61,9 @@ public final class RealServer implements AutoCloseable {
             @Nullable ServerTls tls,
             List<String> extraArguments) {
         this.tls = tls;
-        this.tlsOfClients = tls == null ? null : tls.authority().client(Optional.of(tls.identity()));
+        this.tlsOfClients = tls == null
+                ? null
+                : tls.authority().clientThatTrustsAnybody(tls.authority().issue("operator"));
         this.binary = binary;
         this.folder = folder;
         this.withConfigFile = withConfigFile;

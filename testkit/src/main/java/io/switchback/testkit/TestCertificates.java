@@ -3,6 +3,7 @@ package io.switchback.testkit;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
+import java.net.Socket;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -10,13 +11,17 @@ import java.nio.file.StandardCopyOption;
 import java.security.GeneralSecurityException;
 import java.security.KeyStore;
 import java.security.cert.CertificateFactory;
+import java.security.cert.X509Certificate;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import javax.net.ssl.KeyManagerFactory;
 import javax.net.ssl.SSLContext;
+import javax.net.ssl.SSLEngine;
+import javax.net.ssl.TrustManager;
 import javax.net.ssl.TrustManagerFactory;
+import javax.net.ssl.X509ExtendedTrustManager;
 
 /**
  * An authority in a folder of its own, made for one test by the {@code openssl} command, and the certificates that it signs.
@@ -28,6 +33,7 @@ public final class TestCertificates {
     public static final String LOOPBACK = "DNS:localhost,IP:127.0.0.1";
 
     private static final long COMMAND_LIMIT_S = 60;
+    private static final List<String> CURVE = List.of("ec", "-pkeyopt", "ec_paramgen_curve:prime256v1");
     private static final String PASSWORD = "test";
     private static final String[] PAST = {"20200101000000Z", "20210101000000Z"};
     private static final String[] FUTURE = {"20900101000000Z", "20910101000000Z"};
@@ -101,6 +107,11 @@ public final class TestCertificates {
         return sign(name, names, "-days", "365");
     }
 
+    /** As {@link #issue(String)}, of an RSA key. */
+    public Pair issueRsa(String name) {
+        return sign(name, List.of("rsa:2048"), LOOPBACK, "-days", "365");
+    }
+
     /** One that ran out in 2021. */
     public Pair expired(String name) {
         return sign(name, LOOPBACK, "-startdate", PAST[0], "-enddate", PAST[1]);
@@ -126,26 +137,20 @@ public final class TestCertificates {
     }
 
     private Pair sign(String name, String names, String... dates) {
+        return sign(name, CURVE, names, dates);
+    }
+
+    private Pair sign(String name, List<String> kindOfKey, String names, String... dates) {
         String stem = name + "-" + issued++;
         try {
             Files.writeString(folder.resolve(stem + ".ext"), "subjectAltName=" + names + "\n");
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
-        run(
-                "req",
-                "-new",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:prime256v1",
-                "-nodes",
-                "-keyout",
-                stem + ".key",
-                "-out",
-                stem + ".csr",
-                "-subj",
-                "/CN=" + name);
+        List<String> request = new ArrayList<>(List.of("req", "-new", "-newkey"));
+        request.addAll(kindOfKey);
+        request.addAll(List.of("-nodes", "-keyout", stem + ".key", "-out", stem + ".csr", "-subj", "/CN=" + name));
+        run(request.toArray(String[]::new));
         List<String> command = new ArrayList<>(List.of(
                 "ca",
                 "-batch",
@@ -178,6 +183,40 @@ public final class TestCertificates {
 
     /** What a client of the test uses: it trusts this authority, and shows the certificate where there is one. */
     public SSLContext client(Optional<Pair> identity) {
+        return client(identity, false);
+    }
+
+    /** As {@link #client(Optional)}, trusting whoever answers: for a server that shows what nobody should trust. */
+    SSLContext clientThatTrustsAnybody(Pair identity) {
+        return client(Optional.of(identity), true);
+    }
+
+    private static final class TrustsAnybody extends X509ExtendedTrustManager {
+        @Override
+        public void checkClientTrusted(X509Certificate[] chain, String type) {}
+
+        @Override
+        public void checkServerTrusted(X509Certificate[] chain, String type) {}
+
+        @Override
+        public void checkClientTrusted(X509Certificate[] chain, String type, Socket socket) {}
+
+        @Override
+        public void checkServerTrusted(X509Certificate[] chain, String type, Socket socket) {}
+
+        @Override
+        public void checkClientTrusted(X509Certificate[] chain, String type, SSLEngine engine) {}
+
+        @Override
+        public void checkServerTrusted(X509Certificate[] chain, String type, SSLEngine engine) {}
+
+        @Override
+        public X509Certificate[] getAcceptedIssuers() {
+            return new X509Certificate[0];
+        }
+    }
+
+    private SSLContext client(Optional<Pair> identity, boolean trustsAnybody) {
         try {
             KeyStore trusted = KeyStore.getInstance("PKCS12");
             trusted.load(null, null);
@@ -187,9 +226,10 @@ public final class TestCertificates {
             }
             TrustManagerFactory trust = TrustManagerFactory.getInstance("PKIX");
             trust.init(trusted);
+            TrustManager[] trusts = trustsAnybody ? new TrustManager[] {new TrustsAnybody()} : trust.getTrustManagers();
             SSLContext context = SSLContext.getInstance("TLS");
             if (identity.isEmpty()) {
-                context.init(null, trust.getTrustManagers(), null);
+                context.init(null, trusts, null);
                 return context;
             }
             Path store = folder.resolve("client-" + issued++ + ".p12");
@@ -210,7 +250,7 @@ public final class TestCertificates {
             }
             KeyManagerFactory keys = KeyManagerFactory.getInstance("PKIX");
             keys.init(own, PASSWORD.toCharArray());
-            context.init(keys.getKeyManagers(), trust.getTrustManagers(), null);
+            context.init(keys.getKeyManagers(), trusts, null);
             return context;
         } catch (GeneralSecurityException e) {
             throw new IllegalStateException("a client's context cannot be made", e);
