@@ -82,9 +82,6 @@ class TlsContextTest {
             });
             SSLSocket socket = connecting.connecting(client, host, listener.getLocalPort());
             Throwable failure = catchThrowable(socket::startHandshake);
-            if (failure != null) {
-                client.close();
-            }
             return new Handshake(asked.join(), Optional.ofNullable(failure));
         }
     }
