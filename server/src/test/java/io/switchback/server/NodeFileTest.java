@@ -29,6 +29,7 @@ import org.junit.jupiter.api.io.TempDir;
 class NodeFileTest {
     private static final String LEDGER_FORMS = "embedded:FOLDER such as embedded:./data, or"
             + " zookeeper://HOST:PORT,HOST:PORT/PATH such as zookeeper://zk1:2181,zk2:2181,zk3:2181/switchback";
+    private static final String ADDRESS_FORMS = "host:port such as 127.0.0.1:6379, or unix:/PATH of at most 103 bytes";
 
     @TempDir
     private Path folder;
@@ -254,17 +255,17 @@ class NodeFileTest {
                         ":2: admin.token: the environment variable \"SWITCHBACK_TEST_NOT_SET\" is not set",
                         ":2: admin.colour: unknown key; known here: listen, tls, token",
                         ":3: ledger: expected " + LEDGER_FORMS + ", found \"./data\"",
-                        ":6: caches.sessions.listen: expected host:port such as 127.0.0.1:6379, or a list of them, found \"6379\"",
+                        ":6: caches.sessions.listen: expected " + ADDRESS_FORMS + ", or a list of them, found \"6379\"",
                         ":7: caches.sessions.active: expected one of the fleets blue, green, mauve, found \"red\"",
                         ":9: caches.sessions.fleets.blue.user: has no password; expected the key \"password\" beside it",
-                        ":9: caches.sessions.fleets.blue.standalone: expected host:port such as 127.0.0.1:6379, found \"10.0.0.5\"",
-                        ":10: caches.sessions.fleets.green.standalone: expected host:port such as 127.0.0.1:6379, found \"10.0.1.5:0\"",
+                        ":9: caches.sessions.fleets.blue.standalone: expected " + ADDRESS_FORMS + ", found \"10.0.0.5\"",
+                        ":10: caches.sessions.fleets.green.standalone: expected " + ADDRESS_FORMS + ", found \"10.0.1.5:0\"",
                         ":10: caches.sessions.fleets.green.pasword: unknown key; did you mean \"password\"?",
-                        ":11: caches.sessions.fleets.mauve.standalone: missing; expected host:port such as 127.0.0.1:6379",
+                        ":11: caches.sessions.fleets.mauve.standalone: missing; expected " + ADDRESS_FORMS,
                         ":12: caches.a b: is no name; expected a name of up to 64 letters, digits, dots, dashes and underscores that begins with a letter or digit",
                         ":15: caches.a b.fleets: expected at least one name with its keys, found none",
                         ":16: caches.carts: expected a map of keys, found \"nothing\"",
-                        ":17: caches.baskets.listen: missing; expected host:port such as 127.0.0.1:6379, or a list of them",
+                        ":17: caches.baskets.listen: missing; expected " + ADDRESS_FORMS + ", or a list of them",
                         ":17: caches.baskets.active: missing; expected a name of up to 64 letters, digits, dots, dashes and underscores that begins with a letter or digit");
     }
 
@@ -303,11 +304,10 @@ class NodeFileTest {
                         caches:
                           sessions:
                             listen: 0.0.0.0:6379
-                            tls: { cert: a, key: b, clients: c }
                             active: blue
                             fleets:
                               blue:  { sentinel: { primary: x, sentinels: [a:1] }, user: switchback, password: x }
-                              green: { cluster: [10.0.1.5:6379, 10.0.1.6:6379], password: x, tls: { ca: file:ca.pem } }
+                              green: { cluster: [10.0.1.5:6379, 10.0.1.6:6379], password: x }
                         services:
                           catalog:
                             listen: 0.0.0.0:8080
@@ -317,11 +317,9 @@ class NodeFileTest {
                               v2: { endpoints: [http://10.0.1.7:8081, http://10.0.1.8:8081], health: /healthz }
                         """))
                 .containsExactly(
-                        ":8: caches.sessions.tls: not supported yet by this version",
-                        ":11: caches.sessions.fleets.blue.sentinel: not supported yet by this version",
-                        ":12: caches.sessions.fleets.green.cluster: not supported yet by this version",
-                        ":12: caches.sessions.fleets.green.tls: not supported yet by this version",
-                        ":13: services: not supported yet by this version");
+                        ":10: caches.sessions.fleets.blue.sentinel: not supported yet by this version",
+                        ":11: caches.sessions.fleets.green.cluster: not supported yet by this version",
+                        ":12: services: not supported yet by this version");
     }
 
     @Test

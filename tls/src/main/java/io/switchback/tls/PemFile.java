@@ -154,8 +154,8 @@ final class PemFile {
         int at = inside(sec1, 0);
         while (at >= 0 && at < sec1.length) {
             int from = inside(sec1, at);
-            int to = behind(sec1, at);
-            if (from < 0 || to > sec1.length) {
+            int to = from < 0 ? Integer.MAX_VALUE : behind(sec1, at);
+            if (to > sec1.length) {
                 break;
             }
             if ((sec1[at] & 0xFF) == PARAMETERS) {
