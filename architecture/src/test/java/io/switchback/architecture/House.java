@@ -19,6 +19,7 @@ final class House {
             Map.entry("resp", 1),
             Map.entry("ledger", 1),
             Map.entry("peers", 1),
+            Map.entry("tls", 1),
             Map.entry("commit", 2),
             Map.entry("fleet", 2),
             Map.entry("proxy", 3),

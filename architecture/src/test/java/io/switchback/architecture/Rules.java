@@ -38,7 +38,7 @@ final class Rules {
             Map.entry("java.time.OffsetDateTime", Set.of("now")),
             Map.entry("java.time.ZonedDateTime", Set.of("now")),
             Map.entry("java.time.Clock", Set.of("*")),
-            Map.entry("java.util.Date", Set.of("*")),
+            Map.entry("java.util.Date", Set.of("<init>")),
             Map.entry("java.util.Random", Set.of("*")),
             Map.entry("java.util.SplittableRandom", Set.of("*")),
             Map.entry("java.util.concurrent.ThreadLocalRandom", Set.of("*")),

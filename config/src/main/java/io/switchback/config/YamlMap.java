@@ -165,6 +165,38 @@ public final class YamlMap {
         return many(key, HOST_PORT_FORM, text -> HostPort.parse(text, 0));
     }
 
+    /** As {@link #hostPort}, or a Unix socket. */
+    public HostPort hostPortOrSocket(String key) {
+        return required(
+                key, HOST_PORT_OR_SOCKET_FORM, text -> HostPort.parseWithSockets(text, 1), HOST_PORT_PLACEHOLDER);
+    }
+
+    /** As {@link #bindAddresses}, with Unix sockets among them. */
+    public List<HostPort> bindAddressesOrSockets(String key) {
+        return many(key, HOST_PORT_OR_SOCKET_FORM, text -> HostPort.parseWithSockets(text, 0));
+    }
+
+    /** Some of these words, one or a list of them; all of them where the key is left out. */
+    public List<String> words(String key, List<String> all) {
+        String form = "one of " + String.join(", ", all);
+        return has(key) ? many(key, form, text -> Optional.of(text).filter(all::contains)) : all;
+    }
+
+    /** One text or a list of them; none where the key is left out. */
+    public List<String> texts(String key) {
+        return has(key) ? many(key, "text", YamlMap::nonEmpty) : List.of();
+    }
+
+    /** A file that the YAML file names and that is not read here: {@code file:PATH}, relative to the YAML file. */
+    public Optional<Path> optionalFile(String key) {
+        return optional(
+                key,
+                "a file: file:PATH",
+                text -> text.startsWith(FILE) && text.length() > FILE.length()
+                        ? Optional.of(file.resolve(text.substring(FILE.length())))
+                        : Optional.empty());
+    }
+
     public Duration duration(String key, Duration fallback) {
         return duration(key, fallback, Duration.ZERO, DURATION_MAX);
     }
@@ -328,6 +360,9 @@ public final class YamlMap {
     }
 
     private static final String HOST_PORT_FORM = "host:port such as 127.0.0.1:6379";
+    private static final String HOST_PORT_OR_SOCKET_FORM =
+            "host:port such as 127.0.0.1:6379, or unix:/PATH of at most 103 bytes";
+    private static final String FILE = "file:";
     /** What an address that is missing or wrong reads as, for checks across keys that have nothing to say of it. */
     public static final HostPort HOST_PORT_PLACEHOLDER = new HostPort("unset", 0);
 

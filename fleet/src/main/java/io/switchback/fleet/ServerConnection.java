@@ -3,13 +3,12 @@ package io.switchback.fleet;
 import io.switchback.resp.CommandEncoder;
 import io.switchback.resp.Reply;
 import io.switchback.resp.ReplyReader;
+import io.switchback.tls.TlsFailure;
 import java.io.BufferedInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.net.InetAddress;
-import java.net.InetSocketAddress;
-import java.net.Socket;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -26,42 +25,44 @@ public final class ServerConnection implements AutoCloseable {
             "; its user and password are those of this fleet in the node's file (user, password)";
 
     private final Endpoint endpoint;
-    private final Socket socket;
+    private final ServerStream stream;
     private final ReplyReader replies;
     private final OutputStream out;
 
-    private ServerConnection(Endpoint endpoint, Socket socket) throws IOException {
+    private ServerConnection(Endpoint endpoint, ServerStream stream) throws IOException {
         this.endpoint = endpoint;
-        this.socket = socket;
-        this.replies = new ReplyReader(new BufferedInputStream(socket.getInputStream(), 64 * 1024));
-        this.out = socket.getOutputStream();
+        this.stream = stream;
+        this.replies = new ReplyReader(new BufferedInputStream(stream.input(), 64 * 1024));
+        this.out = stream.output();
+    }
+
+    /** As {@link #open(Endpoint, Optional, Optional, Duration)}, in the clear. */
+    public static ServerConnection open(Endpoint endpoint, Optional<Credential> credential, Duration timeout) {
+        return open(endpoint, credential, Optional.empty(), timeout);
     }
 
     /** Connects and authenticates. {@code timeout} bounds the connect and, from then on, the wait for each reply. */
-    public static ServerConnection open(Endpoint endpoint, Optional<Credential> credential, Duration timeout) {
-        Socket socket = new Socket();
+    public static ServerConnection open(
+            Endpoint endpoint, Optional<Credential> credential, Optional<FleetTls> tls, Duration timeout) {
         ServerConnection connection;
         try {
-            int timeoutMs = Math.toIntExact(Math.max(1, timeout.toMillis()));
-            socket.setTcpNoDelay(true);
-            socket.setSoTimeout(timeoutMs);
-            socket.connect(new InetSocketAddress(endpoint.host(), endpoint.port()), timeoutMs);
-            connection = new ServerConnection(endpoint, socket);
+            ServerStream stream = ServerStream.open(endpoint, tls, timeout);
+            connection = new ServerConnection(endpoint, stream);
         } catch (IOException e) {
-            closeQuietly(socket);
+            boolean saysWhatToDo = e instanceof ServerStream.TlsRefused;
             throw new FleetException(
                     FleetException.Code.UNREACHABLE,
                     endpoint + " cannot be reached: " + e.getMessage()
-                            + "; is the server running and the address right?",
+                            + (saysWhatToDo ? "" : "; is the server running and the address right?"),
                     e);
         }
         credential.ifPresent(connection::authenticate);
         return connection;
     }
 
-    /** As {@link #open(Endpoint, Optional, Duration)}, to a fleet's server. */
+    /** As {@link #open(Endpoint, Optional, Optional, Duration)}, to a fleet's server. */
     public static ServerConnection open(FleetSpec fleet, Duration timeout) {
-        return open(fleet.endpoint(), fleet.credential(), timeout);
+        return open(fleet.endpoint(), fleet.credential(), fleet.tls(), timeout);
     }
 
     private void authenticate(Credential credential) {
@@ -113,7 +114,7 @@ public final class ServerConnection implements AutoCloseable {
             close();
             throw new FleetException(
                     FleetException.Code.UNREACHABLE,
-                    endpoint + " broke the connection or did not answer: " + e.getMessage(),
+                    endpoint + " broke the connection or did not answer: " + TlsFailure.wordsOrMessage(e),
                     e);
         }
     }
@@ -125,17 +126,13 @@ public final class ServerConnection implements AutoCloseable {
 
     /** This end's address: the one by which the server can reach this machine, where no address is translated between. */
     public InetAddress localAddress() {
-        return socket.getLocalAddress();
+        return stream.localAddress();
     }
 
     @Override
     public void close() {
-        closeQuietly(socket);
-    }
-
-    private static void closeQuietly(Socket socket) {
         try {
-            socket.close();
+            stream.close();
         } catch (IOException e) {
             // Closing is all that was wanted; the descriptor is released even when close reports an error.
         }

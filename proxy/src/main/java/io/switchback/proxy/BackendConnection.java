@@ -7,7 +7,7 @@ import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.util.ReferenceCountUtil;
 import io.switchback.fleet.Endpoint;
 import io.switchback.resp.ReplyScanner;
-import java.io.IOException;
+import io.switchback.tls.TlsFailure;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.List;
@@ -423,7 +423,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
     /** Closes it; what it has not answered is lost. */
     void close() {
         giveUp("it was closed");
-        channel.close();
+        Encryption.closeNow(channel);
     }
 
     /** Closes it once everything sent has been answered. */
@@ -439,7 +439,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
     private void broken(String why) {
         LOG.warn("a connection to fleet {} at {} is given up: {}", route.fleet().name(), server, why);
         giveUp(why);
-        channel.close();
+        Encryption.closeNow(channel);
     }
 
     @Override
@@ -449,7 +449,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
 
     @Override
     public void exceptionCaught(ChannelHandlerContext context, Throwable cause) {
-        if (cause instanceof IOException) {
+        if (Encryption.isOfNetwork(cause)) {
             LOG.debug("a connection to fleet {} failed", route.fleet().name(), cause);
         } else {
             LOG.error(
@@ -457,8 +457,8 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
                     route.fleet().name(),
                     cause);
         }
-        giveUp(String.valueOf(cause.getMessage()));
-        channel.close();
+        giveUp(TlsFailure.wordsOrMessage(cause));
+        Encryption.closeNow(channel);
     }
 
     private void giveUp(String why) {

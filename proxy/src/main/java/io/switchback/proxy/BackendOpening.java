@@ -6,20 +6,26 @@ import io.netty.bootstrap.Bootstrap;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.ByteBufAllocator;
 import io.netty.channel.Channel;
-import io.netty.channel.ChannelFuture;
 import io.netty.channel.ChannelInitializer;
 import io.netty.channel.ChannelOption;
+import io.netty.handler.ssl.SslHandler;
 import io.netty.util.NetUtil;
 import io.switchback.fleet.Credential;
 import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.FleetTls;
 import io.switchback.fleet.Topology;
 import io.switchback.resp.Protocol;
+import io.switchback.tls.TlsException;
+import io.switchback.tls.TlsFailure;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
+import java.net.SocketAddress;
 import java.net.UnknownHostException;
+import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
+import javax.net.ssl.SSLEngine;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -120,20 +126,27 @@ final class BackendOpening {
             unreachable("nobody says which server is its primary");
             return;
         }
-        if (NetUtil.createByteArrayFromIpAddressString(endpoint.host()) != null) {
-            connect(endpoint, new InetSocketAddress(endpoint.host(), endpoint.port()));
-            return;
+        FleetTls tls = route.fleet().tls().orElse(null);
+        if (endpoint.isUnix()) {
+            connect(endpoint, loop.transport().unixAddress(endpoint.host()), null);
+        } else if (tls == null && NetUtil.createByteArrayFromIpAddressString(endpoint.host()) != null) {
+            connect(endpoint, new InetSocketAddress(endpoint.host(), endpoint.port()), null);
+        } else {
+            // Looking up a name, or reading a certificate, can take seconds, and may not stop the loop meanwhile.
+            Thread.ofVirtual().start(() -> lookUp(endpoint, tls));
         }
-        // Looking up a name can take seconds, and may not stop the loop meanwhile.
-        Thread.ofVirtual().start(() -> {
-            try {
-                InetSocketAddress address =
-                        new InetSocketAddress(InetAddress.getByName(endpoint.host()), endpoint.port());
-                loop.execute(() -> connect(endpoint, address));
-            } catch (UnknownHostException e) {
-                loop.execute(() -> unreachable("its name is not known"));
-            }
-        });
+    }
+
+    private void lookUp(Endpoint endpoint, @Nullable FleetTls tls) {
+        try {
+            InetSocketAddress address = new InetSocketAddress(InetAddress.getByName(endpoint.host()), endpoint.port());
+            SSLEngine engine = tls == null ? null : tls.engine(endpoint);
+            loop.execute(() -> connect(endpoint, address, engine));
+        } catch (UnknownHostException e) {
+            loop.execute(() -> unreachable("its name is not known"));
+        } catch (TlsException e) {
+            loop.execute(() -> unreachable(String.valueOf(e.getMessage())));
+        }
     }
 
     /** Looked up anew for each attempt, since another one may have become the primary. */
@@ -154,25 +167,44 @@ final class BackendOpening {
         return route.fleet().name() + " at " + (server == null ? route.fleet().address() : server);
     }
 
-    private void connect(Endpoint server, InetSocketAddress address) {
-        Attempt attempt = new Attempt(server);
-        int timeoutMs = Math.toIntExact(loop.limits().connectTimeout().toMillis());
-        ChannelFuture connected = new Bootstrap()
+    private void connect(Endpoint server, SocketAddress address, @Nullable SSLEngine engine) {
+        Duration timeout = loop.limits().connectTimeout();
+        SslHandler encryption = engine == null ? null : Encryption.handler(engine, timeout);
+        Attempt attempt = new Attempt(server, encryption);
+        int timeoutMs = Math.toIntExact(timeout.toMillis());
+        Bootstrap bootstrap = new Bootstrap()
                 .group(loop.executor())
-                .channel(loop.transport().clientChannel())
                 .option(ChannelOption.ALLOCATOR, Transport.ALLOCATOR)
-                .option(ChannelOption.TCP_NODELAY, true)
-                .option(ChannelOption.SO_KEEPALIVE, true)
                 .option(ChannelOption.CONNECT_TIMEOUT_MILLIS, timeoutMs)
-                .handler(attempt)
-                .connect(address);
-        connected.addListener(done -> {
-            if (done.isSuccess()) {
+                .handler(attempt);
+        if (server.isUnix()) {
+            bootstrap.channel(loop.transport().unixClientChannel());
+        } else {
+            bootstrap
+                    .channel(loop.transport().clientChannel())
+                    .option(ChannelOption.TCP_NODELAY, true)
+                    .option(ChannelOption.SO_KEEPALIVE, true);
+        }
+        bootstrap.connect(address).addListener(done -> {
+            if (!done.isSuccess()) {
+                unreachable(Transport.words(done.cause()));
+            } else if (encryption == null) {
                 attempt.shakeHands(timeoutMs);
             } else {
-                unreachable(Transport.words(done.cause()));
+                stage = "encrypts";
+                encryption.handshakeFuture().addListener(encrypted -> encrypted(encrypted, attempt, timeoutMs));
             }
         });
+    }
+
+    private void encrypted(io.netty.util.concurrent.Future<?> handshake, Attempt attempt, int timeoutMs) {
+        if (handshake.isSuccess()) {
+            attempt.shakeHands(timeoutMs);
+            return;
+        }
+        // Maybe the files are better by now: the next attempt uses them.
+        route.fleet().tls().ifPresent(tls -> Thread.ofVirtual().start(tls::look));
+        unreachable(TlsFailure.ofHandshake(handshake.cause(), timeoutMs));
     }
 
     /** One attempt's channel and handshake. */
@@ -182,14 +214,19 @@ final class BackendOpening {
         private @Nullable ByteBuf replies;
         private boolean over;
         private final Endpoint server;
+        private final @Nullable SslHandler encryption;
 
-        Attempt(Endpoint server) {
+        Attempt(Endpoint server, @Nullable SslHandler encryption) {
             this.server = server;
+            this.encryption = encryption;
         }
 
         @Override
         protected void initChannel(Channel channel) {
             BackendConnection made = new BackendConnection(loop, key, route, server, channel);
+            if (encryption != null) {
+                channel.pipeline().addLast(encryption);
+            }
             channel.pipeline().addLast(made);
             connection = made;
         }
@@ -228,8 +265,9 @@ final class BackendOpening {
                 add(handshake, Wire.command("SELECT", Integer.toString(key.database())));
                 commands++;
             }
-            if (commands == 0 && ahead) {
-                // A server that has too many clients says so only once it is asked something.
+            if (commands == 0 && mustBeHeard()) {
+                // A server that has too many clients, or (TLS 1.3) does not take a certificate, says so only
+                // afterwards.
                 add(handshake, Wire.command("PING"));
                 commands++;
             }
@@ -242,6 +280,11 @@ final class BackendOpening {
             replies = ByteBufAllocator.DEFAULT.heapBuffer();
             timeout = loop.executor().schedule(this::timedOut, timeoutMs, TimeUnit.MILLISECONDS);
             connection().send(new Run(null, handshake, commands, this, loop.nanoTime(), 1));
+        }
+
+        /** Whether a server that is asked nothing might say something all the same. */
+        private boolean mustBeHeard() {
+            return ahead || encryption != null;
         }
 
         private static void add(ByteBuf to, ByteBuf command) {
@@ -260,7 +303,7 @@ final class BackendOpening {
         public void answered(Run run) {
             String said = end();
             boolean mustAuthenticateFirst = key.identity() == null && said.startsWith("-NOAUTH");
-            if (run.errors == 0 || (ahead && mustAuthenticateFirst)) {
+            if (run.errors == 0 || (mustBeHeard() && mustAuthenticateFirst)) {
                 stands(connection());
                 return;
             }

@@ -10,14 +10,19 @@ import io.netty.channel.EventLoop;
 import io.netty.channel.EventLoopGroup;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.WriteBufferWaterMark;
+import io.netty.handler.ssl.SslHandler;
 import io.switchback.environment.Environment;
 import io.switchback.fleet.Credential;
 import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.ReservedKeys;
 import io.switchback.fleet.Topology;
+import io.switchback.tls.TlsContext;
+import io.switchback.tls.TlsContexts;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.net.ServerSocket;
+import java.net.SocketAddress;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -66,6 +71,7 @@ public final class CacheProxy implements AutoCloseable {
     private final IdentityHashMap<EventLoop, ProxyLoop> loopOf = new IdentityHashMap<>();
     private final List<Channel> listeners = new ArrayList<>();
     private final List<Endpoint> addresses = new ArrayList<>();
+    private final FailedHandshakes handshakes;
     private final AtomicInteger clients = new AtomicInteger();
     private final AtomicLong clientIds;
 
@@ -81,6 +87,7 @@ public final class CacheProxy implements AutoCloseable {
         this.environment = environment;
         this.clientIds = new AtomicLong(ClientId.first(environment));
         this.transport = Transport.choose();
+        this.handshakes = new FailedHandshakes(settings.cache(), environment);
         this.reachability = new Reachability(settings.cache());
         AllSessions all = new AllSessions();
         this.scripts = new Scripts(settings.limits().scriptBytesMax());
@@ -108,9 +115,7 @@ public final class CacheProxy implements AutoCloseable {
     public static CacheProxy open(ProxySettings settings, BackendRoute route, boolean startHeld) throws IOException {
         CacheProxy proxy = new CacheProxy(settings, route, startHeld, Environment.system());
         try {
-            for (Endpoint endpoint : settings.listen()) {
-                proxy.listen(endpoint);
-            }
+            proxy.listen();
         } catch (IOException | RuntimeException e) {
             proxy.close();
             throw e;
@@ -126,10 +131,27 @@ public final class CacheProxy implements AutoCloseable {
         return proxy;
     }
 
-    private void listen(Endpoint endpoint) throws IOException {
+    private void listen() throws IOException {
+        Optional<ListenerTls> tls = settings.tls();
+        boolean allOverTls = tls.isPresent() && tls.get().listen().isEmpty();
+        Welcome clear = new Welcome(null);
+        Welcome encrypted = tls.isPresent() ? new Welcome(tls.get()) : clear;
+        for (Endpoint endpoint : settings.listen()) {
+            listen(endpoint, allOverTls ? encrypted : clear);
+        }
+        for (Endpoint endpoint : tls.map(ListenerTls::listen).orElse(List.of())) {
+            listen(endpoint, encrypted);
+        }
+    }
+
+    private void listen(Endpoint endpoint, Welcome welcome) throws IOException {
+        if (endpoint.isUnix()) {
+            listenAtSocket(endpoint, welcome);
+            return;
+        }
         ChannelOption<Boolean> reusePort = transport.reusePort();
         if (reusePort == null) {
-            addresses.add(bound(bind(bootstrap().group(group), endpoint)));
+            addresses.add(bound(bind(internet(welcome).group(group), endpoint)));
             return;
         }
         // Where ports are shared, a second node on the same one would not be told; so it is asked for alone first.
@@ -137,40 +159,62 @@ public final class CacheProxy implements AutoCloseable {
             alone.setReuseAddress(true);
             alone.bind(new InetSocketAddress(endpoint.host(), endpoint.port()));
         } catch (IOException e) {
-            throw new IOException(cannotListen(endpoint, e), e);
+            throw new IOException(cannotListen(endpoint, e.getMessage()), e);
         }
         Endpoint shared = endpoint;
         for (ProxyLoop loop : loops) {
-            ServerBootstrap own = bootstrap().group(loop.executor()).option(reusePort, true);
+            ServerBootstrap own = internet(welcome).group(loop.executor()).option(reusePort, true);
             shared = bound(bind(own, shared));
         }
         addresses.add(shared);
     }
 
-    private ServerBootstrap bootstrap() {
+    /** One loop accepts for all there: a Unix socket cannot be shared. */
+    private void listenAtSocket(Endpoint endpoint, Welcome welcome) throws IOException {
+        Path path = Path.of(endpoint.host());
+        Optional<String> taken = UnixSocketFile.clear(path);
+        if (taken.isPresent()) {
+            throw new IOException(cannotListen(endpoint, taken.get()));
+        }
+        ServerBootstrap bootstrap =
+                bootstrap(welcome).channel(transport.unixServerChannel()).group(group);
+        bind(bootstrap, endpoint, transport.unixAddress(endpoint.host()));
+        UnixSocketFile.restrict(path, settings.socketMode());
+        addresses.add(endpoint);
+    }
+
+    private ServerBootstrap internet(Welcome welcome) {
+        return bootstrap(welcome)
+                .channel(transport.serverChannel())
+                .option(ChannelOption.SO_REUSEADDR, true)
+                .childOption(ChannelOption.TCP_NODELAY, true)
+                .childOption(ChannelOption.SO_KEEPALIVE, true);
+    }
+
+    private ServerBootstrap bootstrap(Welcome welcome) {
         int pause = settings.limits().outputBytesPerClientPause();
         return new ServerBootstrap()
-                .channel(transport.serverChannel())
                 .option(ChannelOption.SO_BACKLOG, ACCEPT_QUEUE)
-                .option(ChannelOption.SO_REUSEADDR, true)
                 .childOption(ChannelOption.ALLOCATOR, Transport.ALLOCATOR)
-                .childOption(ChannelOption.TCP_NODELAY, true)
-                .childOption(ChannelOption.SO_KEEPALIVE, true)
                 .childOption(ChannelOption.WRITE_BUFFER_WATER_MARK, new WriteBufferWaterMark(pause / 2, pause))
-                .childHandler(new Welcome());
+                .childHandler(welcome);
     }
 
     private Channel bind(ServerBootstrap bootstrap, Endpoint endpoint) throws IOException {
-        var bound = bootstrap.bind(endpoint.host(), endpoint.port()).awaitUninterruptibly();
+        return bind(bootstrap, endpoint, new InetSocketAddress(endpoint.host(), endpoint.port()));
+    }
+
+    private Channel bind(ServerBootstrap bootstrap, Endpoint endpoint, SocketAddress address) throws IOException {
+        var bound = bootstrap.bind(address).awaitUninterruptibly();
         if (!bound.isSuccess()) {
-            throw new IOException(cannotListen(endpoint, bound.cause()), bound.cause());
+            throw new IOException(cannotListen(endpoint, bound.cause().getMessage()), bound.cause());
         }
         listeners.add(bound.channel());
         return bound.channel();
     }
 
-    private String cannotListen(Endpoint endpoint, Throwable cause) {
-        return "cache " + settings.cache() + " cannot listen on " + endpoint + ": " + cause.getMessage();
+    private String cannotListen(Endpoint endpoint, @Nullable String why) {
+        return "cache " + settings.cache() + " cannot listen on " + endpoint + ": " + why;
     }
 
     private static Endpoint bound(Channel listener) {
@@ -178,9 +222,17 @@ public final class CacheProxy implements AutoCloseable {
         return new Endpoint(address.getAddress().getHostAddress(), address.getPort());
     }
 
-    /** Makes a session of each connection that a client opens. */
+    /** Makes a session of each connection that a client opens; over TLS where it is made with some. */
     @ChannelHandler.Sharable
     private final class Welcome extends ChannelInitializer<Channel> {
+        private final @Nullable TlsContext tls;
+        private final boolean demandsCertificates;
+
+        Welcome(@Nullable ListenerTls tls) {
+            this.tls = tls == null ? null : TlsContexts.of(tls.files());
+            this.demandsCertificates = tls != null && tls.demandsCertificates();
+        }
+
         @Override
         protected void initChannel(Channel channel) {
             ProxyLoop loop = loopOf.get(channel.eventLoop());
@@ -191,13 +243,36 @@ public final class CacheProxy implements AutoCloseable {
             channel.closeFuture().addListener(closed -> clients.decrementAndGet());
             if (count > settings.limits().clientsMax()) {
                 loop.reached(Limit.CLIENTS);
-                channel.writeAndFlush(Wire.error("ERR max number of clients reached"))
-                        .addListener(ChannelFutureListener.CLOSE);
+                refuse(channel);
                 return;
+            }
+            if (tls != null) {
+                encrypt(tls, channel);
             }
             ClientSession session = new ClientSession(loop, channel, clientIds.incrementAndGet());
             channel.pipeline().addLast(session);
             loop.opened(session);
+        }
+
+        /** Over TLS without a word, as servers do: it would cost a handshake. */
+        private void refuse(Channel channel) {
+            if (tls == null) {
+                channel.writeAndFlush(Wire.error("ERR max number of clients reached"))
+                        .addListener(ChannelFutureListener.CLOSE);
+            } else {
+                channel.close();
+            }
+        }
+
+        private void encrypt(TlsContext context, Channel channel) {
+            SslHandler encryption =
+                    Encryption.handler(context.accepting(demandsCertificates), Encryption.CLIENT_HANDSHAKE_LIMIT);
+            channel.pipeline().addLast(encryption);
+            encryption.handshakeFuture().addListener(done -> {
+                if (!done.isSuccess()) {
+                    handshakes.failed(channel.remoteAddress(), done.cause());
+                }
+            });
         }
     }
 
@@ -507,6 +582,7 @@ public final class CacheProxy implements AutoCloseable {
     @Override
     public void close() {
         listeners.forEach(listener -> listener.close().awaitUninterruptibly());
+        addresses.stream().filter(Endpoint::isUnix).forEach(socket -> UnixSocketFile.delete(Path.of(socket.host())));
         onAllLoops(ProxyLoop::close)
                 .orTimeout(CLOSE_LIMIT.toSeconds(), TimeUnit.SECONDS)
                 .exceptionally(e -> {

@@ -211,6 +211,6 @@ final class ClientOutput implements Flushable {
     /** Closes without delay. */
     void close() {
         ended = true;
-        channel.close();
+        Encryption.closeNow(channel);
     }
 }

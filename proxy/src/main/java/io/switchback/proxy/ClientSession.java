@@ -4,15 +4,16 @@ import io.netty.buffer.ByteBuf;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.channel.unix.DomainSocketAddress;
 import io.switchback.fleet.Credential;
 import io.switchback.resp.CommandRule;
 import io.switchback.resp.CommandTable;
 import io.switchback.resp.InlineCommand;
 import io.switchback.resp.Protocol;
 import io.switchback.resp.RequestScanner;
-import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.net.SocketAddress;
+import java.net.UnixDomainSocketAddress;
 import java.util.Deque;
 import java.util.HashSet;
 import java.util.Optional;
@@ -81,7 +82,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     ClientSession(ProxyLoop loop, Channel channel, long id) {
         this.loop = loop;
         this.channel = channel;
-        this.address = shown(channel.remoteAddress());
+        SocketAddress from = channel.remoteAddress();
+        this.address = shown(from instanceof InetSocketAddress ? from : channel.localAddress());
         this.output = new ClientOutput(loop, channel, address, this::resumeWhereStuck);
         this.scanner = new RequestScanner(loop.limits().bulkBytesMax(), SessionCommands.RESERVED);
         this.identity = new SessionIdentity(id, loop.nanoTime());
@@ -115,7 +117,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     @Override
     public void exceptionCaught(ChannelHandlerContext context, Throwable cause) {
-        if (cause instanceof IOException) {
+        if (Encryption.isOfNetwork(cause)) {
             LOG.debug("client {} failed", address, cause);
         } else {
             LOG.error("a mistake in Switchback ends the connection of client {}", address, cause);
@@ -637,10 +639,15 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         return (loop.nanoTime() - identity.sinceNanos()) / 1_000_000_000L;
     }
 
+    /** As the server shows it. Who comes by a Unix socket has no address but that socket's. */
     private static String shown(@Nullable SocketAddress address) {
-        return address instanceof InetSocketAddress internet && internet.getAddress() != null
-                ? internet.getAddress().getHostAddress() + ":" + internet.getPort()
-                : "?";
+        return switch (address) {
+            case InetSocketAddress internet
+            when internet.getAddress() != null -> internet.getAddress().getHostAddress() + ":" + internet.getPort();
+            case DomainSocketAddress unix -> unix.path() + ":0";
+            case UnixDomainSocketAddress unix -> unix.getPath() + ":0";
+            case null, default -> "?";
+        };
     }
 
     /** The server has accepted this user, whom the own connection {@code isToo}. */
@@ -1045,6 +1052,6 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     }
 
     void close() {
-        channel.close();
+        Encryption.closeNow(channel);
     }
 }

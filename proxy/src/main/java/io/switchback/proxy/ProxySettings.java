@@ -1,7 +1,11 @@
 package io.switchback.proxy;
 
 import io.switchback.fleet.Endpoint;
+import java.nio.file.attribute.PosixFilePermission;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.List;
+import java.util.Optional;
+import java.util.Set;
 
 /**
  * How a cache is served.
@@ -10,14 +14,37 @@ import java.util.List;
  * @param node this node's name, for messages
  * @param listen where clients connect; port 0 takes a free one
  * @param loops event loops; 0 for one to two processors: the other half is for the kernel's part of the work, which is the greater one
+ * @param tls empty where all clients speak in the clear
+ * @param socketMode who may connect to a Unix socket
  */
-public record ProxySettings(String cache, String node, List<Endpoint> listen, int loops, ProxyLimits limits) {
+public record ProxySettings(
+        String cache,
+        String node,
+        List<Endpoint> listen,
+        int loops,
+        ProxyLimits limits,
+        Optional<ListenerTls> tls,
+        Set<PosixFilePermission> socketMode) {
+    /** The owner's alone. */
+    public static final Set<PosixFilePermission> SOCKET_MODE = Set.copyOf(PosixFilePermissions.fromString("rwx------"));
+
     public ProxySettings {
         listen = List.copyOf(listen);
+        socketMode = Set.copyOf(socketMode);
+    }
+
+    /** In the clear. */
+    public ProxySettings(String cache, String node, List<Endpoint> listen, int loops, ProxyLimits limits) {
+        this(cache, node, listen, loops, limits, Optional.empty(), SOCKET_MODE);
     }
 
     /** With one loop to two processors and the default limits. */
     public ProxySettings(String cache, String node, List<Endpoint> listen) {
         this(cache, node, listen, 0, ProxyLimits.DEFAULT);
+    }
+
+    /** The same, where clients may speak TLS. */
+    public ProxySettings with(ListenerTls with) {
+        return new ProxySettings(cache, node, listen, loops, limits, Optional.of(with), socketMode);
     }
 }

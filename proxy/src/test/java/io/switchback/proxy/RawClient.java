@@ -15,6 +15,7 @@ import java.io.UncheckedIOException;
 import java.net.Socket;
 import java.net.SocketException;
 import java.net.SocketTimeoutException;
+import javax.net.SocketFactory;
 
 /** A client that sends the bytes it is told and shows the bytes it gets. */
 final class RawClient implements AutoCloseable {
@@ -27,8 +28,13 @@ final class RawClient implements AutoCloseable {
     private final ByteArrayOutputStream read = new ByteArrayOutputStream();
 
     RawClient(Endpoint endpoint) {
+        this(endpoint, SocketFactory.getDefault());
+    }
+
+    /** Over sockets of this kind, such as those of TLS. */
+    RawClient(Endpoint endpoint, SocketFactory sockets) {
         try {
-            socket = new Socket(endpoint.host(), endpoint.port());
+            socket = sockets.createSocket(endpoint.host(), endpoint.port());
             socket.setTcpNoDelay(true);
             socket.setSoTimeout(TIMEOUT_MS);
             in = new BufferedInputStream(socket.getInputStream());

@@ -342,7 +342,7 @@ final class CacheParticipant implements AutoCloseable {
         made.servers.watchB();
         FleetSpec next = cache.fleet(of.toFleet());
         for (Credential credential : cache.proxy().credentialsInUse()) {
-            ServerConnection.open(next.endpoint(), Optional.of(credential), MovingCache.SERVER_TIMEOUT)
+            ServerConnection.open(next.as(credential), MovingCache.SERVER_TIMEOUT)
                     .close();
         }
         if (of.to() == Side.NEW) {

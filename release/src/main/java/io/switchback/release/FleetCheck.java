@@ -1,6 +1,7 @@
 package io.switchback.release;
 
 import io.switchback.fleet.FleetException;
+import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.ReplicationState;
 import io.switchback.fleet.ReplicationState.Role;
 import io.switchback.fleet.ServerConnection;
@@ -66,6 +67,8 @@ final class FleetCheck {
         room(oldInfo, newInfo, fresh);
         settings(old, oldInfo);
         settings(fresh, newInfo);
+        followsOver(old, cache.fleet(Side.OLD));
+        followsOver(fresh, cache.fleet(Side.NEW));
         clocks(old, fresh);
         guard(old, fresh);
     }
@@ -168,6 +171,31 @@ final class FleetCheck {
             warnings.add(
                     server.endpoint() + " was started without a config file: should it restart as a follower it comes"
                             + " up as a primary, and the way back closes");
+        }
+    }
+
+    /** How the server would follow: forward the new one does, on the way back the old one. */
+    private void followsOver(ServerConnection server, FleetSpec fleet) {
+        // Empty from a server that was built without TLS.
+        boolean overTls = server.demand("CONFIG", "GET", "tls-replication") instanceof Reply.Array(List<Reply> pair)
+                && pair.size() == 2
+                && pair.get(1).text().equals("yes");
+        boolean hasCertificate =
+                fleet.tls().filter(tls -> tls.files().identity().isPresent()).isPresent();
+        if (overTls && !hasCertificate) {
+            problem(server.endpoint() + " has tls-replication yes: it follows only who shows it a certificate, and this"
+                    + " node has none for it; give fleet " + fleet.name() + " tls: { cert: file:PATH, key: file:PATH },"
+                    + " signed by its tls-ca-cert-file, or set tls-replication to no");
+        }
+        if (!overTls && fleet.tls().isPresent()) {
+            warnings.add(
+                    server.endpoint() + " has tls-replication no: what it follows comes to it in the clear; set it to"
+                            + " yes, if that network is not trusted");
+        }
+        if (server.endpoint().isUnix()) {
+            warnings.add(
+                    server.endpoint() + " is told to follow an address of the loopback interface, since it is reached"
+                            + " by a Unix socket: it must share this node's network, which a container does not by itself");
         }
     }
 

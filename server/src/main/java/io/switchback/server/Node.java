@@ -26,6 +26,8 @@ import io.switchback.release.Nodes;
 import io.switchback.release.ReleaseEngine;
 import io.switchback.server.NodeFile.CacheSettings;
 import io.switchback.server.NodeFile.LedgerAddress;
+import io.switchback.tls.TlsContexts;
+import io.switchback.tls.TlsException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.DatagramSocket;
@@ -128,6 +130,7 @@ public final class Node implements AutoCloseable {
         Membership membership = join(file, environment, ledger, handler, ended, opened);
         Nodes nodes = membership.nodes();
         boolean holds = nodes.self().holdsWithoutLedger();
+        opened.add(TlsContexts.watch(environment));
         Map<String, ManagedCache> caches = new LinkedHashMap<>();
         for (CacheSettings cache : file.caches()) {
             boolean held = holds || ReleaseEngine.mustBeginHeld(ledger, environment, cache.name());
@@ -245,7 +248,9 @@ public final class Node implements AutoCloseable {
                         file.node(),
                         cache.listen(),
                         cache.eventLoops(),
-                        ProxyLimits.DEFAULT.withClientsMax(cache.clientsMax())),
+                        ProxyLimits.DEFAULT.withClientsMax(cache.clientsMax()),
+                        cache.tls(),
+                        cache.socketMode()),
                 new BackendRoute(fleet, route.epoch()),
                 held);
         LOG.info(
@@ -267,6 +272,8 @@ public final class Node implements AutoCloseable {
                     "cache \"" + settings.cache() + "\" cannot listen on " + settings.listen() + ": " + e.getMessage()
                             + "; is another process there, or is the address not this machine's?",
                     e);
+        } catch (TlsException e) {
+            throw new NodeException("cache \"" + settings.cache() + "\" cannot speak TLS: " + e.getMessage(), e);
         }
     }
 

@@ -7,14 +7,21 @@ import io.switchback.config.YamlFile;
 import io.switchback.config.YamlMap;
 import io.switchback.fleet.Credential;
 import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.FleetAddress;
 import io.switchback.fleet.FleetSpec;
+import io.switchback.fleet.FleetTls;
+import io.switchback.proxy.ListenerTls;
 import io.switchback.proxy.ProxyLimits;
+import io.switchback.proxy.ProxySettings;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermission;
 import java.util.ArrayList;
+import java.util.EnumSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.regex.Pattern;
 
 /**
@@ -65,6 +72,7 @@ public record NodeFile(
         HOLD
     }
 
+    private static final Pattern SOCKET_MODE = Pattern.compile("[0-7]{3}");
     private static final int EVENT_LOOPS_MAX = 256;
     private static final int CLIENTS_MAX_MAX = 1_000_000;
 
@@ -79,6 +87,8 @@ public record NodeFile(
      * @param fleets by name, in the order of the file
      * @param eventLoops threads that carry its traffic; 0 for one to two processors
      * @param clientsMax connections of clients; one more is told so and closed
+     * @param tls empty where no client speaks TLS
+     * @param socketMode who may connect to a Unix socket
      */
     public record CacheSettings(
             String name,
@@ -86,7 +96,20 @@ public record NodeFile(
             String active,
             Map<String, FleetSpec> fleets,
             int eventLoops,
-            int clientsMax) {}
+            int clientsMax,
+            Optional<ListenerTls> tls,
+            Set<PosixFilePermission> socketMode) {
+        /** In the clear. */
+        public CacheSettings(
+                String name,
+                List<Endpoint> listen,
+                String active,
+                Map<String, FleetSpec> fleets,
+                int eventLoops,
+                int clientsMax) {
+            this(name, listen, active, fleets, eventLoops, clientsMax, Optional.empty(), ProxySettings.SOCKET_MODE);
+        }
+    }
 
     public NodeFile {
         caches = List.copyOf(caches);
@@ -98,16 +121,17 @@ public record NodeFile(
      * @throws ConfigException with everything that is wrong with it at once
      */
     public static NodeFile read(Path path) {
-        return read(path, YamlFile.read(path));
+        return read(path, YamlFile.read(path), true);
     }
 
-    /** As {@link #read(Path)}, where the secrets that it names need not be there; they are empty. */
+    /** As {@link #read(Path)}, where the secrets and certificates that it names need not be there; the secrets are empty. */
     public static NodeFile readWithoutSecrets(Path path) {
-        return read(path, YamlFile.readWithoutSecrets(path));
+        return read(path, YamlFile.readWithoutSecrets(path), false);
     }
 
-    private static NodeFile read(Path path, YamlFile file) {
+    private static NodeFile read(Path path, YamlFile file, boolean readsCertificates) {
         YamlMap root = file.root();
+        TlsKeys tls = new TlsKeys(readsCertificates);
         Addresses addresses = new Addresses();
         root.unsupported("services");
         NodeFile node = new NodeFile(
@@ -118,7 +142,7 @@ public record NodeFile(
                 dataFolder(root, file),
                 onLedgerLoss(root),
                 peers(root, addresses),
-                caches(root, addresses));
+                caches(root, addresses, tls));
         addresses.check();
         file.finish();
         return node;
@@ -199,23 +223,22 @@ public record NodeFile(
         return Optional.of(endpoint);
     }
 
-    private static List<CacheSettings> caches(YamlMap root, Addresses addresses) {
+    private static List<CacheSettings> caches(YamlMap root, Addresses addresses, TlsKeys tls) {
         List<CacheSettings> caches = new ArrayList<>();
-        root.namedMaps("caches").forEach((name, map) -> caches.add(cache(name, map, addresses)));
+        root.namedMaps("caches").forEach((name, map) -> caches.add(cache(name, map, addresses, tls)));
         return caches;
     }
 
-    private static CacheSettings cache(String name, YamlMap map, Addresses addresses) {
-        List<Endpoint> listen = map.bindAddresses("listen").stream()
-                .map(address -> new Endpoint(address.host(), address.port()))
-                .toList();
-        listen.forEach(endpoint -> addresses.listening(map, endpoint));
-        map.unsupported("tls");
+    private static CacheSettings cache(String name, YamlMap map, Addresses addresses, TlsKeys tlsKeys) {
+        List<Endpoint> listen = listen(map, addresses);
+        Optional<ListenerTls> tls = map.optionalMap("tls")
+                .flatMap(keys -> tlsKeys.ofListeners(keys, keys.has("listen") ? listen(keys, addresses) : List.of()));
+        Set<PosixFilePermission> socketMode = socketMode(map);
         String active = map.name("active");
         Map<String, FleetSpec> fleets = new LinkedHashMap<>();
         map.namedMaps("fleets")
                 .forEach((fleet, keys) ->
-                        fleet(name, fleet, keys, addresses).ifPresent(spec -> fleets.put(fleet, spec)));
+                        fleet(name, fleet, keys, addresses, tlsKeys).ifPresent(spec -> fleets.put(fleet, spec)));
         List<String> names = map.map("fleets").keys();
         if (!active.isEmpty() && !names.isEmpty() && !names.contains(active)) {
             map.problem(
@@ -224,13 +247,45 @@ public record NodeFile(
         int eventLoops = Math.toIntExact(map.integer("event-loops", 0, 1, EVENT_LOOPS_MAX));
         int clientsMax =
                 Math.toIntExact(map.integer("max-clients", ProxyLimits.DEFAULT.clientsMax(), 1, CLIENTS_MAX_MAX));
-        return new CacheSettings(name, listen, active, fleets, eventLoops, clientsMax);
+        return new CacheSettings(name, listen, active, fleets, eventLoops, clientsMax, tls, socketMode);
     }
 
-    private static Optional<FleetSpec> fleet(String cache, String name, YamlMap map, Addresses addresses) {
+    private static List<Endpoint> listen(YamlMap map, Addresses addresses) {
+        List<Endpoint> listen = map.bindAddressesOrSockets("listen").stream()
+                .map(address -> new Endpoint(address.host(), address.port()))
+                .toList();
+        listen.forEach(endpoint -> addresses.listening(map, endpoint));
+        return listen;
+    }
+
+    private static Set<PosixFilePermission> socketMode(YamlMap map) {
+        Optional<String> mode = map.optionalText("socket-mode");
+        if (mode.isEmpty()) {
+            return ProxySettings.SOCKET_MODE;
+        }
+        if (!SOCKET_MODE.matcher(mode.get()).matches()) {
+            map.problem(
+                    "socket-mode",
+                    "expected three octal digits such as 770, where 7 or 6 lets connect, found \"" + mode.get() + "\"");
+            return ProxySettings.SOCKET_MODE;
+        }
+        int bits = Integer.parseInt(mode.get(), 8);
+        // Their order is that of the bits, the highest first.
+        PosixFilePermission[] permissions = PosixFilePermission.values();
+        Set<PosixFilePermission> set = EnumSet.noneOf(PosixFilePermission.class);
+        for (int i = 0; i < permissions.length; i++) {
+            if ((bits >> (permissions.length - 1 - i) & 1) == 1) {
+                set.add(permissions[i]);
+            }
+        }
+        return set;
+    }
+
+    private static Optional<FleetSpec> fleet(
+            String cache, String name, YamlMap map, Addresses addresses, TlsKeys tlsKeys) {
         map.unsupported("sentinel");
         map.unsupported("cluster");
-        map.unsupported("tls");
+        Optional<FleetTls> tls = map.optionalMap("tls").flatMap(tlsKeys::ofFleet);
         Optional<Credential> credential = credential(map);
         if (map.has("sentinel") || map.has("cluster")) {
             if (map.has("standalone")) {
@@ -238,13 +293,17 @@ public record NodeFile(
             }
             return Optional.empty();
         }
-        HostPort address = map.hostPort("standalone");
+        HostPort address = map.hostPortOrSocket("standalone");
         if (isPlaceholder(address)) {
             return Optional.empty();
         }
         Endpoint endpoint = new Endpoint(address.host(), address.port());
         addresses.serving(map, "fleet " + name + " of cache " + cache, endpoint);
-        return Optional.of(new FleetSpec(name, endpoint, credential));
+        if (endpoint.isUnix() && map.has("tls")) {
+            map.problem(
+                    "tls", "servers do not speak TLS over a Unix socket; expected no key \"tls\" beside " + endpoint);
+        }
+        return Optional.of(new FleetSpec(name, new FleetAddress.Standalone(endpoint), credential, tls));
     }
 
     private static Optional<Credential> credential(YamlMap map) {
@@ -266,7 +325,7 @@ public record NodeFile(
         private final List<Serving> serving = new ArrayList<>();
 
         void listening(YamlMap map, Endpoint endpoint) {
-            if (endpoint.port() != 0) {
+            if (endpoint.port() != 0 || endpoint.isUnix()) {
                 listening.add(new Listening(map, endpoint));
             }
         }

@@ -9,10 +9,15 @@ import io.switchback.config.Secret;
 import io.switchback.fleet.Credential;
 import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetSpec;
+import io.switchback.fleet.FleetTls;
+import io.switchback.proxy.ListenerTls;
 import io.switchback.server.NodeFile.LedgerAddress;
+import io.switchback.testkit.TestCertificates;
+import io.switchback.tls.TlsFiles;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -24,6 +29,7 @@ import org.junit.jupiter.api.io.TempDir;
 class NodeFileTest {
     private static final String LEDGER_FORMS = "embedded:FOLDER such as embedded:./data, or"
             + " zookeeper://HOST:PORT,HOST:PORT/PATH such as zookeeper://zk1:2181,zk2:2181,zk3:2181/switchback";
+    private static final String ADDRESS_FORMS = "host:port such as 127.0.0.1:6379, or unix:/PATH of at most 103 bytes";
 
     @TempDir
     private Path folder;
@@ -120,6 +126,94 @@ class NodeFileTest {
     }
 
     @Test
+    void tlsAndUnixSocketsAreReadAsTheyAreWritten() throws IOException {
+        TestCertificates authority = TestCertificates.in(folder.resolve("ca"));
+        TestCertificates.Pair node = authority.issue("node");
+        Path file = write("""
+                node: n
+                ledger: embedded:./data
+                caches:
+                  c:
+                    listen: unix:/run/switchback/c.sock
+                    socket-mode: 770
+                    tls: { cert: "file:%1$s", key: "file:%2$s", clients: file:ca/ca.pem, versions: 1.3, listen: 10.0.0.1:6380 }
+                    active: blue
+                    fleets:
+                      blue: { standalone: unix:/run/redis.sock }
+                      green:
+                        standalone: 10.0.0.5:6379
+                        tls: { ca: file:ca/ca.pem, cert: "file:%1$s", key: "file:%2$s", name: cache.example,
+                               ciphers: [TLS_AES_256_GCM_SHA384, TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384] }
+                      teal: { standalone: 10.0.0.6:6379, tls: {} }
+                """.formatted(node.certificate(), node.key()));
+
+        NodeFile.CacheSettings cache = NodeFile.read(file).caches().getFirst();
+
+        Optional<TlsFiles.Identity> identity = Optional.of(new TlsFiles.Identity(node.certificate(), node.key()));
+        Optional<Path> trusted = Optional.of(folder.resolve("ca/ca.pem"));
+        assertThat(cache.listen()).containsExactly(Endpoint.unix("/run/switchback/c.sock"));
+        assertThat(PosixFilePermissions.toString(cache.socketMode())).isEqualTo("rwxrwx---");
+        assertThat(cache.tls())
+                .contains(new ListenerTls(
+                        new TlsFiles(identity, trusted, List.of("TLSv1.3"), List.of()),
+                        List.of(new Endpoint("10.0.0.1", 6380))));
+        assertThat(Objects.requireNonNull(cache.fleets().get("blue")).endpoint())
+                .isEqualTo(Endpoint.unix("/run/redis.sock"));
+        assertThat(Objects.requireNonNull(cache.fleets().get("green")).tls())
+                .contains(new FleetTls(
+                        new TlsFiles(
+                                identity,
+                                trusted,
+                                TlsFiles.DEFAULT_VERSIONS,
+                                List.of("TLS_AES_256_GCM_SHA384", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384")),
+                        Optional.of("cache.example")));
+        assertThat(Objects.requireNonNull(cache.fleets().get("teal")).tls())
+                .contains(new FleetTls(new TlsFiles(Optional.empty(), Optional.empty()), Optional.empty()));
+    }
+
+    @Test
+    void whatIsWrongWithTlsIsSaidAtOnceWithTheFile() throws IOException {
+        TestCertificates authority = TestCertificates.in(folder.resolve("ca"));
+        TestCertificates.Pair old = authority.expired("old");
+        TestCertificates.Pair one = authority.issue("one");
+        TestCertificates.Pair other = authority.issue("other");
+        assertThat(problemsOf("""
+                        node: n
+                        ledger: embedded:./d
+                        caches:
+                          c:
+                            listen: unix:c.sock
+                            socket-mode: rw
+                            tls: { cert: "file:%s", key: "file:%s" }
+                            active: f
+                            fleets:
+                              f: { standalone: a:1, tls: { cert: "file:%s", key: "file:%s" } }
+                              g: { standalone: a:2, tls: { cert: file:x.pem, versions: 1.1, ciphers: NONE } }
+                              h: { standalone: unix:/s, tls: { ca: file:none.pem } }
+                        """.formatted(old.certificate(), old.key(), one.certificate(), other.key())))
+                .containsExactly(
+                        ":5: caches.c.listen: expected host:port such as 127.0.0.1:6379, or unix:/PATH of at most 103"
+                                + " bytes, or a list of them, found \"unix:c.sock\"",
+                        ":6: caches.c.socket-mode: expected three octal digits such as 770, where 7 or 6 lets connect,"
+                                + " found \"rw\"",
+                        ":7: caches.c.tls.cert: the certificate \"CN=old\" in " + old.certificate()
+                                + " ran out on 2021-01-01T00:00:00Z; renew it",
+                        ":10: caches.c.fleets.f.tls.cert: the key in " + other.key()
+                                + " does not fit the certificate \"CN=one\" in " + one.certificate()
+                                + "; the file's first certificate must be the key's own",
+                        ":11: caches.c.fleets.g.tls.key: missing; a certificate and its key go together",
+                        ":11: caches.c.fleets.g.tls.versions: expected one of 1.2, 1.3, or a list of them, found"
+                                + " \"1.1\"",
+                        ":11: caches.c.fleets.g.tls.ciphers: expected names as of the standard, such as"
+                                + " TLS_AES_256_GCM_SHA384 or TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384; this Java does not"
+                                + " know NONE",
+                        ":12: caches.c.fleets.h.tls.ca: " + folder.resolve("none.pem")
+                                + " cannot be read: there is no such file",
+                        ":12: caches.c.fleets.h.tls: servers do not speak TLS over a Unix socket; expected no key"
+                                + " \"tls\" beside unix:/s");
+    }
+
+    @Test
     void nothingThatIsShownOfANodeShowsASecret() throws IOException {
         Path file = write("""
                 node: n
@@ -161,17 +255,17 @@ class NodeFileTest {
                         ":2: admin.token: the environment variable \"SWITCHBACK_TEST_NOT_SET\" is not set",
                         ":2: admin.colour: unknown key; known here: listen, tls, token",
                         ":3: ledger: expected " + LEDGER_FORMS + ", found \"./data\"",
-                        ":6: caches.sessions.listen: expected host:port such as 127.0.0.1:6379, or a list of them, found \"6379\"",
+                        ":6: caches.sessions.listen: expected " + ADDRESS_FORMS + ", or a list of them, found \"6379\"",
                         ":7: caches.sessions.active: expected one of the fleets blue, green, mauve, found \"red\"",
                         ":9: caches.sessions.fleets.blue.user: has no password; expected the key \"password\" beside it",
-                        ":9: caches.sessions.fleets.blue.standalone: expected host:port such as 127.0.0.1:6379, found \"10.0.0.5\"",
-                        ":10: caches.sessions.fleets.green.standalone: expected host:port such as 127.0.0.1:6379, found \"10.0.1.5:0\"",
+                        ":9: caches.sessions.fleets.blue.standalone: expected " + ADDRESS_FORMS + ", found \"10.0.0.5\"",
+                        ":10: caches.sessions.fleets.green.standalone: expected " + ADDRESS_FORMS + ", found \"10.0.1.5:0\"",
                         ":10: caches.sessions.fleets.green.pasword: unknown key; did you mean \"password\"?",
-                        ":11: caches.sessions.fleets.mauve.standalone: missing; expected host:port such as 127.0.0.1:6379",
+                        ":11: caches.sessions.fleets.mauve.standalone: missing; expected " + ADDRESS_FORMS,
                         ":12: caches.a b: is no name; expected a name of up to 64 letters, digits, dots, dashes and underscores that begins with a letter or digit",
                         ":15: caches.a b.fleets: expected at least one name with its keys, found none",
                         ":16: caches.carts: expected a map of keys, found \"nothing\"",
-                        ":17: caches.baskets.listen: missing; expected host:port such as 127.0.0.1:6379, or a list of them",
+                        ":17: caches.baskets.listen: missing; expected " + ADDRESS_FORMS + ", or a list of them",
                         ":17: caches.baskets.active: missing; expected a name of up to 64 letters, digits, dots, dashes and underscores that begins with a letter or digit");
     }
 
@@ -210,11 +304,10 @@ class NodeFileTest {
                         caches:
                           sessions:
                             listen: 0.0.0.0:6379
-                            tls: { cert: a, key: b, clients: c }
                             active: blue
                             fleets:
                               blue:  { sentinel: { primary: x, sentinels: [a:1] }, user: switchback, password: x }
-                              green: { cluster: [10.0.1.5:6379, 10.0.1.6:6379], password: x, tls: { ca: file:ca.pem } }
+                              green: { cluster: [10.0.1.5:6379, 10.0.1.6:6379], password: x }
                         services:
                           catalog:
                             listen: 0.0.0.0:8080
@@ -224,11 +317,9 @@ class NodeFileTest {
                               v2: { endpoints: [http://10.0.1.7:8081, http://10.0.1.8:8081], health: /healthz }
                         """))
                 .containsExactly(
-                        ":8: caches.sessions.tls: not supported yet by this version",
-                        ":11: caches.sessions.fleets.blue.sentinel: not supported yet by this version",
-                        ":12: caches.sessions.fleets.green.cluster: not supported yet by this version",
-                        ":12: caches.sessions.fleets.green.tls: not supported yet by this version",
-                        ":13: services: not supported yet by this version");
+                        ":10: caches.sessions.fleets.blue.sentinel: not supported yet by this version",
+                        ":11: caches.sessions.fleets.green.cluster: not supported yet by this version",
+                        ":12: services: not supported yet by this version");
     }
 
     @Test

@@ -56,6 +56,13 @@ public final class TwoFleets implements AutoCloseable {
         }
     }
 
+    /** Two servers that are there already, which it closes, and a node's file of the caller's. */
+    static TwoFleets of(RealServer blue, RealServer green, Path folder, String nodeFile) {
+        TwoFleets fleets = new TwoFleets(blue, green, folder);
+        fleets.write("node.yaml", nodeFile);
+        return fleets;
+    }
+
     /** As {@link #start}, where both servers can write their role and settings into a file of their own. */
     static TwoFleets startWithConfigFiles(ServerBinary blue, ServerBinary green, Path folder) {
         RealServer old = RealServer.startWithConfigFile(blue, folder.resolve("blue"));

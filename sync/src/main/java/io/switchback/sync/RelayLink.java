@@ -15,6 +15,7 @@ import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.ServerVersion;
 import io.switchback.resp.Reply;
 import io.switchback.sync.LinkStatus.Phase;
+import io.switchback.tls.TlsException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.InetSocketAddress;
@@ -485,7 +486,8 @@ public final class RelayLink implements AutoCloseable {
     }
 
     private void serve(Socket socket) {
-        try (TargetConnection target = new TargetConnection(socket, HANDSHAKE_SILENCE_MAX)) {
+        try (TargetConnection target =
+                TargetConnection.accept(socket, settings.target().tls(), HANDSHAKE_SILENCE_MAX)) {
             try {
                 TargetConnection.Request request = target.handshake(settings.secret());
                 while (request != null) {
@@ -498,6 +500,8 @@ public final class RelayLink implements AutoCloseable {
                     say(target.from() + " came to the face without the link's password (masterauth)");
                 }
             }
+        } catch (TlsException e) {
+            say(String.valueOf(e.getMessage()));
         } catch (IOException | NumberFormatException e) {
             LOG.debug("link {}: a connection to the face ended", settings.name(), e);
         }

@@ -5,14 +5,13 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import io.switchback.fleet.Credential;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.InfoReport;
+import io.switchback.fleet.ServerStream;
 import io.switchback.resp.CommandEncoder;
 import io.switchback.resp.Reply;
 import io.switchback.resp.ReplyReader;
 import java.io.BufferedInputStream;
 import java.io.IOException;
 import java.io.OutputStream;
-import java.net.InetSocketAddress;
-import java.net.Socket;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -29,19 +28,19 @@ final class SourceConnection implements AutoCloseable {
     static final int COMMAND_BYTES_MAX = 256 * 1024 * 1024;
 
     private final FleetSpec source;
-    private final Socket socket;
+    private final ServerStream stream;
     private final ReplyReader replies;
     private final WireInput input;
     private final OutputStream out;
     private final long clientId;
 
-    private SourceConnection(FleetSpec source, Socket socket) throws IOException {
+    private SourceConnection(FleetSpec source, ServerStream stream) throws IOException {
         this.source = source;
-        this.socket = socket;
-        BufferedInputStream in = new BufferedInputStream(socket.getInputStream(), 16 * 1024);
+        this.stream = stream;
+        BufferedInputStream in = new BufferedInputStream(stream.input(), 16 * 1024);
         this.replies = new ReplyReader(in);
         this.input = new WireInput(in, COMMAND_BYTES_MAX);
-        this.out = socket.getOutputStream();
+        this.out = stream.output();
         if (source.credential().isPresent()) {
             Credential credential = source.credential().get();
             demand(
@@ -54,18 +53,15 @@ final class SourceConnection implements AutoCloseable {
 
     /** Connects; {@code limit} bounds the connect, and the wait for each answer until {@link #psync} is done. */
     static SourceConnection open(FleetSpec source, Duration limit) throws IOException {
-        Socket socket = new Socket();
         try {
-            int limitMs = Math.toIntExact(Math.max(1, limit.toMillis()));
-            socket.setTcpNoDelay(true);
-            socket.setSoTimeout(limitMs);
-            socket.connect(
-                    new InetSocketAddress(
-                            source.endpoint().host(), source.endpoint().port()),
-                    limitMs);
-            return new SourceConnection(source, socket);
+            ServerStream stream = ServerStream.open(source.endpoint(), source.tls(), limit);
+            try {
+                return new SourceConnection(source, stream);
+            } catch (IOException e) {
+                stream.close();
+                throw e;
+            }
         } catch (IOException e) {
-            socket.close();
             throw new IOException("the source " + source.endpoint() + " does not answer: " + e.getMessage(), e);
         }
     }
@@ -109,7 +105,7 @@ final class SourceConnection implements AutoCloseable {
 
     /** How long a read may wait from now on. */
     void silenceMax(Duration limit) throws IOException {
-        socket.setSoTimeout(Math.toIntExact(limit.toMillis()));
+        stream.silenceMax(limit);
     }
 
     /** Tells the source what has been applied of its stream. */
@@ -145,6 +141,6 @@ final class SourceConnection implements AutoCloseable {
 
     @Override
     public void close() throws IOException {
-        socket.close();
+        stream.close();
     }
 }

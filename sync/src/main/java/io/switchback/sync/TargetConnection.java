@@ -4,9 +4,17 @@ import static java.nio.charset.StandardCharsets.ISO_8859_1;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import io.switchback.environment.Deadline;
+import io.switchback.fleet.FleetTls;
+import io.switchback.tls.TlsContexts;
+import io.switchback.tls.TlsException;
+import io.switchback.tls.TlsFailure;
+import io.switchback.tls.TlsFiles;
+import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.InputStream;
 import java.io.OutputStream;
+import java.io.PushbackInputStream;
 import java.net.Socket;
 import java.security.MessageDigest;
 import java.time.Duration;
@@ -17,6 +25,8 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.ReentrantLock;
+import javax.net.ssl.SSLException;
+import javax.net.ssl.SSLSocket;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -27,6 +37,9 @@ import org.jspecify.annotations.Nullable;
  * error in answer to PSYNC makes it forget its place.
  */
 final class TargetConnection implements AutoCloseable {
+    /** A record of TLS that begins a handshake (RFC 8446, section 5.1); no command begins so. */
+    private static final int TLS_HANDSHAKE = 0x16;
+
     private static final int HANDSHAKE_COMMANDS_MAX = 32;
     private static final int HANDSHAKE_BYTES_MAX = 64 * 1024;
     private static final int PENDING_BYTES_MAX = 64 * 1024;
@@ -35,7 +48,9 @@ final class TargetConnection implements AutoCloseable {
     private static final Set<String> CAPABILITIES_PASSED = Set.of("eof", "psync2");
     private static final byte[] NOT_YET = line("-NOMASTERLINK the link is not ready to serve this server");
 
-    private final Socket socket;
+    /** What the system knows; what goes over it may be encrypted. Closing it waits for nobody. */
+    private final Socket beneath;
+
     private final WireInput input;
     private final OutputStream out;
     private final ByteArrayOutputStream pending = new ByteArrayOutputStream();
@@ -48,12 +63,54 @@ final class TargetConnection implements AutoCloseable {
     /** What the server asks for. {@code id} "?" and {@code firstByte} -1: a copy. */
     record Request(String id, long firstByte) {}
 
-    TargetConnection(Socket socket, Duration silenceMax) throws IOException {
-        this.socket = socket;
-        socket.setTcpNoDelay(true);
-        socket.setSoTimeout(Math.toIntExact(silenceMax.toMillis()));
-        this.input = new WireInput(socket.getInputStream(), HANDSHAKE_BYTES_MAX);
-        this.out = socket.getOutputStream();
+    private TargetConnection(Socket beneath, InputStream in, OutputStream out) {
+        this.beneath = beneath;
+        this.input = new WireInput(in, HANDSHAKE_BYTES_MAX);
+        this.out = out;
+    }
+
+    /**
+     * Takes a connection over; by its first byte it says whether it is TLS, which is the server's own choice (tls-replication). What it is shown then is the
+     * certificate that is shown to it elsewhere too.
+     *
+     * @throws TlsException where it speaks TLS, and there is no certificate, or it does not take it
+     */
+    static TargetConnection accept(Socket beneath, Optional<FleetTls> tls, Duration silenceMax) throws IOException {
+        try {
+            beneath.setTcpNoDelay(true);
+            beneath.setSoTimeout(Math.toIntExact(silenceMax.toMillis()));
+            PushbackInputStream in = new PushbackInputStream(beneath.getInputStream(), 1);
+            int first = in.read();
+            if (first == TLS_HANDSHAKE) {
+                return encrypted(beneath, (byte) first, tls);
+            }
+            if (first >= 0) {
+                in.unread(first);
+            }
+            return new TargetConnection(beneath, in, beneath.getOutputStream());
+        } catch (IOException | TlsException e) {
+            beneath.close();
+            throw e;
+        }
+    }
+
+    private static TargetConnection encrypted(Socket beneath, byte first, Optional<FleetTls> tls) throws IOException {
+        String from = String.valueOf(beneath.getRemoteSocketAddress());
+        TlsFiles files = tls.map(FleetTls::files)
+                .filter(known -> known.identity().isPresent())
+                .orElseThrow(
+                        () -> new TlsException(from + " came to the face over TLS (tls-replication yes), and the node"
+                                + " has no certificate to show it: the fleet's \"tls\" needs \"cert\" and \"key\""));
+        try {
+            SSLSocket socket = TlsContexts.of(files).accepting(beneath, new ByteArrayInputStream(new byte[] {first}));
+            socket.startHandshake();
+            return new TargetConnection(beneath, socket.getInputStream(), socket.getOutputStream());
+        } catch (SSLException e) {
+            throw new TlsException(
+                    from + " came to the face over TLS and was not understood: " + TlsFailure.wordsOrMessage(e)
+                            + " (on the server: tls-ca-cert-file)",
+                    e);
+        }
     }
 
     /** Serves the handshake up to PSYNC, which is left for the caller to answer; null if it will never come. */
@@ -112,7 +169,7 @@ final class TargetConnection implements AutoCloseable {
 
     /** How long a read may wait from now on. */
     void silenceMax(Duration limit) throws IOException {
-        socket.setSoTimeout(Math.toIntExact(limit.toMillis()));
+        beneath.setSoTimeout(Math.toIntExact(limit.toMillis()));
     }
 
     /** Whether it has shown the link's password. */
@@ -221,12 +278,12 @@ final class TargetConnection implements AutoCloseable {
 
     /** Where it connected from. */
     String from() {
-        return String.valueOf(socket.getRemoteSocketAddress());
+        return String.valueOf(beneath.getRemoteSocketAddress());
     }
 
     @Override
     public void close() throws IOException {
-        socket.close();
+        beneath.close();
     }
 
     private static String text(byte[] bytes) {

@@ -12,6 +12,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
+import javax.net.ssl.SSLContext;
 import org.jspecify.annotations.Nullable;
 import redis.clients.jedis.DefaultJedisClientConfig;
 import redis.clients.jedis.HostAndPort;
@@ -48,10 +49,21 @@ public final class RealServer implements AutoCloseable {
     private final List<String> extraArguments;
     private final boolean withConfigFile;
     private final @Nullable String password;
+    private final @Nullable ServerTls tls;
+    private final @Nullable SSLContext tlsOfClients;
     private volatile int port;
     private volatile Process process;
 
-    private RealServer(ServerBinary binary, Path folder, boolean withConfigFile, List<String> extraArguments) {
+    private RealServer(
+            ServerBinary binary,
+            Path folder,
+            boolean withConfigFile,
+            @Nullable ServerTls tls,
+            List<String> extraArguments) {
+        this.tls = tls;
+        this.tlsOfClients = tls == null
+                ? null
+                : tls.authority().clientThatTrustsAnybody(tls.authority().issue("operator"));
         this.binary = binary;
         this.folder = folder;
         this.withConfigFile = withConfigFile;
@@ -77,12 +89,17 @@ public final class RealServer implements AutoCloseable {
      * @param extraArguments as on the server's command line, such as {@code "--maxmemory", "10mb"}
      */
     public static RealServer start(ServerBinary binary, Path folder, String... extraArguments) {
-        return new RealServer(binary, folder, false, List.of(extraArguments));
+        return new RealServer(binary, folder, false, null, List.of(extraArguments));
     }
 
     /** As {@link #start}, with all settings in a file {@code server.conf} in its folder, which CONFIG REWRITE can rewrite. */
     public static RealServer startWithConfigFile(ServerBinary binary, Path folder, String... extraArguments) {
-        return new RealServer(binary, folder, true, List.of(extraArguments));
+        return new RealServer(binary, folder, true, null, List.of(extraArguments));
+    }
+
+    /** As {@link #start}, speaking TLS and nothing else on its port. */
+    public static RealServer startWithTls(ServerBinary binary, Path folder, ServerTls tls, String... extraArguments) {
+        return new RealServer(binary, folder, false, tls, List.of(extraArguments));
     }
 
     /** The program that runs. */
@@ -135,6 +152,9 @@ public final class RealServer implements AutoCloseable {
                 .socketTimeoutMillis(timeoutMs);
         if (password != null) {
             settings.password(password);
+        }
+        if (tlsOfClients != null) {
+            settings.ssl(true).sslSocketFactory(tlsOfClients.getSocketFactory());
         }
         return new Jedis(new HostAndPort(HOST, port), settings.build());
     }
@@ -317,6 +337,9 @@ public final class RealServer implements AutoCloseable {
                 "--daemonize", "no",
                 "--save", "",
                 "--appendonly", "no"));
+        if (tls != null) {
+            arguments.addAll(tls.arguments(port));
+        }
         arguments.addAll(extraArguments);
         return arguments;
     }
