@@ -47,14 +47,19 @@ public final class RealServer implements AutoCloseable {
     private final Path folder;
     private final List<String> extraArguments;
     private final boolean withConfigFile;
+    /** It watches servers instead of being one that keeps data. */
+    private final boolean sentinel;
+
     private final @Nullable String password;
     private volatile int port;
     private volatile Process process;
 
-    private RealServer(ServerBinary binary, Path folder, boolean withConfigFile, List<String> extraArguments) {
+    private RealServer(
+            ServerBinary binary, Path folder, boolean withConfigFile, boolean sentinel, List<String> extraArguments) {
         this.binary = binary;
         this.folder = folder;
         this.withConfigFile = withConfigFile;
+        this.sentinel = sentinel;
         this.extraArguments = extraArguments;
         this.password = argumentAfter("--requirepass").orElse(null);
         Optional<String> fixedPort = argumentAfter("--port");
@@ -77,12 +82,17 @@ public final class RealServer implements AutoCloseable {
      * @param extraArguments as on the server's command line, such as {@code "--maxmemory", "10mb"}
      */
     public static RealServer start(ServerBinary binary, Path folder, String... extraArguments) {
-        return new RealServer(binary, folder, false, List.of(extraArguments));
+        return new RealServer(binary, folder, false, false, List.of(extraArguments));
     }
 
     /** As {@link #start}, with all settings in a file {@code server.conf} in its folder, which CONFIG REWRITE can rewrite. */
     public static RealServer startWithConfigFile(ServerBinary binary, Path folder, String... extraArguments) {
-        return new RealServer(binary, folder, true, List.of(extraArguments));
+        return new RealServer(binary, folder, true, false, List.of(extraArguments));
+    }
+
+    /** As {@link #startWithConfigFile}, of a sentinel, which rewrites the file with all that it learns. */
+    static RealServer startSentinel(ServerBinary binary, Path folder, String... extraArguments) {
+        return new RealServer(binary, folder, true, true, List.of(extraArguments));
     }
 
     /** The program that runs. */
@@ -286,6 +296,9 @@ public final class RealServer implements AutoCloseable {
         command.add(binary.path().toString());
         if (withConfigFile) {
             command.add(configFile().toString());
+            if (sentinel) {
+                command.add("--sentinel");
+            }
         } else {
             command.addAll(arguments());
         }
