@@ -27,6 +27,9 @@ import org.jspecify.annotations.Nullable;
  * server cannot be reached, once where it refuses. Where there is a {@link RouteCheck}, that has the last word, and is asked until it allows
  * the connection: clients wait meanwhile, a hold does not, since nothing of theirs is on its way.
  *
+ * <p>Where another server of the fleet can become the primary, clients wait for that until {@link Outages#isTooLong}, however often it is tried
+ * until then; each attempt goes to whoever is the primary now.
+ *
  * <p>Owned by its event loop. Its {@link Result} is told exactly once.
  */
 @SuppressWarnings("FutureReturnValueIgnored") // what becomes of a close, write or task is told by other events
@@ -54,6 +57,9 @@ final class BackendOpening {
     private final BackendRoute route;
     private final Result result;
     private int attempts;
+    /** The attempt that counts; those before it were given up. */
+    private @Nullable Attempt current;
+
     private long startedAtNanos;
     private String stage = "waits";
     /** It goes to a fleet that is not in use yet, and no client waits for it. */
@@ -109,6 +115,20 @@ final class BackendOpening {
         }
     }
 
+    /** Another server has become the primary: an attempt to connect to the former one has no end that anybody wants. */
+    void primaryIs(String fleet, Endpoint primary) {
+        Attempt given = current;
+        boolean waitsForOther = given != null
+                && key.server() == null
+                && route.fleet().name().equals(fleet)
+                && !given.server.equals(primary);
+        if (given != null && waitsForOther && !ended) {
+            current = null;
+            given.giveUp();
+            attempt();
+        }
+    }
+
     private void attempt() {
         if (ended) {
             return;
@@ -118,6 +138,10 @@ final class BackendOpening {
         Endpoint endpoint = server();
         if (endpoint == null) {
             unreachable("nobody says which server is its primary");
+            return;
+        }
+        if (waitsForPrimary() && loop.outages().isDenied(route.fleet(), endpoint)) {
+            unreachable("it says that it is no primary");
             return;
         }
         if (NetUtil.createByteArrayFromIpAddressString(endpoint.host()) != null) {
@@ -154,8 +178,14 @@ final class BackendOpening {
         return route.fleet().name() + " at " + (server == null ? route.fleet().address() : server);
     }
 
+    /** Clients need it, of a fleet in use whose primary can be another server soon. */
+    private boolean waitsForPrimary() {
+        return forClients && !ahead && key.server() == null && Outages.canChange(route.fleet());
+    }
+
     private void connect(Endpoint server, InetSocketAddress address) {
         Attempt attempt = new Attempt(server);
+        current = attempt;
         int timeoutMs = Math.toIntExact(loop.limits().connectTimeout().toMillis());
         ChannelFuture connected = new Bootstrap()
                 .group(loop.executor())
@@ -167,7 +197,9 @@ final class BackendOpening {
                 .handler(attempt)
                 .connect(address);
         connected.addListener(done -> {
-            if (done.isSuccess()) {
+            if (attempt.over) {
+                connected.channel().close();
+            } else if (done.isSuccess()) {
                 attempt.shakeHands(timeoutMs);
             } else {
                 unreachable(Transport.words(done.cause()));
@@ -192,6 +224,14 @@ final class BackendOpening {
             BackendConnection made = new BackendConnection(loop, key, route, server, channel);
             channel.pipeline().addLast(made);
             connection = made;
+        }
+
+        void giveUp() {
+            end();
+            BackendConnection made = connection;
+            if (made != null) {
+                made.close();
+            }
         }
 
         private BackendConnection connection() {
@@ -272,6 +312,11 @@ final class BackendOpening {
                     .filter(line -> line.startsWith("-"))
                     .findFirst()
                     .orElse("-ERR switchback: the server refused the connection");
+            if (waitsForPrimary() && NotPrimary.isSaidBy(error)) {
+                loop.outages().denied(route.fleet(), server);
+                unreachable(error.substring(1));
+                return;
+            }
             failed(error.substring(1));
         }
 
@@ -311,12 +356,17 @@ final class BackendOpening {
         if (ended) {
             return;
         }
-        if (attempts < loop.limits().connectAttemptsMax()) {
+        current = null;
+        if (waitsForPrimary()) {
+            loop.outages().met(route.fleet());
+        }
+        boolean waits = waitsForPrimary() && !loop.outages().isTooLong(route.fleet());
+        if (waits || attempts < loop.limits().connectAttemptsMax()) {
             stage = "failed: " + why;
             loop.executor().schedule(this::attempt, PAUSE_MS, TimeUnit.MILLISECONDS);
             return;
         }
-        loop.reached(Limit.CONNECT_ATTEMPTS);
+        loop.reached(waitsForPrimary() ? Limit.FAILOVER_WAIT : Limit.CONNECT_ATTEMPTS);
         if (!ahead) {
             loop.reachability().failed(route, why);
         }
@@ -325,6 +375,7 @@ final class BackendOpening {
 
     /** It is connected and authenticated. */
     private void stands(BackendConnection connection) {
+        current = null;
         if (ended) {
             connection.close();
             return;
@@ -381,6 +432,7 @@ final class BackendOpening {
         if (connection.isOpen()) {
             unchecked = null;
             loop.reachability().reached(route);
+            loop.outages().reached(route.fleet());
             finish(() -> result.opened(connection));
         } else {
             unreachable("it closed the connection");

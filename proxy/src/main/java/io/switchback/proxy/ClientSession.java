@@ -563,7 +563,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         BackendConnection connection = upstream;
         if (own.current() != null || needsOwnConnection()) {
             connection = own.current();
-            if (connection == null) {
+            if (connection == null || connection.isLeft()) {
                 return null; // nothing of it may go over a shared connection; it is brought to another one first
             }
         } else if (connection == null || !connection.isOpen() || !connection.mayBeUsedBy(this)) {
@@ -580,6 +580,12 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             return null;
         }
         return connection;
+    }
+
+    /** Whether a connection that was left still has to answer, after which it is known what is to be sent again. */
+    boolean isBeingLeft() {
+        BackendConnection from = upstream;
+        return runsUnanswered > 0 && from != null && from.isLeft();
     }
 
     /** The next command of this client must find its connection anew. */

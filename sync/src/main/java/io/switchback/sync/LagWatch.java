@@ -140,12 +140,12 @@ final class LagWatch implements AutoCloseable {
             String now = info.text("run_id");
             if (!runId.isEmpty() && !runId.equals(now)) {
                 unexpectedErrors = -1;
-                owner.restarted(fleet.name() + " (" + fleet.endpoint() + ") was restarted");
+                owner.restarted(fleet.name() + " (" + fleet.where() + ") was restarted");
             }
             runId = now;
             long errors = info.number("unexpected_error_replies", -1);
             if (this == target && unexpectedErrors >= 0 && errors > unexpectedErrors) {
-                owner.refused("the target " + fleet.endpoint() + " answered " + (errors - unexpectedErrors)
+                owner.refused("the target " + fleet.where() + " answered " + (errors - unexpectedErrors)
                         + " commands of the stream with an error (unexpected_error_replies): it has not all of the data;"
                         + " its log names them");
             }

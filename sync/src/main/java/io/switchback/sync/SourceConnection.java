@@ -3,6 +3,8 @@ package io.switchback.sync;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import io.switchback.fleet.Credential;
+import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.InfoReport;
 import io.switchback.resp.CommandEncoder;
@@ -28,15 +30,17 @@ import java.util.Optional;
 final class SourceConnection implements AutoCloseable {
     static final int COMMAND_BYTES_MAX = 256 * 1024 * 1024;
 
-    private final FleetSpec source;
+    /** The source's primary, when this was opened. */
+    private final Endpoint server;
+
     private final Socket socket;
     private final ReplyReader replies;
     private final WireInput input;
     private final OutputStream out;
     private final long clientId;
 
-    private SourceConnection(FleetSpec source, Socket socket) throws IOException {
-        this.source = source;
+    private SourceConnection(FleetSpec source, Endpoint server, Socket socket) throws IOException {
+        this.server = server;
         this.socket = socket;
         BufferedInputStream in = new BufferedInputStream(socket.getInputStream(), 16 * 1024);
         this.replies = new ReplyReader(in);
@@ -52,27 +56,37 @@ final class SourceConnection implements AutoCloseable {
         this.clientId = demand(List.of("CLIENT", "ID")) instanceof Reply.Int(long id) ? id : -1;
     }
 
-    /** Connects; {@code limit} bounds the connect, and the wait for each answer until {@link #psync} is done. */
+    /**
+     * Connects to the server that is the source's primary now: after a failover of the fleet's own that is another one, whose history goes on where
+     * that of the former one ended, so that PSYNC succeeds there too. {@code limit} bounds the connect, and the wait for each answer until {@link
+     * #psync} is done.
+     */
     static SourceConnection open(FleetSpec source, Duration limit) throws IOException {
+        Endpoint server = primaryOf(source);
         Socket socket = new Socket();
         try {
             int limitMs = Math.toIntExact(Math.max(1, limit.toMillis()));
             socket.setTcpNoDelay(true);
             socket.setSoTimeout(limitMs);
-            socket.connect(
-                    new InetSocketAddress(
-                            source.endpoint().host(), source.endpoint().port()),
-                    limitMs);
-            return new SourceConnection(source, socket);
+            socket.connect(new InetSocketAddress(server.host(), server.port()), limitMs);
+            return new SourceConnection(source, server, socket);
         } catch (IOException e) {
             socket.close();
-            throw new IOException("the source " + source.endpoint() + " does not answer: " + e.getMessage(), e);
+            throw new IOException("the source " + server + " does not answer: " + e.getMessage(), e);
+        }
+    }
+
+    private static Endpoint primaryOf(FleetSpec source) throws IOException {
+        try {
+            return source.primaryNow();
+        } catch (FleetException e) {
+            throw new IOException(e.getMessage(), e);
         }
     }
 
     /** What the source says of itself. */
     InfoReport info() throws IOException {
-        return InfoReport.parse(source.endpoint().toString(), demand(List.of("INFO")));
+        return InfoReport.parse(server.toString(), demand(List.of("INFO")));
     }
 
     /** The source's number for this connection; it can be named in CLIENT KILL. */
@@ -138,7 +152,7 @@ final class SourceConnection implements AutoCloseable {
     private Reply demand(List<String> command) throws IOException {
         Reply reply = call(command);
         if (reply instanceof Reply.Failure(String message)) {
-            throw new IOException(source.endpoint() + " refused " + command.getFirst() + ": " + message);
+            throw new IOException(server + " refused " + command.getFirst() + ": " + message);
         }
         return reply;
     }
