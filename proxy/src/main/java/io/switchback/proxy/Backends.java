@@ -598,6 +598,12 @@ final class Backends {
                         && one.route.fleet().name().equals(fleet)
                         && !one.server.equals(primary))
                 .forEach(BackendConnection::leave);
+        // What was said of the former one is not true of this one.
+        shared.forEach((key, slot) -> {
+            if (key.server() == null) {
+                slot.failure = null;
+            }
+        });
     }
 
     /** Nobody gets that connection any more; who shared it, gets another one. */
