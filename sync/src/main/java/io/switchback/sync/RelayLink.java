@@ -652,6 +652,10 @@ public final class RelayLink implements AutoCloseable {
             if (gone.isPresent()) {
                 throw new BrokenLinkException(source + " cannot go on from offset " + offset + ": " + gone.get());
             }
+            Optional<String> ahead = StreamPosition.whyAhead(info, id, Math.max(offset, receivedSource));
+            if (ahead.isPresent()) {
+                throw new BrokenLinkException(source + " cannot be followed: " + ahead.get());
+            }
             connection.announce(announcedName());
             connection.psync(
                     id,
