@@ -3,7 +3,6 @@ package io.switchback.fleet;
 import io.switchback.fleet.AskedServers.Answers;
 import io.switchback.fleet.Topology.Shard;
 import io.switchback.fleet.Topology.Sharded;
-import io.switchback.resp.Reply;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
@@ -45,7 +44,7 @@ final class ClusterSight implements FleetSight {
     private Map<String, ClusterNode> known = Map.of();
 
     /** One node's answer. */
-    private record Word(ClusterNode myself, List<ClusterNode> nodes, boolean isWell) {
+    record Word(ClusterNode myself, List<ClusterNode> nodes, boolean isWell) {
         boolean names(Word other) {
             return nodes.stream()
                     .anyMatch(node -> node.id().equals(other.myself().id()));
@@ -66,7 +65,7 @@ final class ClusterSight implements FleetSight {
         if (ours.isEmpty()) {
             return new Sighting(Optional.empty(), problems);
         }
-        Map<String, ClusterNode> nodes = merged(ours);
+        Map<String, ClusterNode> nodes = merged(ours, known);
         known = nodes;
         ours.stream()
                 .filter(word -> !word.isWell())
@@ -107,15 +106,18 @@ final class ClusterSight implements FleetSight {
     }
 
     private static Word word(ServerConnection server) {
-        List<ClusterNode> nodes = ClusterNode.parse(
-                server.endpoint(), server.demand("CLUSTER", "NODES").text());
-        Reply info = server.demand("CLUSTER", "INFO");
+        String nodes = server.demand("CLUSTER", "NODES").text();
+        return word(server.endpoint(), nodes, server.demand("CLUSTER", "INFO").text());
+    }
+
+    static Word word(Endpoint server, String lines, String info) {
+        List<ClusterNode> nodes = ClusterNode.parse(server, lines);
         ClusterNode myself = nodes.stream()
                 .filter(ClusterNode::isMyself)
                 .findFirst()
                 .orElseThrow(() -> new FleetException(
-                        FleetException.Code.REFUSED, server.endpoint() + " does not name itself in CLUSTER NODES"));
-        return new Word(myself, nodes, info.text().contains("cluster_state:ok"));
+                        FleetException.Code.REFUSED, server + " does not name itself in CLUSTER NODES"));
+        return new Word(myself, nodes, info.contains("cluster_state:ok"));
     }
 
     /** The answers of the nodes of this cluster, each node's once. */
@@ -175,7 +177,7 @@ final class ClusterSight implements FleetSight {
     }
 
     /** Each node by its own word, else by that of the others, else as it was before. */
-    private Map<String, ClusterNode> merged(List<Word> words) {
+    static Map<String, ClusterNode> merged(List<Word> words, Map<String, ClusterNode> known) {
         Map<String, ClusterNode> nodes = new HashMap<>();
         for (Word word : words) {
             for (ClusterNode node : word.nodes()) {
@@ -191,7 +193,7 @@ final class ClusterSight implements FleetSight {
         return nodes;
     }
 
-    private static Sharded topology(Map<String, ClusterNode> nodes, Set<String> answered, List<String> problems) {
+    static Sharded topology(Map<String, ClusterNode> nodes, Set<String> answered, List<String> problems) {
         @Nullable ClusterNode[] owners = new ClusterNode[Topology.SLOTS];
         nodes.values().stream()
                 .filter(node -> node.isPrimary() && node.server().isPresent())

@@ -10,9 +10,13 @@ import io.switchback.testkit.RealServer;
 import io.switchback.testkit.ServerBinary;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
@@ -131,6 +135,66 @@ class ClusterSightTest {
                         .contains("2 of its slots belong to nobody, such as 6000");
             }
         }
+    }
+
+    private static final String OK = "cluster_state:ok";
+
+    private static ClusterSight.Word word(int port, String lines) {
+        return ClusterSight.word(new Endpoint("h", port), lines, OK);
+    }
+
+    private static Endpoint ownerOf(int slot, Map<String, ClusterNode> nodes) {
+        return Objects.requireNonNull(
+                primary(ClusterSight.topology(nodes, Set.of(), new ArrayList<>()), slot));
+    }
+
+    /** Gossip lags, on replicas of 6.0 for ever where the former owner has the greater epoch. */
+    @Test
+    void whatANodeSaysOfItselfCountsAndNotWhatOthersSayOfIt() {
+        ClusterSight.Word owner = word(1, """
+                a h:1@1 myself,master - 0 0 5 connected 0-5
+                b h:2@2 master - 0 0 6 connected 6-9
+                """);
+        ClusterSight.Word former = word(2, """
+                a h:1@1 master - 0 0 5 connected 0-5
+                b h:2@2 myself,master - 0 0 6 connected 6-9
+                """);
+        ClusterSight.Word lags = word(3, """
+                a h:1@1 master - 0 0 5 connected 0-4
+                b h:2@2 master - 0 0 6 connected 5-9
+                c h:3@3 myself,slave b 0 0 6 connected
+                """);
+        for (List<ClusterSight.Word> words :
+                List.of(List.of(owner, former, lags), List.of(lags, former, owner))) {
+            assertThat(ownerOf(5, ClusterSight.merged(words, Map.of()))).isEqualTo(new Endpoint("h", 1));
+        }
+    }
+
+    @Test
+    void aPrimaryThatWasCutOffAndHasBeenReplacedHasNothingAnyMore() {
+        ClusterSight.Word replaced = word(1, """
+                a h:1@1 myself,master - 0 0 5 connected 0-9
+                b h:2@2 slave a 0 0 5 connected
+                """);
+        ClusterSight.Word successor = word(2, """
+                a h:1@1 master,fail - 0 0 5 connected
+                b h:2@2 myself,master - 0 0 7 connected 0-9
+                """);
+        for (List<ClusterSight.Word> words : List.of(List.of(replaced, successor), List.of(successor, replaced))) {
+            assertThat(ownerOf(3, ClusterSight.merged(words, Map.of()))).isEqualTo(new Endpoint("h", 2));
+        }
+    }
+
+    @Test
+    void aNodeThatDoesNotAnswerStaysWhatItWasLastKnownToBe() {
+        ClusterSight.Word other = word(2, """
+                a h:1@1 master - 0 0 5 connected 0-5
+                b h:2@2 myself,master - 0 0 2 connected 6-9
+                """);
+        // It has moved a slot to itself since, with a new epoch, and the other has not heard of it.
+        Map<String, ClusterNode> known =
+                Map.of("a", word(1, "a h:1@1 myself,master - 0 0 8 connected 0-6\n").myself());
+        assertThat(ownerOf(6, ClusterSight.merged(List.of(other), known))).isEqualTo(new Endpoint("h", 1));
     }
 
     @Test

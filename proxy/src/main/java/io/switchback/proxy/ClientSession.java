@@ -582,12 +582,6 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         return connection;
     }
 
-    /** Whether a connection that was left still has to answer, after which it is known what is to be sent again. */
-    boolean isBeingLeft() {
-        BackendConnection from = upstream;
-        return runsUnanswered > 0 && from != null && from.isLeft();
-    }
-
     /** The next command of this client must find its connection anew. */
     void forgetUpstream() {
         if (runsUnanswered > 0) {

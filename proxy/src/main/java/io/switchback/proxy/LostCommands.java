@@ -24,9 +24,9 @@ import org.jspecify.annotations.Nullable;
  *       of the earlier one, which is still to be sent.
  * </ul>
  *
- * <p>Order: the session sends nothing new while there is anything here, and nothing here is sent or told before the connection that it comes from has
- * answered, or lost, all that this session had sent over it. So what is added later was also sent later, and each client's commands reach the primary
- * in the order in which the client sent them. What a command that may have run has done before an earlier one that is sent again, stands in the
+ * <p>Order: the session sends nothing new while there is anything here, and the first here is sent over another connection than it was, which {@link
+ * ClientSession#upstream} gives only once the former one has answered, or lost, all that this session had sent over it. So what is added later was also
+ * sent later, and each client's commands reach the primary in the order in which the client sent them. What a command that may have run has done before an earlier one that is sent again, stands in the
  * history as what its client was told: nobody knows when, or whether, it ran.
  */
 final class LostCommands {
@@ -111,9 +111,6 @@ final class LostCommands {
 
     /** Sends the next one, or gives its reply; false where it has to wait. */
     boolean next() {
-        if (session.isBeingLeft()) {
-            return false; // more may come that was sent before
-        }
         Lost next = lost.element();
         if (next.commands() == 0) {
             lost.remove();

@@ -18,6 +18,8 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /**
  * A fleet's primary becomes a replica, and another server the primary, step by step: the test itself says what sentinels would.
@@ -96,6 +98,34 @@ class FormerPrimaryTest {
             assertThat(proxy.commandsUnanswered()).isZero();
             Await.until(LIMIT, "nothing is left at the former primary", () -> !former.text("CLIENT", "LIST")
                     .contains("cmd=append"));
+        }
+    }
+
+    /** Over a connection that it shares, and over one of its own. */
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void whatWasSentPieceByPieceArrivesInOrder(boolean own) {
+        int commands = 10; // as many as a client may have in flight whose replies are hardly known yet
+        try (CacheProxy proxy = open();
+                RawClient client = ProxyFixture.client(proxy)) {
+            primaryIs(proxy, former);
+            assertThat(client.text(own ? "WATCH" : "GET", "w")).isEqualTo(own ? "OK" : "");
+            demote();
+            former.stop();
+            StringBuilder expected = new StringBuilder();
+            for (int i = 0; i < commands; i++) {
+                client.send("APPEND", "log", i + ",");
+                expected.append(i).append(',');
+                int sent = i + 1;
+                Await.until(LIMIT, sent + " are sent", () -> proxy.commandsUnanswered() == sent);
+            }
+            former.resume();
+            Await.until(LIMIT, "somebody is asked to look", () -> looks.get() > 0);
+            primaryIs(proxy, next);
+            for (int i = 0; i < commands; i++) {
+                assertThat(client.reply()).isInstanceOf(Reply.Int.class);
+            }
+            assertThat(next.text("GET", "log")).isEqualTo(expected.toString());
         }
     }
 
