@@ -365,7 +365,8 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
                 broken("it sent a reply that nobody had asked for");
                 return;
             }
-            if (primaryCanChange && !scanner.insideReply()) {
+            boolean begins = primaryCanChange && !scanner.insideReply();
+            if (begins) {
                 if (in.getByte(index) == '-' && isUnfinished(in, index, limit)) {
                     errorBegun = in.alloc().buffer(ERROR_BYTES_MAX);
                     errorBegun.writeBytes(in, index, limit - index);
@@ -376,7 +377,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
                 }
             }
             int wanted = run.commands - run.answered;
-            boolean notRun = run.notRun != null && NotPrimary.isSaidBy(in, index, limit - index);
+            boolean notRun = begins && run.notRun != null && NotPrimary.isSaidBy(in, index, limit - index);
             int end = primaryCanChange
                     ? scanner.scanToError(in, index, limit, wanted)
                     : scanner.scan(in, index, limit, wanted);

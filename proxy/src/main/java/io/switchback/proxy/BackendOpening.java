@@ -429,6 +429,12 @@ final class BackendOpening {
     }
 
     private void succeeded(BackendConnection connection) {
+        if (waitsForPrimary() && !connection.server.equals(server())) {
+            unchecked = null;
+            connection.close(); // another one has become the primary while this one waited for the ledger
+            attempt();
+            return;
+        }
         if (connection.isOpen()) {
             unchecked = null;
             loop.reachability().reached(route);

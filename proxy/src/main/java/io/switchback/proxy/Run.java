@@ -58,6 +58,8 @@ final class Run {
     /** So many replies had been delivered when the first came that said that its command had not run. */
     int deliveredBefore;
 
+    int errorsBefore;
+
     /** It was sent before, and has certainly not run since then; 0 for any other. */
     long notRunSinceNanos;
 
@@ -132,6 +134,7 @@ final class Run {
         if (notRun == null) {
             notRun = new BitSet();
             deliveredBefore = answered;
+            errorsBefore = errors;
         }
     }
 
@@ -139,6 +142,7 @@ final class Run {
     void endAside() {
         if (notRun != null) {
             answered = deliveredBefore;
+            errors = errorsBefore;
             partial = false;
         }
     }
