@@ -144,8 +144,7 @@ class ClusterSightTest {
     }
 
     private static Endpoint ownerOf(int slot, Map<String, ClusterNode> nodes) {
-        return Objects.requireNonNull(
-                primary(ClusterSight.topology(nodes, Set.of(), new ArrayList<>()), slot));
+        return Objects.requireNonNull(primary(ClusterSight.topology(nodes, Set.of(), new ArrayList<>()), slot));
     }
 
     /** Gossip lags, on replicas of 6.0 for ever where the former owner has the greater epoch. */
@@ -164,8 +163,7 @@ class ClusterSightTest {
                 b h:2@2 master - 0 0 6 connected 5-9
                 c h:3@3 myself,slave b 0 0 6 connected
                 """);
-        for (List<ClusterSight.Word> words :
-                List.of(List.of(owner, former, lags), List.of(lags, former, owner))) {
+        for (List<ClusterSight.Word> words : List.of(List.of(owner, former, lags), List.of(lags, former, owner))) {
             assertThat(ownerOf(5, ClusterSight.merged(words, Map.of()))).isEqualTo(new Endpoint("h", 1));
         }
     }
@@ -192,8 +190,8 @@ class ClusterSightTest {
                 b h:2@2 myself,master - 0 0 2 connected 6-9
                 """);
         // It has moved a slot to itself since, with a new epoch, and the other has not heard of it.
-        Map<String, ClusterNode> known =
-                Map.of("a", word(1, "a h:1@1 myself,master - 0 0 8 connected 0-6\n").myself());
+        Map<String, ClusterNode> known = Map.of(
+                "a", word(1, "a h:1@1 myself,master - 0 0 8 connected 0-6\n").myself());
         assertThat(ownerOf(6, ClusterSight.merged(List.of(other), known))).isEqualTo(new Endpoint("h", 1));
     }
 

@@ -114,8 +114,7 @@ class SentinelSightTest {
                 RealServer primary = fleet.primary();
                 primary.stop();
                 Sighting without = sight.look();
-                assertThat(without.topology().map(SentinelSightTest::primary))
-                        .isNotEqualTo(Optional.of(strangers));
+                assertThat(without.topology().map(SentinelSightTest::primary)).isNotEqualTo(Optional.of(strangers));
                 assertThat(String.join("\n", without.problems())).contains("the others say otherwise");
             }
         }

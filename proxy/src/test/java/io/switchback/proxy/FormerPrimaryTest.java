@@ -48,7 +48,8 @@ class FormerPrimaryTest {
     }
 
     private CacheProxy open(ProxyLimits limits) {
-        FleetAddress nobody = new FleetAddress.Sentinel(List.of(new Endpoint("127.0.0.1", 1)), "cache", Optional.empty());
+        FleetAddress nobody =
+                new FleetAddress.Sentinel(List.of(new Endpoint("127.0.0.1", 1)), "cache", Optional.empty());
         CacheProxy proxy =
                 ProxyFixture.proxy(new BackendRoute(new FleetSpec(FLEET, nobody, Optional.empty()), 1), limits, 1);
         proxy.watchedBy(FLEET, looks::incrementAndGet);
@@ -65,8 +66,10 @@ class FormerPrimaryTest {
 
     private void demote() {
         former.call("REPLICAOF", next.host(), Integer.toString(next.port()));
-        Await.until(LIMIT, "the former primary follows", () -> former.info("replication", "master_link_status")
-                .equals("up"));
+        Await.until(
+                LIMIT,
+                "the former primary follows",
+                () -> former.info("replication", "master_link_status").equals("up"));
     }
 
     @Test
@@ -96,8 +99,10 @@ class FormerPrimaryTest {
             assertThat(next.text("GET", "n")).isEqualTo("42");
             assertThat(next.number("LLEN", "l")).isEqualTo(1);
             assertThat(proxy.commandsUnanswered()).isZero();
-            Await.until(LIMIT, "nothing is left at the former primary", () -> !former.text("CLIENT", "LIST")
-                    .contains("cmd=append"));
+            Await.until(
+                    LIMIT,
+                    "nothing is left at the former primary",
+                    () -> !former.text("CLIENT", "LIST").contains("cmd=append"));
         }
     }
 
@@ -140,7 +145,10 @@ class FormerPrimaryTest {
             former.call("CLIENT", "PAUSE", "60000", "WRITE");
             // A replica takes messages; this one waits for the end of the pause, and the write behind it with it.
             client.sendRaw("SET a 1\r\nPUBLISH c m\r\nINCR n\r\nGET a\r\n");
-            Await.until(LIMIT, "the message waits", () -> former.info("clients", "blocked_clients").equals("1"));
+            Await.until(
+                    LIMIT,
+                    "the message waits",
+                    () -> former.info("clients", "blocked_clients").equals("1"));
             former.call("REPLICAOF", "NO", "ONE");
             former.call("CLIENT", "UNPAUSE");
             Await.until(LIMIT, "the write behind ran", () -> "1".equals(former.call("GET", "n")));
@@ -191,8 +199,7 @@ class FormerPrimaryTest {
             Await.until(LIMIT, "somebody is asked to look", () -> looks.get() > 0);
             primaryIs(proxy, next);
             assertThat(client.reply().text()).isEqualTo("QUEUED");
-            assertThat(client.call("EXEC"))
-                    .isEqualTo(new Reply.Array(List.of(new Reply.Int(1), new Reply.Int(2))));
+            assertThat(client.call("EXEC")).isEqualTo(new Reply.Array(List.of(new Reply.Int(1), new Reply.Int(2))));
         }
     }
 
@@ -202,11 +209,16 @@ class FormerPrimaryTest {
                 RawClient client = ProxyFixture.client(proxy)) {
             primaryIs(proxy, former);
             client.send("BLPOP", "queue", "0");
-            Await.until(LIMIT, "it waits", () -> former.info("clients", "blocked_clients").equals("1"));
+            Await.until(
+                    LIMIT,
+                    "it waits",
+                    () -> former.info("clients", "blocked_clients").equals("1"));
             demote();
             primaryIs(proxy, next);
-            Await.until(LIMIT, "it waits at the next one", () -> next.info("clients", "blocked_clients")
-                    .equals("1"));
+            Await.until(
+                    LIMIT,
+                    "it waits at the next one",
+                    () -> next.info("clients", "blocked_clients").equals("1"));
             next.call("RPUSH", "queue", "x");
             assertThat(client.reply().text()).isEqualTo("[queue, x]");
         }
@@ -214,11 +226,13 @@ class FormerPrimaryTest {
 
     @Test
     void withoutAPrimaryCommandsWaitAndThenHearThatTheyHaveNotRun() {
-        try (CacheProxy proxy = open(new Limits().failoverWait(Duration.ofMillis(300)).build());
+        try (CacheProxy proxy =
+                        open(new Limits().failoverWait(Duration.ofMillis(300)).build());
                 RawClient client = ProxyFixture.client(proxy)) {
             assertThat(client.call("SET", "k", "v").text())
-                    .isEqualTo("ERR switchback: fleet watched at cache of the sentinels [127.0.0.1:1] cannot be reached:"
-                            + " nobody says which server is its primary");
+                    .isEqualTo(
+                            "ERR switchback: fleet watched at cache of the sentinels [127.0.0.1:1] cannot be reached:"
+                                    + " nobody says which server is its primary");
             primaryIs(proxy, former);
             assertThat(client.text("SET", "k", "v")).isEqualTo("OK");
             demote();

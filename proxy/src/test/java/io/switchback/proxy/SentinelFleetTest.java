@@ -92,9 +92,9 @@ class SentinelFleetTest {
                     assertThat(client.isAlive()).isFalse();
                 }
                 assertThat(seen.errorsOfReads).isEmpty();
-                assertThat(seen.errorsOfWrites).allMatch(error -> error.startsWith(
-                                "ERR switchback: the connection to fleet watched was lost")
-                        && error.endsWith("the command may or may not have run"));
+                assertThat(seen.errorsOfWrites)
+                        .allMatch(error -> error.startsWith("ERR switchback: the connection to fleet watched was lost")
+                                && error.endsWith("the command may or may not have run"));
                 assertThat(seen.durable).hasSizeGreaterThan(WRITES_BETWEEN);
                 for (String key : seen.durable) {
                     assertThat(third.call("GET", key)).as(key).isEqualTo(key);
@@ -138,7 +138,8 @@ class SentinelFleetTest {
                     continue;
                 }
                 seen.written.incrementAndGet();
-                // WAIT speaks of the primary that it finds: one that has replaced the one of the write says nothing about it.
+                // WAIT speaks of the primary that it finds: one that has replaced the one of the write says nothing
+                // about it.
                 boolean everywhere = client.call("WAIT", "2", "100") instanceof Reply.Int(long replicas)
                         && replicas >= 2
                         && client.call("GET", key).text().equals(key);

@@ -3,8 +3,8 @@ package io.switchback.server;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.switchback.environment.Environment;
-import io.switchback.release.ReleaseStatus;
 import io.switchback.release.ReleaseState.Status;
+import io.switchback.release.ReleaseStatus;
 import io.switchback.testkit.Await;
 import io.switchback.testkit.RealSentinels;
 import io.switchback.testkit.RealServer;
@@ -41,8 +41,7 @@ class SentinelNodeTest {
             assertThat(client.set("key", "second")).isEqualTo("OK");
             Await.until(LIMIT, "the next primary has it", () -> "second".equals(next.call("GET", "key")));
 
-            node.releases()
-                    .start(TwoFleets.release("move", ""), "test");
+            node.releases().start(TwoFleets.release("move", ""), "test");
             Await.until(LIMIT, "the release stands still", () -> status(node).status() == Status.FAILED);
             assertThat(status(node).toString())
                     .contains("fleet blue (cache of the sentinels [")
@@ -56,9 +55,8 @@ class SentinelNodeTest {
     }
 
     private NodeFile file(RealSentinels blue, RealServer green) throws IOException {
-        String sentinels = blue.endpoints().stream()
-                .map(one -> "\"" + one + "\"")
-                .collect(Collectors.joining(", "));
+        String sentinels =
+                blue.endpoints().stream().map(one -> "\"" + one + "\"").collect(Collectors.joining(", "));
         return NodeFile.read(Files.writeString(folder.resolve("node.yaml"), """
                 node: test-1
                 ledger: embedded:./data

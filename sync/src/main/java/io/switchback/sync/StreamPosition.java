@@ -49,8 +49,9 @@ final class StreamPosition {
         long shared = info.number("second_repl_offset") - 1;
         return isCurrent || received <= shared
                 ? Optional.empty()
-                : Optional.of("another server has become its primary, which has the history of the former one up to " + shared
-                        + ", and the link was sent it up to " + received
-                        + ": the target may have what the source has not");
+                : Optional.of(
+                        "another server has become its primary, which has the history of the former one up to " + shared
+                                + ", and the link was sent it up to " + received
+                                + ": the target may have what the source has not");
     }
 }

@@ -78,12 +78,17 @@ class RelaySentinelSourceTest {
         }
         primary.call("SET", "round", Integer.toString(number));
         for (RealServer replica : source.replicas()) {
-            Await.until(Pair.LIMIT, replica + " has it", () -> Integer.toString(number)
-                    .equals(replica.call("GET", "round")));
+            Await.until(
+                    Pair.LIMIT,
+                    replica + " has it",
+                    () -> Integer.toString(number).equals(replica.call("GET", "round")));
         }
-        try (ServerConnection connection = ServerConnection.open(
-                new Endpoint(primary.host(), primary.port()), Optional.empty(), Pair.LIMIT)) {
-            Await.until(Pair.LIMIT, "the link streams from the primary", () -> link.status().phase() == Phase.STREAMING);
+        try (ServerConnection connection =
+                ServerConnection.open(new Endpoint(primary.host(), primary.port()), Optional.empty(), Pair.LIMIT)) {
+            Await.until(
+                    Pair.LIMIT,
+                    "the link streams from the primary",
+                    () -> link.status().phase() == Phase.STREAMING);
             long written = ReplicationState.read(connection).offset();
             assertThat(link.awaitApplied(written, Deadline.in(Pair.ENVIRONMENT, Pair.LIMIT)))
                     .as(link.status()::toString)

@@ -8,10 +8,7 @@ import org.junit.jupiter.api.Test;
 
 class StreamPositionTest {
     /** A server that was promoted when it had 100 bytes of history "old", and has written 50 since. */
-    private static final InfoReport PROMOTED = InfoReport.parse(
-            "a",
-            new Reply.Simple(
-                    """
+    private static final InfoReport PROMOTED = InfoReport.parse("a", new Reply.Simple("""
                     master_replid:new
                     master_replid2:old
                     second_repl_offset:101
