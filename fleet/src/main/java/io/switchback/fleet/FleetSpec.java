@@ -36,4 +36,34 @@ public record FleetSpec(String name, FleetAddress address, Optional<Credential> 
     public FleetSpec over(FleetTls with) {
         return new FleetSpec(name, address, credential, Optional.of(with));
     }
+
+    /**
+     * The server that is the primary now. Where sentinels watch it, that is asked for, and blocks; a {@link FleetException} that it cannot be reached where
+     * nobody is. Not for a cluster, which has several.
+     */
+    public Endpoint primaryNow() {
+        return switch (address) {
+            case FleetAddress.Standalone(Endpoint server) -> server;
+            case FleetAddress.Sentinel _ -> {
+                try (FleetSight sight = FleetSight.of(this)) {
+                    Sighting sighting = sight.look();
+                    if (sighting.topology().orElse(null) instanceof Topology.Replicated(Endpoint primary, var _)) {
+                        yield primary;
+                    }
+                    throw new FleetException(
+                            FleetException.Code.UNREACHABLE,
+                            "fleet " + name + " (" + address + ") has no primary now: "
+                                    + String.join("; ", sighting.problems()));
+                }
+            }
+            case FleetAddress.Cluster _ ->
+                throw new FleetException(
+                        FleetException.Code.REFUSED, "fleet " + name + " is a cluster, which has several primaries");
+        };
+    }
+
+    /** Where its servers are found, for a person: the one server's address, or who is asked. */
+    public String where() {
+        return address.toString();
+    }
 }

@@ -60,9 +60,11 @@ public final class ServerConnection implements AutoCloseable {
         return connection;
     }
 
-    /** As {@link #open(Endpoint, Optional, Optional, Duration)}, to a fleet's server. */
+    /**
+     * As {@link #open(Endpoint, Optional, Optional, Duration)}, to the server that is the fleet's primary now; where sentinels watch it, they are asked.
+     */
     public static ServerConnection open(FleetSpec fleet, Duration timeout) {
-        return open(fleet.endpoint(), fleet.credential(), fleet.tls(), timeout);
+        return open(fleet.primaryNow(), fleet.credential(), fleet.tls(), timeout);
     }
 
     private void authenticate(Credential credential) {
@@ -99,6 +101,23 @@ public final class ServerConnection implements AutoCloseable {
         return reply;
     }
 
+    /** Waits for one more reply, which nobody asked for: a message to a subscriber. */
+    public Reply next() {
+        try {
+            return replies.read();
+        } catch (IOException e) {
+            throw broken(e);
+        }
+    }
+
+    private FleetException broken(IOException e) {
+        close();
+        return new FleetException(
+                FleetException.Code.UNREACHABLE,
+                endpoint + " broke the connection or did not answer: " + TlsFailure.wordsOrMessage(e),
+                e);
+    }
+
     /** Sends all commands at once and waits for all replies, in order. */
     public List<Reply> pipeline(List<byte[][]> commands) {
         ByteArrayOutputStream bytes = new ByteArrayOutputStream();
@@ -111,11 +130,7 @@ public final class ServerConnection implements AutoCloseable {
             }
             return answers;
         } catch (IOException e) {
-            close();
-            throw new FleetException(
-                    FleetException.Code.UNREACHABLE,
-                    endpoint + " broke the connection or did not answer: " + TlsFailure.wordsOrMessage(e),
-                    e);
+            throw broken(e);
         }
     }
 

@@ -1,5 +1,6 @@
 package io.switchback.fleet;
 
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
@@ -17,6 +18,11 @@ public sealed interface Topology {
     record Replicated(Endpoint primary, List<Endpoint> replicas) implements Topology {
         public Replicated {
             replicas = List.copyOf(replicas);
+        }
+
+        @Override
+        public String toString() {
+            return "primary " + primary + " with replicas " + replicas;
         }
     }
 
@@ -40,12 +46,34 @@ public sealed interface Topology {
             int at = shardOfSlot[slot];
             return at < 0 ? null : shards.get(at);
         }
+
+        @Override
+        public boolean equals(Object other) {
+            return other instanceof Sharded(List<Shard> otherShards, int[] otherSlots)
+                    && shards.equals(otherShards)
+                    && Arrays.equals(shardOfSlot, otherSlots);
+        }
+
+        @Override
+        public int hashCode() {
+            return shards.hashCode();
+        }
+
+        @Override
+        public String toString() {
+            return "a cluster of " + shards;
+        }
     }
 
     /** One primary of a cluster with the slots that are its, and those that follow it. */
     record Shard(Endpoint primary, List<Endpoint> replicas) {
         public Shard {
             replicas = List.copyOf(replicas);
+        }
+
+        @Override
+        public String toString() {
+            return primary + " with replicas " + replicas;
         }
     }
 

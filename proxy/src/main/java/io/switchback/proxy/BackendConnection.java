@@ -10,7 +10,12 @@ import io.switchback.resp.ReplyScanner;
 import io.switchback.tls.TlsFailure;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.BitSet;
+import java.util.Collections;
+import java.util.IdentityHashMap;
 import java.util.List;
+import java.util.Set;
+import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -23,10 +28,27 @@ import org.slf4j.LoggerFactory;
  *
  * <p>Invariant: {@link #unanswered} is in the order of sending, and each client's runs on it are in the client's order. A
  * reply of the proxy's own stands in it as a run without commands, so that it comes in its turn.
+ *
+ * <p>Of a fleet whose primary can change, errors are looked at one by one: by some ({@link NotPrimary}) the server says that it is no primary any
+ * more and has not run the command. From the first of these on
+ *
+ * <ul>
+ *   <li>nothing more is sent over this connection ({@link #isLeft}), and it is closed once all is answered, or lost;
+ *   <li>of the client whose command that was, no reply is delivered any more: each of its commands behind has been answered likewise, or may have run, and
+ *       a reply to it would come before that to the earlier one. Once all of a run is answered it is lost, and {@link LostCommands} has in
+ *       their order which of its commands have certainly not run;
+ *   <li>other clients, none of whose commands waits, get their replies as before.
+ * </ul>
  */
 @SuppressWarnings("FutureReturnValueIgnored") // what becomes of a close, write or task is told by other events
 final class BackendConnection extends ChannelInboundHandlerAdapter implements Flushable {
     private static final Logger LOG = LoggerFactory.getLogger(BackendConnection.class);
+
+    /** How long a server that is not the primary any more may take to answer what it was sent. */
+    private static final long LEFT_MS = 1_000;
+
+    /** More of an error is not waited for before it is looked at. */
+    private static final int ERROR_BYTES_MAX = 256;
 
     final ConnectionKey key;
     final BackendRoute route;
@@ -60,6 +82,16 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
     private boolean spoiled;
 
     private boolean outlivesRoute;
+    /** Another server of the fleet can become its primary. */
+    private final boolean primaryCanChange;
+    /** Its server is not the primary any more. */
+    private boolean left;
+    /** Of whom a command has not run that was sent over it. */
+    private final Set<ClientSession> setAside = Collections.newSetFromMap(new IdentityHashMap<>(1));
+    /** The beginning of an error that has not come whole. */
+    private @Nullable ByteBuf errorBegun;
+
+    private final long openedNanos;
     /** The end of what was sent last is missing. */
     private boolean insideCommand;
 
@@ -79,6 +111,8 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         this.traffic = loop.trafficOf(route.fleet().name());
         this.bytesOutstandingMax = loop.limits().bytesOutstandingPerBackendMax();
         this.usedAtNanos = loop.nanoTime();
+        this.openedNanos = usedAtNanos;
+        this.primaryCanChange = key.server() == null && Outages.canChange(route.fleet());
     }
 
     /** The session that has this connection to itself; null where it is shared or kept for later. */
@@ -89,7 +123,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
 
     boolean mayBeUsedBy(ClientSession session) {
         ClientSession only = owner != null ? owner : nextOwner;
-        return only == null || only == session;
+        return !left && (only == null || only == session);
     }
 
     /** Anybody of its key may use it. */
@@ -128,6 +162,31 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
     /** What others sent over it, before it was its owner's, is not all answered. */
     boolean carriesOthers() {
         return runsOfOthers > 0;
+    }
+
+    /**
+     * Its server is not the fleet's primary any more: it is closed once everything sent has been answered, but within {@link #LEFT_MS}, since the
+     * server may be cut off. Nothing more may be sent over it.
+     */
+    void leave() {
+        if (!left && open) {
+            left = true;
+            loop.backends().leaves(this);
+            resumeWaiting(); // for room on another connection
+            loop.executor().schedule(this::closeLeft, LEFT_MS, TimeUnit.MILLISECONDS);
+            closeOnceQuiet();
+        }
+    }
+
+    private void closeLeft() {
+        if (open) {
+            giveUp("its server is not the primary any more, and did not answer within " + LEFT_MS + " ms");
+            channel.close();
+        }
+    }
+
+    boolean isLeft() {
+        return left;
     }
 
     void spoil() {
@@ -281,6 +340,17 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
     }
 
     private void received(ByteBuf in) {
+        ByteBuf begun = errorBegun;
+        if (begun != null) {
+            errorBegun = null;
+            begun.writeBytes(in, in.readerIndex(), in.readableBytes());
+            try {
+                received(begun);
+            } finally {
+                begun.release();
+            }
+            return;
+        }
         int index = in.readerIndex();
         int limit = in.writerIndex();
         long now = loop.nanoTime();
@@ -295,16 +365,37 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
                 broken("it sent a reply that nobody had asked for");
                 return;
             }
-            int end = scanner.scan(in, index, limit, run.commands - run.answered);
+            boolean begins = primaryCanChange && !scanner.insideReply();
+            if (begins) {
+                if (in.getByte(index) == '-' && isUnfinished(in, index, limit)) {
+                    errorBegun = in.alloc().buffer(ERROR_BYTES_MAX);
+                    errorBegun.writeBytes(in, index, limit - index);
+                    return;
+                }
+                if (setAside.contains(run.session) || saysNotPrimary(run, in, index, limit)) {
+                    run.setAside();
+                }
+            }
+            int wanted = run.commands - run.answered;
+            boolean notRun = begins && run.notRun != null && NotPrimary.isSaidBy(in, index, limit - index);
+            int end = primaryCanChange
+                    ? scanner.scanToError(in, index, limit, wanted)
+                    : scanner.scan(in, index, limit, wanted);
             if (end == ReplyScanner.MALFORMED) {
                 broken("it sent what is not a reply");
                 return;
+            }
+            BitSet known = run.notRun;
+            if (known != null && notRun) {
+                known.set(run.answered);
             }
             run.answered += scanner.completed();
             run.errors += scanner.errors();
             run.partial = scanner.insideReply();
             run.replyBytes += end - index;
-            run.sink.receive(run, in, index, end - index);
+            if (known == null) {
+                run.sink.receive(run, in, index, end - index);
+            }
             if (!open) {
                 return; // who received it closed this, and the run is lost
             }
@@ -318,6 +409,28 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
                 deliverLocals();
             }
         }
+    }
+
+    private static boolean isUnfinished(ByteBuf in, int index, int limit) {
+        return limit - index < ERROR_BYTES_MAX && in.indexOf(index, limit, (byte) '\n') < 0;
+    }
+
+    /** Whether the reply at {@code index} says so of a command that is to be sent again. */
+    private boolean saysNotPrimary(Run run, ByteBuf in, int index, int limit) {
+        if (!NotPrimary.isSaidBy(in, index, limit - index)) {
+            return false;
+        }
+        loop.outages().denied(route.fleet(), server);
+        leave();
+        ClientSession session = run.session;
+        if (session == null || run.inPieces) {
+            return false; // nobody has it any more
+        }
+        boolean sentAgain = run.sink == session || run.sink.notRun(run);
+        if (sentAgain) {
+            setAside.add(session);
+        }
+        return sentAgain;
     }
 
     /** Others must not wait behind a large reply, nor keep the proxy from waiting until its client has read it. */
@@ -388,7 +501,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         bytesOutstanding -= run.requestBytes;
         if (run.counted) {
             loop.settled(run.commands);
-            if (run.timed) {
+            if (run.timed && run.notRun == null) {
                 traffic.answered(run.commands, run.errors, now - run.sentAtNanos);
             }
         }
@@ -397,9 +510,18 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
             loop.resumeLater(waiting);
         }
         ReplySink sink = run.sink;
-        sink.answered(run);
+        boolean aside = run.notRun != null;
+        if (aside) {
+            run.endAside();
+            sink.lost(run, "its server is not the primary any more");
+        } else {
+            if (primaryCanChange) {
+                loop.outages().answered(route.fleet(), openedNanos);
+            }
+            sink.answered(run);
+        }
         run.release();
-        if (sink == run.session) {
+        if (sink == run.session && !aside) {
             loop.runs().giveBack(run);
         }
         if (!waitingForRoom.isEmpty() && bytesOutstanding < bytesOutstandingMax / 2 + 1) {
@@ -414,7 +536,11 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         Run next = unanswered.peek();
         while (next != null && next.isLocal()) {
             unanswered.poll();
-            next.sink.answered(next);
+            if (setAside.contains(next.session)) {
+                next.sink.lost(next, "");
+            } else {
+                next.sink.answered(next);
+            }
             next.release();
             next = unanswered.peek();
         }
@@ -470,11 +596,22 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         loop.readsOn(this);
         notBelieved.forEach(ByteBuf::release);
         notBelieved.clear();
+        if (errorBegun != null) {
+            errorBegun.release();
+            errorBegun = null;
+        }
+        if (primaryCanChange && carriesClients && !left) {
+            loop.outages().doubt(route.fleet());
+        }
         loop.backends().closed(this);
         for (Run run = unanswered.poll(); run != null; run = unanswered.poll()) {
             if (run.counted) {
                 loop.settled(run.commands);
             }
+            if (setAside.contains(run.session)) {
+                run.setAside();
+            }
+            run.endAside();
             run.sink.lost(run, why);
             run.release();
         }

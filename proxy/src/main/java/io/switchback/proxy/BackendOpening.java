@@ -6,6 +6,7 @@ import io.netty.bootstrap.Bootstrap;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.ByteBufAllocator;
 import io.netty.channel.Channel;
+import io.netty.channel.ChannelFuture;
 import io.netty.channel.ChannelInitializer;
 import io.netty.channel.ChannelOption;
 import io.netty.handler.ssl.SslHandler;
@@ -32,6 +33,9 @@ import org.jspecify.annotations.Nullable;
  * Opens one connection to a server: connects, authenticates, selects the database; a bounded number of times where the
  * server cannot be reached, once where it refuses. Where there is a {@link RouteCheck}, that has the last word, and is asked until it allows
  * the connection: clients wait meanwhile, a hold does not, since nothing of theirs is on its way.
+ *
+ * <p>Where another server of the fleet can become the primary, clients wait for that until {@link Outages#isTooLong}, however often it is tried
+ * until then; each attempt goes to whoever is the primary now.
  *
  * <p>Owned by its event loop. Its {@link Result} is told exactly once.
  */
@@ -60,6 +64,9 @@ final class BackendOpening {
     private final BackendRoute route;
     private final Result result;
     private int attempts;
+    /** The attempt that counts; those before it were given up. */
+    private @Nullable Attempt current;
+
     private long startedAtNanos;
     private String stage = "waits";
     /** It goes to a fleet that is not in use yet, and no client waits for it. */
@@ -115,6 +122,20 @@ final class BackendOpening {
         }
     }
 
+    /** Another server has become the primary: an attempt to connect to the former one has no end that anybody wants. */
+    void primaryIs(String fleet, Endpoint primary) {
+        Attempt given = current;
+        boolean waitsForOther = given != null
+                && key.server() == null
+                && route.fleet().name().equals(fleet)
+                && !given.server.equals(primary);
+        if (given != null && waitsForOther && !ended) {
+            current = null;
+            given.giveUp();
+            attempt();
+        }
+    }
+
     private void attempt() {
         if (ended) {
             return;
@@ -124,6 +145,10 @@ final class BackendOpening {
         Endpoint endpoint = server();
         if (endpoint == null) {
             unreachable("nobody says which server is its primary");
+            return;
+        }
+        if (waitsForPrimary() && loop.outages().isDenied(route.fleet(), endpoint)) {
+            unreachable("it says that it is no primary");
             return;
         }
         FleetTls tls = route.fleet().tls().orElse(null);
@@ -167,10 +192,16 @@ final class BackendOpening {
         return route.fleet().name() + " at " + (server == null ? route.fleet().address() : server);
     }
 
+    /** Clients need it, of a fleet in use whose primary can be another server soon. */
+    private boolean waitsForPrimary() {
+        return forClients && !ahead && key.server() == null && Outages.canChange(route.fleet());
+    }
+
     private void connect(Endpoint server, SocketAddress address, @Nullable SSLEngine engine) {
         Duration timeout = loop.limits().connectTimeout();
         SslHandler encryption = engine == null ? null : Encryption.handler(engine, timeout);
         Attempt attempt = new Attempt(server, encryption);
+        current = attempt;
         int timeoutMs = Math.toIntExact(timeout.toMillis());
         Bootstrap bootstrap = new Bootstrap()
                 .group(loop.executor())
@@ -185,8 +216,11 @@ final class BackendOpening {
                     .option(ChannelOption.TCP_NODELAY, true)
                     .option(ChannelOption.SO_KEEPALIVE, true);
         }
-        bootstrap.connect(address).addListener(done -> {
-            if (!done.isSuccess()) {
+        ChannelFuture connected = bootstrap.connect(address);
+        connected.addListener(done -> {
+            if (attempt.over) {
+                connected.channel().close();
+            } else if (!done.isSuccess()) {
                 unreachable(Transport.words(done.cause()));
             } else if (encryption == null) {
                 attempt.shakeHands(timeoutMs);
@@ -229,6 +263,14 @@ final class BackendOpening {
             }
             channel.pipeline().addLast(made);
             connection = made;
+        }
+
+        void giveUp() {
+            end();
+            BackendConnection made = connection;
+            if (made != null) {
+                made.close();
+            }
         }
 
         private BackendConnection connection() {
@@ -315,6 +357,11 @@ final class BackendOpening {
                     .filter(line -> line.startsWith("-"))
                     .findFirst()
                     .orElse("-ERR switchback: the server refused the connection");
+            if (waitsForPrimary() && NotPrimary.isSaidBy(error)) {
+                loop.outages().denied(route.fleet(), server);
+                unreachable(error.substring(1));
+                return;
+            }
             failed(error.substring(1));
         }
 
@@ -354,12 +401,17 @@ final class BackendOpening {
         if (ended) {
             return;
         }
-        if (attempts < loop.limits().connectAttemptsMax()) {
+        current = null;
+        if (waitsForPrimary()) {
+            loop.outages().met(route.fleet());
+        }
+        boolean waits = waitsForPrimary() && !loop.outages().isTooLong(route.fleet());
+        if (waits || attempts < loop.limits().connectAttemptsMax()) {
             stage = "failed: " + why;
             loop.executor().schedule(this::attempt, PAUSE_MS, TimeUnit.MILLISECONDS);
             return;
         }
-        loop.reached(Limit.CONNECT_ATTEMPTS);
+        loop.reached(waitsForPrimary() ? Limit.FAILOVER_WAIT : Limit.CONNECT_ATTEMPTS);
         if (!ahead) {
             loop.reachability().failed(route, why);
         }
@@ -368,6 +420,7 @@ final class BackendOpening {
 
     /** It is connected and authenticated. */
     private void stands(BackendConnection connection) {
+        current = null;
         if (ended) {
             connection.close();
             return;
@@ -421,9 +474,16 @@ final class BackendOpening {
     }
 
     private void succeeded(BackendConnection connection) {
+        if (waitsForPrimary() && !connection.server.equals(server())) {
+            unchecked = null;
+            connection.close(); // another one has become the primary while this one waited for the ledger
+            attempt();
+            return;
+        }
         if (connection.isOpen()) {
             unchecked = null;
             loop.reachability().reached(route);
+            loop.outages().reached(route.fleet());
             finish(() -> result.opened(connection));
         } else {
             unreachable("it closed the connection");

@@ -5,6 +5,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
+import io.switchback.fleet.Endpoint;
 import io.switchback.resp.Protocol;
 import java.nio.ByteBuffer;
 import java.util.ArrayDeque;
@@ -310,8 +311,8 @@ final class Backends {
     /** A session needs this connection no longer; it is clean: no MULTI, no WATCH, nothing that blocks, the database of its key. */
     void giveBack(BackendConnection connection) {
         connection.own(null);
-        if (!connection.isOpen()) {
-            return;
+        if (!connection.isOpen() || connection.isLeft()) {
+            return; // what is left closes by itself
         }
         boolean areEnough = idleCount >= loop.limits().idleConnectionsPerLoopMax();
         if (areEnough || connection.route.epoch() != loop.route().epoch()) {
@@ -585,6 +586,36 @@ final class Backends {
             slot.connection = connection;
         } else {
             giveBack(connection);
+        }
+    }
+
+    // --- fleets whose primary changes
+
+    /** Another server has become the fleet's primary: what goes to the former one is left. */
+    void primaryIs(String fleet, Endpoint primary) {
+        List.copyOf(all).stream()
+                .filter(one -> one.key.server() == null
+                        && one.route.fleet().name().equals(fleet)
+                        && !one.server.equals(primary))
+                .forEach(BackendConnection::leave);
+        // What was said of the former one is not true of this one.
+        shared.forEach((key, slot) -> {
+            if (key.server() == null) {
+                slot.failure = null;
+            }
+        });
+    }
+
+    /** Nobody gets that connection any more; who shared it, gets another one. */
+    void leaves(BackendConnection connection) {
+        Slot slot = shared.get(connection.key);
+        if (slot != null && slot.connection == connection) {
+            slot.connection = null;
+            resumeWaiting(slot);
+        }
+        ArrayDeque<BackendConnection> free = idle.get(connection.key);
+        if (free != null && free.remove(connection)) {
+            idleCount--;
         }
     }
 

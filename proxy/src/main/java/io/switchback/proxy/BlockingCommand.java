@@ -88,6 +88,8 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
     private boolean waiting;
 
     private boolean unblocking;
+    /** The server has said that it has not run. */
+    private boolean notRun;
     /** What has come of a reply that may be that of an unblocking. */
     private @Nullable ByteBuf error;
 
@@ -604,10 +606,22 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
         }
     }
 
+    /** Nothing was taken; it waits on at the new primary. */
+    @Override
+    public boolean notRun(Run run) {
+        notRun = wishesSent == 0 && wishesKept.isEmpty();
+        return notRun;
+    }
+
     @Override
     public void lost(Run run, String why) {
         waiting = false;
         session.operationRepliedTo(run);
+        if (notRun) {
+            notRun = false;
+            askNext();
+            return;
+        }
         keptAreTooLate();
         if (!run.partial && rule.repeatable() && repeat()) {
             return;

@@ -288,9 +288,17 @@ public final class CacheProxy implements AutoCloseable {
         }
     }
 
-    /** Says where the servers of a fleet are that is not one server. New connections go there; those that are there are left as they are. */
+    /**
+     * Says where the servers of a fleet are that is not one server. New connections go there; those to a server that was the primary before are
+     * closed once it has answered, or after a moment.
+     */
     public void topology(String fleet, Topology seen) {
         onAllLoops(loop -> loop.topology(fleet, seen)).join();
+    }
+
+    /** {@code lookSoon} is called, by event loops, whenever that fleet seems to have changed; it must not block. */
+    public void watchedBy(String fleet, Runnable lookSoon) {
+        onAllLoops(loop -> loop.outages().watchedBy(fleet, lookSoon)).join();
     }
 
     // --- hold and let go

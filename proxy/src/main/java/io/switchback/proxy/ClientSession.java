@@ -565,7 +565,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         BackendConnection connection = upstream;
         if (own.current() != null || needsOwnConnection()) {
             connection = own.current();
-            if (connection == null) {
+            if (connection == null || connection.isLeft()) {
                 return null; // nothing of it may go over a shared connection; it is brought to another one first
             }
         } else if (connection == null || !connection.isOpen() || !connection.mayBeUsedBy(this)) {

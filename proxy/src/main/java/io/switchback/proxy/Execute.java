@@ -18,6 +18,8 @@ final class Execute extends AskingOperation implements ReplySink {
     private final byte[] begin = new byte[LENGTH];
     private int beginLength;
     private Deque<Integer> selected = new ArrayDeque<>();
+    /** The server has said that it has not run. */
+    private boolean sentAgain;
 
     Execute(ClientSession session) {
         super(session);
@@ -108,9 +110,21 @@ final class Execute extends AskingOperation implements ReplySink {
         finish();
     }
 
+    /** Nothing of it has run: the queue is brought to the new primary, and EXEC said again. What was watched is not watched there. */
+    @Override
+    public boolean notRun(Run run) {
+        sentAgain = true;
+        return true;
+    }
+
     @Override
     public void lost(Run run, String why) {
         session.operationRepliedTo(run);
+        if (sentAgain) {
+            sentAgain = false;
+            askNext(); // once the session has brought the transaction to another connection
+            return;
+        }
         session.transaction.ended();
         if (run.partial) {
             finish();

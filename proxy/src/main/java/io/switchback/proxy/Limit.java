@@ -37,7 +37,9 @@ public enum Limit {
     /** A server could not be connected to, however often it was tried. */
     CONNECT_ATTEMPTS,
     /** A read was given up, however often it was sent. */
-    READ_ATTEMPTS;
+    READ_ATTEMPTS,
+    /** A fleet had no primary that takes commands for so long that commands were refused. */
+    FAILOVER_WAIT;
 
     /** As it is shown. */
     public String title() {

@@ -62,7 +62,7 @@ final class OwnConnection {
             opening = true;
             session.loop().backends().dedicate(session, key, this);
         }
-        return connection == null || connection.carriesOthers() ? null : connection;
+        return connection == null || connection.carriesOthers() || connection.isLeft() ? null : connection;
     }
 
     /** Whether there is still somebody who waits for it. */

@@ -25,6 +25,8 @@ import java.time.Duration;
  * @param filteredReplyBytesMax a reply that must be looked through before it is passed on; past it the command fails
  * @param connectTimeout one attempt to open a connection to a server, its handshake included
  * @param connectAttemptsMax attempts before the commands that wait for a connection are answered by an error
+ * @param failoverWait for so long commands wait for a fleet that is not a single server to have a primary that takes them, before they
+ *     are answered by an error
  * @param attemptsPerReadMax how often a command that only reads is sent, where the connection breaks before its reply. More
  *     than two: the listening socket of a server that is being killed still takes connections which are then reset
  */
@@ -46,7 +48,8 @@ public record ProxyLimits(
         int filteredReplyBytesMax,
         Duration connectTimeout,
         int connectAttemptsMax,
-        int attemptsPerReadMax) {
+        int attemptsPerReadMax,
+        Duration failoverWait) {
 
     private static final int MIB = 1024 * 1024;
 
@@ -69,7 +72,8 @@ public record ProxyLimits(
             64 * MIB,
             Duration.ofSeconds(1),
             3,
-            3);
+            3,
+            Duration.ofSeconds(5));
 
     /** These, for another number of clients. */
     public ProxyLimits withClientsMax(int clients) {
@@ -91,6 +95,7 @@ public record ProxyLimits(
                 filteredReplyBytesMax,
                 connectTimeout,
                 connectAttemptsMax,
-                attemptsPerReadMax);
+                attemptsPerReadMax,
+                failoverWait);
     }
 }

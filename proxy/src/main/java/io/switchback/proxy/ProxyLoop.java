@@ -4,6 +4,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 
 import io.netty.channel.EventLoop;
 import io.switchback.environment.Environment;
+import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.ReservedKeys;
 import io.switchback.fleet.Topology;
@@ -45,6 +46,7 @@ final class ProxyLoop {
     private final Confirmations confirmations;
     private final LargeCommands largeCommands = new LargeCommands(this);
     private final Runs runs = new Runs();
+    private final Outages outages = new Outages(this);
     private final Set<ClientSession> sessions = Collections.newSetFromMap(new IdentityHashMap<>());
     private final ArrayDeque<ClientSession> resumable = new ArrayDeque<>();
     private final List<Flushable> flushable = new ArrayList<>();
@@ -139,6 +141,10 @@ final class ProxyLoop {
         return confirmations;
     }
 
+    Outages outages() {
+        return outages;
+    }
+
     Runs runs() {
         return runs;
     }
@@ -175,7 +181,16 @@ final class ProxyLoop {
 
     /** Somebody has looked. */
     void topology(String fleet, Topology seen) {
-        topologies.put(fleet, seen);
+        Topology before = topologies.put(fleet, seen);
+        if (seen instanceof Topology.Replicated(Endpoint primary, var _) && !isPrimary(before, primary)) {
+            outages.over(fleet);
+            backends.primaryIs(fleet, primary);
+            List.copyOf(openings).forEach(opening -> opening.primaryIs(fleet, primary));
+        }
+    }
+
+    private static boolean isPrimary(@Nullable Topology topology, Endpoint server) {
+        return topology instanceof Topology.Replicated(Endpoint primary, var _) && primary.equals(server);
     }
 
     // --- turns

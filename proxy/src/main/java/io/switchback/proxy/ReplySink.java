@@ -10,6 +10,14 @@ interface ReplySink {
     /** All replies have come in whole. */
     void answered(Run run);
 
+    /**
+     * The reply says that the command, the only one of the run, has not run, since its server is no primary any more. True where it is sent again to the
+     * one that is; false where the client is to get the reply.
+     */
+    default boolean notRun(Run run) {
+        return false;
+    }
+
     /** The connection broke before that; {@link Run#answered} replies had come, {@link Run#partial} says whether part of one more. */
     void lost(Run run, String why);
 }

@@ -4,6 +4,7 @@ import static java.nio.charset.StandardCharsets.US_ASCII;
 
 import io.netty.buffer.ByteBuf;
 import io.switchback.resp.RequestScanner;
+import java.util.BitSet;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 
@@ -50,6 +51,17 @@ final class Run {
     boolean inPieces;
     /** The server does not have all of it yet. */
     boolean endIsMissing;
+
+    /** Which commands have certainly not run, from {@link #deliveredBefore} on; null where its replies are delivered. */
+    @Nullable
+    BitSet notRun;
+    /** So many replies had been delivered when the first came that said that its command had not run. */
+    int deliveredBefore;
+
+    int errorsBefore;
+
+    /** It was sent before, and has certainly not run since then; 0 for any other. */
+    long notRunSinceNanos;
 
     int answered;
     int errors;
@@ -98,6 +110,9 @@ final class Run {
         repliesKept = 0;
         inPieces = false;
         endIsMissing = false;
+        notRun = null;
+        deliveredBefore = 0;
+        notRunSinceNanos = 0;
         answered = 0;
         errors = 0;
         partial = false;
@@ -112,6 +127,24 @@ final class Run {
 
     boolean isLocal() {
         return commands == 0;
+    }
+
+    /** From now on its replies are not delivered: a command before it, or of it, is to be sent again first. */
+    void setAside() {
+        if (notRun == null) {
+            notRun = new BitSet();
+            deliveredBefore = answered;
+            errorsBefore = errors;
+        }
+    }
+
+    /** As it is to be told lost: what was delivered is answered, the rest is not. */
+    void endAside() {
+        if (notRun != null) {
+            answered = deliveredBefore;
+            errors = errorsBefore;
+            partial = false;
+        }
     }
 
     boolean isAnswered() {

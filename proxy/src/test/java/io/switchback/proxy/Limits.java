@@ -21,6 +21,7 @@ final class Limits {
     private int filteredReplyBytesMax = ProxyLimits.DEFAULT.filteredReplyBytesMax();
     private Duration connectTimeout = ProxyLimits.DEFAULT.connectTimeout();
     private int connectAttemptsMax = ProxyLimits.DEFAULT.connectAttemptsMax();
+    private Duration failoverWait = ProxyLimits.DEFAULT.failoverWait();
 
     Limits clientsMax(int value) {
         clientsMax = value;
@@ -99,6 +100,11 @@ final class Limits {
         return this;
     }
 
+    Limits failoverWait(Duration value) {
+        failoverWait = value;
+        return this;
+    }
+
     ProxyLimits build() {
         return new ProxyLimits(
                 clientsMax,
@@ -118,6 +124,7 @@ final class Limits {
                 filteredReplyBytesMax,
                 connectTimeout,
                 connectAttemptsMax,
-                ProxyLimits.DEFAULT.attemptsPerReadMax());
+                ProxyLimits.DEFAULT.attemptsPerReadMax(),
+                failoverWait);
     }
 }

@@ -11,6 +11,7 @@ import io.switchback.commit.SwitchId;
 import io.switchback.environment.Deadline;
 import io.switchback.environment.Environment;
 import io.switchback.fleet.Credential;
+import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.ServerConnection;
@@ -341,8 +342,9 @@ final class CacheParticipant implements AutoCloseable {
         made.servers.connectForAbort();
         made.servers.watchB();
         FleetSpec next = cache.fleet(of.toFleet());
+        Endpoint primary = next.primaryNow();
         for (Credential credential : cache.proxy().credentialsInUse()) {
-            ServerConnection.open(next.as(credential), MovingCache.SERVER_TIMEOUT)
+            ServerConnection.open(primary, Optional.of(credential), next.tls(), MovingCache.SERVER_TIMEOUT)
                     .close();
         }
         if (of.to() == Side.NEW) {

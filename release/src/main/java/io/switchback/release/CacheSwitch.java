@@ -176,7 +176,7 @@ final class CacheSwitch implements AutoCloseable {
         } catch (FleetException e) {
             fromDoesNotAnswer = e.code() == FleetException.Code.UNREACHABLE;
             cache.linkNote(
-                    "goes on without " + cache.fleet(from).endpoint() + ", which cannot be fenced: " + e.getMessage());
+                    "goes on without " + cache.fleet(from).where() + ", which cannot be fenced: " + e.getMessage());
         }
     }
 
@@ -309,7 +309,7 @@ final class CacheSwitch implements AutoCloseable {
                 throw e;
             }
             hasRoles = false;
-            unequalBecause = cache.fleet(part.to()).endpoint() + " died in the middle of switch " + part.id()
+            unequalBecause = cache.fleet(part.to()).where() + " died in the middle of switch " + part.id()
                     + ": fleet " + cache.fleet(from).name()
                     + " has everything up to the switch; not confirmed there is what came after it";
             unconfirmed = unequalBecause;
@@ -327,7 +327,7 @@ final class CacheSwitch implements AutoCloseable {
      * decision stands, and clients go there; that is said, because A still has everything up to the switch.
      */
     private String another(ReplicationState found, LinkBase decided) {
-        return cache.fleet(part.to()).endpoint() + " was decided for at offset " + decided.sourceOffset() + " of "
+        return cache.fleet(part.to()).where() + " was decided for at offset " + decided.sourceOffset() + " of "
                 + decided.sourceId() + " and is now a " + found.role() + " at offset " + found.offset() + " of "
                 + found.id() + ": it was restarted or changed in the middle of switch " + part.id()
                 + " and may have lost data; fleet " + cache.fleet(from).name()
@@ -380,7 +380,7 @@ final class CacheSwitch implements AutoCloseable {
                 throw e;
             }
             hasRoles = false;
-            cache.linkNote(cache.fleet(from).endpoint() + " may have been left read-only: " + e.getMessage());
+            cache.linkNote(cache.fleet(from).where() + " may have been left read-only: " + e.getMessage());
         }
     }
 

@@ -1,5 +1,6 @@
 package io.switchback.release;
 
+import io.switchback.fleet.FleetAddress;
 import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.ReplicationState;
@@ -42,6 +43,10 @@ final class FleetCheck {
 
     static Findings of(MovingCache cache, boolean overwriteTarget) {
         FleetCheck check = new FleetCheck(cache, overwriteTarget);
+        check.kinds();
+        if (!check.problems.isEmpty()) {
+            return new Findings(List.copyOf(check.problems), List.of());
+        }
         try (ServerConnection old = cache.connect(Side.OLD);
                 ServerConnection fresh = cache.connect(Side.NEW)) {
             check.compare(old, fresh);
@@ -49,6 +54,29 @@ final class FleetCheck {
             check.problem(String.valueOf(e.getMessage()));
         }
         return new Findings(List.copyOf(check.problems), List.copyOf(check.warnings));
+    }
+
+    /**
+     * Sentinels take a primary that follows somebody for dead, and promote another: a relay link has to tell them for the time, which is not
+     * there yet. A cluster follows nobody.
+     */
+    private void kinds() {
+        for (Side side : Side.values()) {
+            FleetSpec fleet = cache.fleet(side);
+            switch (fleet.address()) {
+                case FleetAddress.Standalone _ -> {
+                    // What a relay link is for.
+                }
+                case FleetAddress.Sentinel _ ->
+                    problem("fleet " + fleet.name() + " (" + fleet.where()
+                            + ") is watched by sentinels, which would take it"
+                            + " for dead while it follows the other fleet, and promote a replica; this version of"
+                            + " Switchback serves such a fleet and does not move it: move standalone fleets only");
+                case FleetAddress.Cluster _ ->
+                    problem("fleet " + fleet.name() + " (" + fleet.where() + ") is a cluster, which cannot follow"
+                            + " another fleet; this version of Switchback moves standalone fleets only");
+            }
+        }
     }
 
     private void compare(ServerConnection old, ServerConnection fresh) {

@@ -1,7 +1,7 @@
 package io.switchback.release;
 
 import io.switchback.environment.Environment;
-import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.FleetAddress;
 import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.ServerConnection;
@@ -44,7 +44,7 @@ final class FleetPulse {
     private final Presence presence;
     private final Environment environment;
     /** Since when a fleet, known by its address, has not answered. */
-    private final Map<Endpoint, Long> silentSinceNanos = new HashMap<>();
+    private final Map<FleetAddress, Long> silentSinceNanos = new HashMap<>();
 
     private long lookedNanos;
 
@@ -99,16 +99,16 @@ final class FleetPulse {
         for (MovingCache cache : caches) {
             FleetSpec fleet = cache.fleet(inUse);
             if (isAlive(fleet)) {
-                silentSinceNanos.remove(fleet.endpoint());
+                silentSinceNanos.remove(fleet.address());
                 continue;
             }
-            long silent = now - silentSinceNanos.computeIfAbsent(fleet.endpoint(), any -> now);
+            long silent = now - silentSinceNanos.computeIfAbsent(fleet.address(), any -> now);
             if (silent >= after.toNanos()) {
                 String doubt = doubt(cache.name(), fleet.name());
                 if (doubt.isEmpty()) {
                     dead.put(
                             cache.name(),
-                            "fleet " + fleet.name() + " (" + fleet.endpoint() + ") has answered no node for "
+                            "fleet " + fleet.name() + " (" + fleet.where() + ") has answered no node for "
                                     + Duration.ofNanos(silent).toMillis() + " ms");
                 } else {
                     doubts.add("fleet " + fleet.name() + " does not answer here, but " + doubt);
@@ -118,7 +118,7 @@ final class FleetPulse {
         silentSinceNanos
                 .keySet()
                 .retainAll(caches.stream()
-                        .map(cache -> cache.fleet(inUse).endpoint())
+                        .map(cache -> cache.fleet(inUse).address())
                         .toList());
         lookedNanos = environment.nanoTime();
         return new Findings(dead, doubts);

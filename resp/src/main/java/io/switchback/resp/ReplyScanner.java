@@ -54,6 +54,7 @@ public final class ReplyScanner {
     private boolean attributed;
 
     private boolean inPush;
+    private boolean stopsAtErrors;
 
     /** Whether the bytes at {@code from} are part of a push message. */
     public boolean isPush(ByteBuf in, int from) {
@@ -102,10 +103,20 @@ public final class ReplyScanner {
         return advance(in, from, limit, wanted);
     }
 
+    /** As {@link #scan}, but no further than to an error that is a reply, unless that is the first one. */
+    public int scanToError(ByteBuf in, int from, int limit, int wanted) {
+        stopsAtErrors = true;
+        try {
+            return scan(in, from, limit, wanted);
+        } finally {
+            stopsAtErrors = false;
+        }
+    }
+
     private int advance(ByteBuf in, int from, int limit, int wanted) {
         int index = from;
         while (completed < wanted && index < limit) {
-            if (isBetweenReplies() && in.getByte(index) == '>') {
+            if (isBetweenReplies() && isEnd(in.getByte(index), index > from)) {
                 return index;
             }
             index = switch (state) {
@@ -119,6 +130,10 @@ public final class ReplyScanner {
             }
         }
         return index;
+    }
+
+    private boolean isEnd(byte first, boolean later) {
+        return first == '>' || (stopsAtErrors && later && first == '-');
     }
 
     private int readType(ByteBuf in, int index) {

@@ -1,5 +1,6 @@
 package io.switchback.server;
 
+import io.switchback.fleet.FleetAddress;
 import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.ReplicationState;
@@ -23,6 +24,9 @@ final class FirstStart {
 
     /** Refuses a fleet that clients have left, or must not write to. One that does not answer is believed to be what the file says. */
     static void demandInUse(String cache, FleetSpec fleet) {
+        if (fleet.address() instanceof FleetAddress.Cluster) {
+            return; // no release leads to a cluster or away from one yet
+        }
         try (ServerConnection server = ServerConnection.open(fleet, LIMIT)) {
             demandNone(cache, fleet, server, ReservedKeys.LEFT, "");
             demandNone(cache, fleet, server, ReservedKeys.TOKEN, "a release is under way, token ");

@@ -136,6 +136,7 @@ public final class Node implements AutoCloseable {
             boolean held = holds || ReleaseEngine.mustBeginHeld(ledger, environment, cache.name());
             CacheProxy proxy = openProxy(file, cache, ledger, held);
             opened.add(proxy);
+            opened.add(FleetWatches.start(cache, proxy, environment));
             caches.put(cache.name(), new ManagedCache(cache.name(), proxy, cache.fleets()));
         }
         ReleaseEngine engine =

@@ -23,6 +23,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 
 /**
  * A node as a person writes it (node.yaml).
@@ -75,6 +76,8 @@ public record NodeFile(
     private static final Pattern SOCKET_MODE = Pattern.compile("[0-7]{3}");
     private static final int EVENT_LOOPS_MAX = 256;
     private static final int CLIENTS_MAX_MAX = 1_000_000;
+    /** Sentinels, or nodes of a cluster, from which the others are learned. */
+    private static final int ASKED_MAX = 100;
 
     /** Where the admin API listens, on this machine only, and the token that it asks for. */
     public record AdminSettings(HostPort listen, Secret token) {}
@@ -283,27 +286,62 @@ public record NodeFile(
 
     private static Optional<FleetSpec> fleet(
             String cache, String name, YamlMap map, Addresses addresses, TlsKeys tlsKeys) {
-        map.unsupported("sentinel");
-        map.unsupported("cluster");
         Optional<FleetTls> tls = map.optionalMap("tls").flatMap(tlsKeys::ofFleet);
         Optional<Credential> credential = credential(map);
-        if (map.has("sentinel") || map.has("cluster")) {
-            if (map.has("standalone")) {
-                map.problem("standalone", "expected one kind of fleet: standalone, sentinel or cluster");
-            }
+        List<String> kinds =
+                Stream.of("standalone", "sentinel", "cluster").filter(map::has).toList();
+        if (kinds.size() > 1) {
+            map.problem(kinds.getLast(), "expected one kind of fleet: standalone, sentinel or cluster");
             return Optional.empty();
         }
+        String who = "fleet " + name + " of cache " + cache;
+        Optional<FleetAddress> address = switch (kinds.isEmpty() ? "" : kinds.getFirst()) {
+            case "sentinel" -> sentinel(who, map.map("sentinel"), addresses);
+            case "cluster" -> cluster(who, map, addresses);
+            default -> standalone(who, map, addresses);
+        };
+        return address.map(found -> new FleetSpec(name, found, credential, tls));
+    }
+
+    private static Optional<FleetAddress> standalone(String who, YamlMap map, Addresses addresses) {
         HostPort address = map.hostPortOrSocket("standalone");
         if (isPlaceholder(address)) {
             return Optional.empty();
         }
         Endpoint endpoint = new Endpoint(address.host(), address.port());
-        addresses.serving(map, "fleet " + name + " of cache " + cache, endpoint);
+        addresses.serving(map, "standalone", who, endpoint, "");
         if (endpoint.isUnix() && map.has("tls")) {
             map.problem(
                     "tls", "servers do not speak TLS over a Unix socket; expected no key \"tls\" beside " + endpoint);
         }
-        return Optional.of(new FleetSpec(name, new FleetAddress.Standalone(endpoint), credential, tls));
+        return Optional.of(new FleetAddress.Standalone(endpoint));
+    }
+
+    /** The user and password in it are the sentinels' own. */
+    private static Optional<FleetAddress> sentinel(String who, YamlMap map, Addresses addresses) {
+        String primary = map.text("primary");
+        List<Endpoint> sentinels = endpoints(map, "sentinels");
+        Optional<Credential> credential = credential(map);
+        sentinels.forEach(sentinel -> addresses.serving(map, "sentinels", who, sentinel, primary));
+        return sentinels.isEmpty() || primary.isEmpty()
+                ? Optional.empty()
+                : Optional.of(new FleetAddress.Sentinel(sentinels, primary, credential));
+    }
+
+    private static Optional<FleetAddress> cluster(String who, YamlMap map, Addresses addresses) {
+        List<Endpoint> seeds = endpoints(map, "cluster");
+        seeds.forEach(seed -> addresses.serving(map, "cluster", who, seed, ""));
+        return seeds.isEmpty() ? Optional.empty() : Optional.of(new FleetAddress.Cluster(seeds));
+    }
+
+    private static List<Endpoint> endpoints(YamlMap map, String key) {
+        List<Endpoint> endpoints = map.hostPorts(key).stream()
+                .map(address -> new Endpoint(address.host(), address.port()))
+                .toList();
+        if (endpoints.size() > ASKED_MAX) {
+            map.problem(key, "expected at most " + ASKED_MAX + " of them, found " + endpoints.size());
+        }
+        return endpoints;
     }
 
     private static Optional<Credential> credential(YamlMap map) {
@@ -319,7 +357,12 @@ public record NodeFile(
     private static final class Addresses {
         private record Listening(YamlMap map, Endpoint endpoint) {}
 
-        private record Serving(YamlMap map, String who, Endpoint endpoint) {}
+        /** {@code name}: by which a sentinel knows the primary; empty for a server. */
+        private record Serving(YamlMap map, String key, String who, Endpoint endpoint, String name) {
+            boolean isSameAs(Serving other) {
+                return endpoint.equals(other.endpoint) && name.equals(other.name);
+            }
+        }
 
         private final List<Listening> listening = new ArrayList<>();
         private final List<Serving> serving = new ArrayList<>();
@@ -330,8 +373,8 @@ public record NodeFile(
             }
         }
 
-        void serving(YamlMap map, String who, Endpoint endpoint) {
-            serving.add(new Serving(map, who, endpoint));
+        void serving(YamlMap map, String key, String who, Endpoint endpoint, String name) {
+            serving.add(new Serving(map, key, who, endpoint, name));
         }
 
         void check() {
@@ -350,20 +393,22 @@ public record NodeFile(
             for (int i = 0; i < serving.size(); i++) {
                 Serving later = serving.get(i);
                 for (Serving earlier : serving.subList(0, i)) {
-                    if (earlier.endpoint().equals(later.endpoint())) {
+                    if (earlier.isSameAs(later)) {
                         // A switch makes the whole server read-only; another cache on it would be cut off.
                         later.map()
                                 .problem(
-                                        "standalone",
-                                        "\"" + later.endpoint() + "\" is " + earlier.who()
-                                                + " already; a server belongs to one fleet of one cache");
+                                        later.key(),
+                                        earlier.map() == later.map()
+                                                ? "\"" + later.endpoint() + "\" is named twice"
+                                                : "\"" + later.endpoint() + "\" is " + earlier.who()
+                                                        + " already; a server belongs to one fleet of one cache");
                     }
                 }
                 for (Listening own : listening) {
                     if (own.endpoint().equals(later.endpoint())) {
                         later.map()
                                 .problem(
-                                        "standalone",
+                                        later.key(),
                                         "\"" + later.endpoint()
                                                 + "\" is where this node itself listens; expected the address of a server");
                     }

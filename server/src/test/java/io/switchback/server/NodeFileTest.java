@@ -8,6 +8,7 @@ import io.switchback.config.HostPort;
 import io.switchback.config.Secret;
 import io.switchback.fleet.Credential;
 import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.FleetAddress;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.FleetTls;
 import io.switchback.proxy.ListenerTls;
@@ -294,6 +295,76 @@ class NodeFileTest {
     }
 
     @Test
+    void aFleetIsOfOneOfThreeKinds() throws IOException {
+        NodeFile node = NodeFile.read(write("""
+                node: n
+                ledger: embedded:data
+                caches:
+                  c:
+                    listen: 127.0.0.1:1
+                    active: watched
+                    fleets:
+                      watched:
+                        sentinel: { primary: main, sentinels: [s1:26379, s2:26379], user: ops, password: hush-1 }
+                        password: hush-2
+                      sharded: { cluster: [n1:6379, n2:6379] }
+                      other: { sentinel: { primary: other, sentinels: s1:26379 } }
+                """));
+        Map<String, FleetSpec> fleets = node.caches().getFirst().fleets();
+        assertThat(fleets.get("watched"))
+                .isEqualTo(new FleetSpec(
+                        "watched",
+                        new FleetAddress.Sentinel(
+                                List.of(new Endpoint("s1", 26379), new Endpoint("s2", 26379)),
+                                "main",
+                                Optional.of(new Credential("ops", "hush-1"))),
+                        Optional.of(new Credential("default", "hush-2"))));
+        assertThat(fleets.get("sharded"))
+                .isEqualTo(new FleetSpec(
+                        "sharded",
+                        new FleetAddress.Cluster(List.of(new Endpoint("n1", 6379), new Endpoint("n2", 6379))),
+                        Optional.empty()));
+        assertThat(fleets.get("other"))
+                .isEqualTo(new FleetSpec(
+                        "other",
+                        new FleetAddress.Sentinel(List.of(new Endpoint("s1", 26379)), "other", Optional.empty()),
+                        Optional.empty()));
+        assertThat(node.toString()).doesNotContain("hush");
+    }
+
+    @Test
+    void whatIsWrongWithASentinelOrClusterFleetIsNamed() throws IOException {
+        assertThat(problemsOf("""
+                        node: n
+                        ledger: embedded:data
+                        caches:
+                          c:
+                            listen: 127.0.0.1:6379
+                            active: a
+                            fleets:
+                              a: { standalone: h:1, sentinel: { primary: x, sentinels: [s:1] } }
+                              b: { sentinel: { sentinels: s, user: u, quorum: 2 } }
+                              d: { cluster: [] }
+                              e: { cluster: [h:1, h:1] }
+                              f: { sentinel: { primary: x, sentinels: [s:1, s:1, 127.0.0.1:6379] } }
+                              g: { sentinel: { primary: x, sentinels: [s:1] } }
+                              i: { standalone: h:1 }
+                        """))
+                .containsExactly(
+                        ":8: caches.c.fleets.a.sentinel: expected one kind of fleet: standalone, sentinel or cluster",
+                        ":9: caches.c.fleets.b.sentinel.primary: missing; expected text",
+                        ":9: caches.c.fleets.b.sentinel.sentinels: expected host:port such as 127.0.0.1:6379, or a list of them, found \"s\"",
+                        ":9: caches.c.fleets.b.sentinel.user: has no password; expected the key \"password\" beside it",
+                        ":9: caches.c.fleets.b.sentinel.quorum: unknown key; known here: primary, sentinels, user, password",
+                        ":10: caches.c.fleets.d.cluster: expected host:port such as 127.0.0.1:6379, or a list of them, found an empty list",
+                        ":11: caches.c.fleets.e.cluster: \"h:1\" is named twice",
+                        ":12: caches.c.fleets.f.sentinel.sentinels: \"s:1\" is named twice",
+                        ":12: caches.c.fleets.f.sentinel.sentinels: \"127.0.0.1:6379\" is where this node itself listens; expected the address of a server",
+                        ":13: caches.c.fleets.g.sentinel.sentinels: \"s:1\" is fleet f of cache c already; a server belongs to one fleet of one cache",
+                        ":14: caches.c.fleets.i.standalone: \"h:1\" is fleet e of cache c already; a server belongs to one fleet of one cache");
+    }
+
+    @Test
     void whatThisVersionCannotDoYetIsRefusedByNameAndLineAndNothingElseIsSaidOfIt() throws IOException {
         Files.writeString(folder.resolve("admin.token"), "t0ken\n");
         assertThat(problemsOf("""
@@ -317,8 +388,6 @@ class NodeFileTest {
                               v2: { endpoints: [http://10.0.1.7:8081, http://10.0.1.8:8081], health: /healthz }
                         """))
                 .containsExactly(
-                        ":10: caches.sessions.fleets.blue.sentinel: not supported yet by this version",
-                        ":11: caches.sessions.fleets.green.cluster: not supported yet by this version",
                         ":12: services: not supported yet by this version");
     }
 

@@ -1,6 +1,7 @@
 package io.switchback.sync;
 
 import io.switchback.environment.Environment;
+import io.switchback.fleet.FleetAddress;
 import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.InfoReport;
@@ -127,6 +128,11 @@ final class LagWatch implements AutoCloseable {
                     }
                 }
                 InfoReport info = InfoReport.read(current);
+                if (mayFailOver() && info.text("role").equals("slave")) {
+                    current.close();
+                    connection = null;
+                    return Optional.empty(); // another server of the fleet is the primary, or about to be
+                }
                 compare(info);
                 return Optional.of(info);
             } catch (FleetException e) {
@@ -136,16 +142,21 @@ final class LagWatch implements AutoCloseable {
             }
         }
 
+        private boolean mayFailOver() {
+            return this == source && fleet.address() instanceof FleetAddress.Sentinel;
+        }
+
         private void compare(InfoReport info) {
             String now = info.text("run_id");
             if (!runId.isEmpty() && !runId.equals(now)) {
                 unexpectedErrors = -1;
-                owner.restarted(fleet.name() + " (" + fleet.endpoint() + ") was restarted");
+                owner.restarted(fleet.name() + " (" + fleet.where() + ") "
+                        + (mayFailOver() ? "has another primary, or it was restarted" : "was restarted"));
             }
             runId = now;
             long errors = info.number("unexpected_error_replies", -1);
             if (this == target && unexpectedErrors >= 0 && errors > unexpectedErrors) {
-                owner.refused("the target " + fleet.endpoint() + " answered " + (errors - unexpectedErrors)
+                owner.refused("the target " + fleet.where() + " answered " + (errors - unexpectedErrors)
                         + " commands of the stream with an error (unexpected_error_replies): it has not all of the data;"
                         + " its log names them");
             }

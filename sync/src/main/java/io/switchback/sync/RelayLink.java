@@ -623,7 +623,7 @@ public final class RelayLink implements AutoCloseable {
 
     /** Why this is not a place that the link has handed out to its target. */
     private Optional<String> whyForeign(TargetConnection.Request request, LinkBase from) {
-        String asked = "the target " + settings.target().endpoint() + " asks for ";
+        String asked = "the target " + settings.target().where() + " asks for ";
         if (request.id().equals("?")) {
             return Optional.of(asked + "a full copy: it has lost its place, by a restart or by an answer cut short");
         }
@@ -645,7 +645,7 @@ public final class RelayLink implements AutoCloseable {
 
     /** The id by which the source goes on from there. */
     private String askToContinue(RelaySession opened, String id, long offset) throws IOException, BrokenLinkException {
-        String source = "the source " + settings.source().endpoint();
+        String source = "the source " + settings.source().where();
         try {
             SourceConnection connection = opened.source();
             InfoReport info = connection.info();
@@ -655,6 +655,10 @@ public final class RelayLink implements AutoCloseable {
             Optional<String> gone = StreamPosition.whyGone(info, id, offset);
             if (gone.isPresent()) {
                 throw new BrokenLinkException(source + " cannot go on from offset " + offset + ": " + gone.get());
+            }
+            Optional<String> ahead = StreamPosition.whyAhead(info, id, Math.max(offset, receivedSource));
+            if (ahead.isPresent()) {
+                throw new BrokenLinkException(source + " cannot be followed: " + ahead.get());
             }
             connection.announce(announcedName());
             connection.psync(
@@ -812,7 +816,7 @@ public final class RelayLink implements AutoCloseable {
             Reply reply = connection.demand("GET", ReservedKeys.marker(settings.name()));
             Optional<Marker> marker = Marker.of(reply.text(), from);
             if (marker.isPresent() && marker.get().target() > applied) {
-                throw new BrokenLinkException("the target " + settings.target().endpoint() + " stands at " + applied
+                throw new BrokenLinkException("the target " + settings.target().where() + " stands at " + applied
                         + " and has a marker for " + marker.get().target()
                         + ": it does not have what this link has sent");
             }
@@ -958,7 +962,7 @@ public final class RelayLink implements AutoCloseable {
                 synchronized (lock) {
                     targetIsForeign = applied < 0;
                 }
-                breakLink("the target " + settings.target().endpoint()
+                breakLink("the target " + settings.target().where()
                         + " is a primary, although it should follow: somebody changed its role, or it was restarted"
                         + " and its role was not in its config file");
             }
@@ -1094,7 +1098,7 @@ public final class RelayLink implements AutoCloseable {
         try (SourceConnection connection = SourceConnection.open(source, timeout)) {
             InfoReport info = connection.info();
             if (StreamPosition.isLoading(info)) {
-                return new ProbeResult.Unknown(source.endpoint() + " is loading its data");
+                return new ProbeResult.Unknown(source.where() + " is loading its data");
             }
             Optional<String> gone = StreamPosition.whyGone(info, id, offset);
             if (gone.isPresent()) {
@@ -1107,8 +1111,8 @@ public final class RelayLink implements AutoCloseable {
                 return new ProbeResult.Continues(told.isEmpty() ? id : told);
             }
             return answer.startsWith("+FULLRESYNC")
-                    ? new ProbeResult.NeedsCopy(source.endpoint() + " answered " + answer)
-                    : new ProbeResult.Unknown(source.endpoint() + " answered " + answer);
+                    ? new ProbeResult.NeedsCopy(source.where() + " answered " + answer)
+                    : new ProbeResult.Unknown(source.where() + " answered " + answer);
         } catch (IOException e) {
             return new ProbeResult.Unknown(String.valueOf(e.getMessage()));
         }

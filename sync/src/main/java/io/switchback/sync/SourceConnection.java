@@ -3,6 +3,8 @@ package io.switchback.sync;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import io.switchback.fleet.Credential;
+import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.InfoReport;
 import io.switchback.fleet.ServerStream;
@@ -27,15 +29,17 @@ import java.util.Optional;
 final class SourceConnection implements AutoCloseable {
     static final int COMMAND_BYTES_MAX = 256 * 1024 * 1024;
 
-    private final FleetSpec source;
+    /** The source's primary, when this was opened. */
+    private final Endpoint server;
+
     private final ServerStream stream;
     private final ReplyReader replies;
     private final WireInput input;
     private final OutputStream out;
     private final long clientId;
 
-    private SourceConnection(FleetSpec source, ServerStream stream) throws IOException {
-        this.source = source;
+    private SourceConnection(FleetSpec source, Endpoint server, ServerStream stream) throws IOException {
+        this.server = server;
         this.stream = stream;
         BufferedInputStream in = new BufferedInputStream(stream.input(), 16 * 1024);
         this.replies = new ReplyReader(in);
@@ -51,24 +55,37 @@ final class SourceConnection implements AutoCloseable {
         this.clientId = demand(List.of("CLIENT", "ID")) instanceof Reply.Int(long id) ? id : -1;
     }
 
-    /** Connects; {@code limit} bounds the connect, and the wait for each answer until {@link #psync} is done. */
+    /**
+     * Connects to the server that is the source's primary now: after a failover of the fleet's own that is another one, whose history goes on where
+     * that of the former one ended, so that PSYNC succeeds there too. {@code limit} bounds the connect, and the wait for each answer until {@link
+     * #psync} is done.
+     */
     static SourceConnection open(FleetSpec source, Duration limit) throws IOException {
+        Endpoint server = primaryOf(source);
         try {
-            ServerStream stream = ServerStream.open(source.endpoint(), source.tls(), limit);
+            ServerStream stream = ServerStream.open(server, source.tls(), limit);
             try {
-                return new SourceConnection(source, stream);
+                return new SourceConnection(source, server, stream);
             } catch (IOException e) {
                 stream.close();
                 throw e;
             }
         } catch (IOException e) {
-            throw new IOException("the source " + source.endpoint() + " does not answer: " + e.getMessage(), e);
+            throw new IOException("the source " + server + " does not answer: " + e.getMessage(), e);
+        }
+    }
+
+    private static Endpoint primaryOf(FleetSpec source) throws IOException {
+        try {
+            return source.primaryNow();
+        } catch (FleetException e) {
+            throw new IOException(e.getMessage(), e);
         }
     }
 
     /** What the source says of itself. */
     InfoReport info() throws IOException {
-        return InfoReport.parse(source.endpoint().toString(), demand(List.of("INFO")));
+        return InfoReport.parse(server.toString(), demand(List.of("INFO")));
     }
 
     /** The source's number for this connection; it can be named in CLIENT KILL. */
@@ -134,7 +151,7 @@ final class SourceConnection implements AutoCloseable {
     private Reply demand(List<String> command) throws IOException {
         Reply reply = call(command);
         if (reply instanceof Reply.Failure(String message)) {
-            throw new IOException(source.endpoint() + " refused " + command.getFirst() + ": " + message);
+            throw new IOException(server + " refused " + command.getFirst() + ": " + message);
         }
         return reply;
     }

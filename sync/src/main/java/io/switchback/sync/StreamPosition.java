@@ -39,4 +39,19 @@ final class StreamPosition {
         }
         return Optional.empty();
     }
+
+    /**
+     * Why a target that was given history {@code id} up to {@code received} has more of it than the source, which was promoted since; empty where it has not.
+     * To be asked beside {@link #whyGone}, which looks at where the source is asked to go on: that can be well before what was received.
+     */
+    static Optional<String> whyAhead(InfoReport info, String id, long received) {
+        boolean isCurrent = id.equals(info.text("master_replid"));
+        long shared = info.number("second_repl_offset") - 1;
+        return isCurrent || received <= shared
+                ? Optional.empty()
+                : Optional.of(
+                        "another server has become its primary, which has the history of the former one up to " + shared
+                                + ", and the link was sent it up to " + received
+                                + ": the target may have what the source has not");
+    }
 }

@@ -48,6 +48,9 @@ public final class RealServer implements AutoCloseable {
     private final Path folder;
     private final List<String> extraArguments;
     private final boolean withConfigFile;
+    /** It watches servers instead of being one that keeps data. */
+    private final boolean sentinel;
+
     private final @Nullable String password;
     private final @Nullable ServerTls tls;
     private final @Nullable SSLContext tlsOfClients;
@@ -58,6 +61,7 @@ public final class RealServer implements AutoCloseable {
             ServerBinary binary,
             Path folder,
             boolean withConfigFile,
+            boolean sentinel,
             @Nullable ServerTls tls,
             List<String> extraArguments) {
         this.tls = tls;
@@ -67,6 +71,7 @@ public final class RealServer implements AutoCloseable {
         this.binary = binary;
         this.folder = folder;
         this.withConfigFile = withConfigFile;
+        this.sentinel = sentinel;
         this.extraArguments = extraArguments;
         this.password = argumentAfter("--requirepass").orElse(null);
         Optional<String> fixedPort = argumentAfter("--port");
@@ -89,17 +94,22 @@ public final class RealServer implements AutoCloseable {
      * @param extraArguments as on the server's command line, such as {@code "--maxmemory", "10mb"}
      */
     public static RealServer start(ServerBinary binary, Path folder, String... extraArguments) {
-        return new RealServer(binary, folder, false, null, List.of(extraArguments));
+        return new RealServer(binary, folder, false, false, null, List.of(extraArguments));
     }
 
     /** As {@link #start}, with all settings in a file {@code server.conf} in its folder, which CONFIG REWRITE can rewrite. */
     public static RealServer startWithConfigFile(ServerBinary binary, Path folder, String... extraArguments) {
-        return new RealServer(binary, folder, true, null, List.of(extraArguments));
+        return new RealServer(binary, folder, true, false, null, List.of(extraArguments));
     }
 
     /** As {@link #start}, speaking TLS and nothing else on its port. */
     public static RealServer startWithTls(ServerBinary binary, Path folder, ServerTls tls, String... extraArguments) {
-        return new RealServer(binary, folder, false, tls, List.of(extraArguments));
+        return new RealServer(binary, folder, false, false, tls, List.of(extraArguments));
+    }
+
+    /** As {@link #startWithConfigFile}, of a sentinel, which rewrites the file with all that it learns. */
+    static RealServer startSentinel(ServerBinary binary, Path folder, String... extraArguments) {
+        return new RealServer(binary, folder, true, true, null, List.of(extraArguments));
     }
 
     /** The program that runs. */
@@ -306,6 +316,9 @@ public final class RealServer implements AutoCloseable {
         command.add(binary.path().toString());
         if (withConfigFile) {
             command.add(configFile().toString());
+            if (sentinel) {
+                command.add("--sentinel");
+            }
         } else {
             command.addAll(arguments());
         }
