@@ -48,6 +48,12 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
     /** An unblocking that came before the command itself is asked for again after so long. */
     private static final long UNBLOCK_AGAIN_MS = 1;
 
+    /** What a client sends behind it is read up to here, since only so is it noticed that the client leaves. */
+    static final int READ_ON_BYTES_MAX = 1024 * 1024;
+
+    /** Past that the system is asked so often. */
+    private static final long LOOK_FOR_CLIENT_MS = 100;
+
     private static final long UNKNOWN_ID = -1;
 
     /** XREAD's {@code $}: of so many streams the last entry is asked for at once. */
@@ -82,6 +88,9 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
     private boolean lastIdsKnown;
     /** The one whose offset is behind what is waited for. */
     private @Nullable BackendConnection offsetIsBehind;
+
+    /** Somebody looks whether the client is still there. */
+    private boolean watched;
 
     private boolean sentBefore;
     /** Sent and not answered. */
@@ -618,6 +627,26 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
             session.close();
         } else {
             super.lost(why);
+        }
+    }
+
+    /** The client is not read from, and may leave unnoticed. */
+    void watchClient() {
+        if (!watched) {
+            watched = true;
+            session.loop().executor().schedule(this::lookForClient, LOOK_FOR_CLIENT_MS, TimeUnit.MILLISECONDS);
+        }
+    }
+
+    private void lookForClient() {
+        watched = false;
+        if (isDone() || session.isClosed()) {
+            return;
+        }
+        if (session.hasLeft()) {
+            session.close();
+        } else {
+            watchClient();
         }
     }
 

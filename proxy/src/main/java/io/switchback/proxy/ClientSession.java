@@ -170,12 +170,27 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (!closed) {
             received.trim();
             noteReceiving();
-            boolean wantsMore =
-                    !output.hasEnded() && (!stuck || !received.bytes().isReadable());
+            boolean wantsMore = !output.hasEnded()
+                    && (!stuck || !received.bytes().isReadable() || readsOnWhileItWaits());
             if (channel.config().isAutoRead() != wantsMore) {
                 channel.config().setAutoRead(wantsMore);
             }
         }
+    }
+
+    /**
+     * Whoever waits for an element may leave, which is noticed by reading what it has sent behind the command; or, where that is much, by
+     * asking the system.
+     */
+    private boolean readsOnWhileItWaits() {
+        if (!(operation instanceof BlockingCommand waiting)) {
+            return false;
+        }
+        boolean readsOn = received.bytes().readableBytes() < BlockingCommand.READ_ON_BYTES_MAX;
+        if (!readsOn) {
+            waiting.watchClient();
+        }
+        return readsOn;
     }
 
     /** Whether the last step ended for another reason than that there are no more whole commands. */
@@ -220,7 +235,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (operation != null) {
             if (operation.proceed()) {
                 operation = null;
-                return true;
+                        return true;
             }
             return false;
         }
@@ -884,7 +899,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                 : 0;
         loop.receivingBytesChanged(now - receivingBytes);
         receivingBytes = now;
-        if (now > 0 && !stuck) {
+        if (now > 0 && (!stuck || isBlocked())) {
             loop.closeLargestReceiverIfTooMuch();
         }
     }
@@ -1042,6 +1057,11 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     boolean isClosed() {
         return closed;
+    }
+
+    /** Whether the client has ended the connection behind what it is not read any further than. */
+    boolean hasLeft() {
+        return Transport.isEnded(channel);
     }
 
     void close() {

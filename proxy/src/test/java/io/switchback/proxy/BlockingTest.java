@@ -302,6 +302,41 @@ class BlockingTest {
         }
     }
 
+    /** What is left of it for others, the server alone would know: it reads on while a client waits. */
+    @TestFactory
+    List<DynamicTest> whoLeavesWithMuchBehindTheCommandTakesNoElement(@TempDir Path folder) {
+        return onEveryServer(folder, setup -> {
+            for (int bytes : new int[] {0, 300_000, BlockingCommand.READ_ON_BYTES_MAX * 3 / 2}) {
+                RawClient leaving = ProxyFixture.client(setup.proxy);
+                leaving.send("BLPOP", "queue", "0");
+                setup.awaitBlocked(1);
+                leaving.sendRaw("*1\r\n$4\r\nPING\r\n".repeat(bytes / 14));
+                leaving.leave();
+                setup.awaitBlocked(0);
+                try (RawClient other = ProxyFixture.client(setup.proxy)) {
+                    assertThat(other.text("LPUSH", "queue", "element")).isEqualTo("1");
+                    assertThat(other.text("RPOP", "queue")).isEqualTo("element");
+                }
+            }
+        });
+    }
+
+    @Test
+    void whatIsSentBehindACommandThatWaitsIsAnsweredAfterIt(@TempDir Path folder) {
+        int pings = BlockingCommand.READ_ON_BYTES_MAX * 3 / 2 / 14;
+        try (RealServer server = ProxyFixture.server(folder);
+                CacheProxy proxy = ProxyFixture.proxy(ProxyFixture.route("old", server, 1), ProxyLimits.DEFAULT, 1);
+                RawClient client = ProxyFixture.client(proxy)) {
+            client.send("BLPOP", "queue", "0");
+            client.sendRaw("*1\r\n$4\r\nPING\r\n".repeat(pings));
+            server.call("LPUSH", "queue", "element");
+            assertThat(client.reply().text()).isEqualTo("[queue, element]");
+            for (int i = 0; i < pings; i++) {
+                assertThat(client.reply().text()).isEqualTo("PONG");
+            }
+        }
+    }
+
     @TestFactory
     List<DynamicTest> whoWaitsAndLeavesTakesNobodysReplyAlong(@TempDir Path folder) {
         return onEveryServer(folder, setup -> {
