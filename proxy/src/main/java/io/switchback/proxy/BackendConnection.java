@@ -166,11 +166,15 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
 
     /** Whether another run may be sent now. */
     boolean hasRoom() {
-        return open && bytesOutstanding < bytesOutstandingMax;
+        return open && bytesOutstanding < bytesOutstandingMax && (owner == null || loop.hasRoom());
     }
 
     /** The session is resumed once there is room. */
     void awaitRoom(ClientSession session) {
+        if (owner != null && !loop.hasRoom()) {
+            loop.awaitRoom(session);
+            return;
+        }
         loop.reached(Limit.BYTES_OUTSTANDING);
         waitingForRoom.add(session);
     }
@@ -191,7 +195,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         insideCommand = run.endIsMissing;
         if (run.session != null) {
             carriesClients = true;
-            loop.sent(run.commands);
+            loop.sent(run.commands, run.requestBytes);
             run.counted = true;
         }
         unanswered.add(run);
@@ -387,7 +391,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
     private void answered(Run run, long now) {
         bytesOutstanding -= run.requestBytes;
         if (run.counted) {
-            loop.settled(run.commands);
+            loop.settled(run.commands, run.requestBytes);
             if (run.timed) {
                 traffic.answered(run.commands, run.errors, now - run.sentAtNanos);
             }
@@ -473,7 +477,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         loop.backends().closed(this);
         for (Run run = unanswered.poll(); run != null; run = unanswered.poll()) {
             if (run.counted) {
-                loop.settled(run.commands);
+                loop.settled(run.commands, run.requestBytes);
             }
             run.sink.lost(run, why);
             run.release();

@@ -37,6 +37,9 @@ import org.slf4j.LoggerFactory;
 final class ClientSession extends ChannelInboundHandlerAdapter implements ReplySink {
     private static final Logger LOG = LoggerFactory.getLogger(ClientSession.class);
 
+    /** A command of no more is performed however much there is of others, lest those keep everybody from MULTI. */
+    private static final int ALWAYS_PERFORMED_BYTES = 16 * 1024;
+
     private final ProxyLoop loop;
     private final Channel channel;
     private final String address;
@@ -63,6 +66,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     private int runsUnanswered;
     private int commandsInFlight;
     private int receivingBytes;
+    /** Of the command that {@link #operation} keeps, where it is long. */
+    private int performedBytes;
     private boolean pumping;
     private boolean closed;
     private boolean resumable;
@@ -149,6 +154,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         redirects.forEach(Redirect::targetCloses);
         redirects = Set.of();
         operation = null;
+        notePerformed(0);
         replay = null;
         transaction.ended();
         loop.closed(this);
@@ -235,7 +241,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (operation != null) {
             if (operation.proceed()) {
                 operation = null;
-                        return true;
+                notePerformed(0);
+                return true;
             }
             return false;
         }
@@ -499,7 +506,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         byte[][] command = RequestScanner.copyArguments(in, from);
         silent = repliesOff || skipsNext;
         largeIsNext = false;
-        SessionCommands.Verdict verdict = SessionCommands.judge(this, command, rule, marked, loop.guard());
+        SessionCommands.Verdict verdict =
+                withinLimits(SessionCommands.judge(this, command, rule, marked, loop.guard()), end - from);
         switch (verdict) {
             case SessionCommands.Send() -> {
                 boolean writes = rule == null || !rule.repeatable();
@@ -523,6 +531,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             case SessionCommands.Perform(Operation wanted) -> {
                 in.readerIndex(end);
                 skipsNext = false;
+                notePerformed(end - from);
                 perform(Admission.before(this, wanted));
                 return true;
             }
@@ -530,6 +539,33 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                 channel.close();
                 return false;
             }
+        }
+    }
+
+    /** What is performed is kept until it is answered, which may be never. */
+    private SessionCommands.Verdict withinLimits(SessionCommands.Verdict verdict, int bytes) {
+        if (bytes <= ALWAYS_PERFORMED_BYTES || !(verdict instanceof SessionCommands.Perform(Operation wanted))) {
+            return verdict;
+        }
+        int blockingMax = loop.limits().blockingBytesMax();
+        if (wanted instanceof BlockingCommand && bytes > blockingMax) {
+            loop.reached(Limit.BLOCKING_BYTES);
+            return new SessionCommands.Refuse("ERR switchback: a command that its server may let wait has no more than "
+                    + blockingMax + " bytes; wait for fewer keys at a time");
+        }
+        if (!loop.mayPerform(bytes)) {
+            loop.reached(Limit.PERFORMED_BYTES);
+            return new SessionCommands.Refuse("ERR switchback: the long commands that are kept until they are answered take "
+                    + loop.limits().performedBytesPerLoopMax() + " bytes already; try again, or with a shorter one");
+        }
+        return verdict;
+    }
+
+    private void notePerformed(int bytes) {
+        int counted = bytes <= ALWAYS_PERFORMED_BYTES ? 0 : bytes;
+        if (counted != performedBytes) {
+            loop.performedBytesChanged(counted - performedBytes);
+            performedBytes = counted;
         }
     }
 

@@ -15,10 +15,15 @@ import java.time.Duration;
  * @param commandsInFlightPerClientMax commands of one client that are sent and not answered; past it reading waits
  * @param bytesOutstandingPerBackendMax commands that one server connection was sent and has not answered; past it its
  *     clients wait
+ * @param unansweredBytesPerLoopMax likewise, of all connections that clients have to themselves; past it those clients wait
+ * @param blockingBytesMax one command that its server may let wait; past it the command is refused
+ * @param performedBytesPerLoopMax the larger ones of the commands that are kept until they are answered, since Switchback sees to them or a
+ *     server lets them wait, of all clients of a loop; past it one more is refused
  * @param transactionBytesMax the queue of one MULTI; past it the transaction is refused
  * @param transactionCommandsMax likewise, in commands
  * @param largeCommandsPerLoopMax commands that are passed on as they come, at one time; past it one more is collected as others are
  * @param subscriptionBytesMax the names that one client is subscribed to; past it the command is refused
+ * @param trackingBytesMax what one client has said to CLIENT TRACKING; past it the command is refused
  * @param scriptBytesMax the scripts that are remembered for switches; past it the one that was not used for longest is forgotten
  * @param backendConnectionsPerLoopMax connections to servers of all kinds; past it the command that needs one is refused
  * @param idleConnectionsPerLoopMax connections for MULTI and WATCH that are kept while nobody needs them
@@ -36,10 +41,14 @@ public record ProxyLimits(
         long outputBytesPerClientMax,
         int commandsInFlightPerClientMax,
         long bytesOutstandingPerBackendMax,
+        long unansweredBytesPerLoopMax,
+        int blockingBytesMax,
+        long performedBytesPerLoopMax,
         int transactionBytesMax,
         int transactionCommandsMax,
         int largeCommandsPerLoopMax,
         int subscriptionBytesMax,
+        int trackingBytesMax,
         long scriptBytesMax,
         int backendConnectionsPerLoopMax,
         int idleConnectionsPerLoopMax,
@@ -59,10 +68,14 @@ public record ProxyLimits(
             64 * MIB,
             1_024,
             16 * MIB,
+            256 * MIB,
+            MIB,
+            64 * MIB,
             16 * MIB,
             65_536,
             64,
             16 * MIB,
+            MIB,
             16 * MIB,
             1_024,
             16,
@@ -81,10 +94,14 @@ public record ProxyLimits(
                 outputBytesPerClientMax,
                 commandsInFlightPerClientMax,
                 bytesOutstandingPerBackendMax,
+                unansweredBytesPerLoopMax,
+                blockingBytesMax,
+                performedBytesPerLoopMax,
                 transactionBytesMax,
                 transactionCommandsMax,
                 largeCommandsPerLoopMax,
                 subscriptionBytesMax,
+                trackingBytesMax,
                 scriptBytesMax,
                 backendConnectionsPerLoopMax,
                 idleConnectionsPerLoopMax,

@@ -11,6 +11,10 @@ final class Limits {
     private long outputBytesPerClientMax = ProxyLimits.DEFAULT.outputBytesPerClientMax();
     private int commandsInFlightPerClientMax = ProxyLimits.DEFAULT.commandsInFlightPerClientMax();
     private long bytesOutstandingPerBackendMax = ProxyLimits.DEFAULT.bytesOutstandingPerBackendMax();
+    private long unansweredBytesPerLoopMax = ProxyLimits.DEFAULT.unansweredBytesPerLoopMax();
+    private int blockingBytesMax = ProxyLimits.DEFAULT.blockingBytesMax();
+    private long performedBytesPerLoopMax = ProxyLimits.DEFAULT.performedBytesPerLoopMax();
+    private int trackingBytesMax = ProxyLimits.DEFAULT.trackingBytesMax();
     private int transactionBytesMax = ProxyLimits.DEFAULT.transactionBytesMax();
     private int transactionCommandsMax = ProxyLimits.DEFAULT.transactionCommandsMax();
     private int largeCommandsPerLoopMax = ProxyLimits.DEFAULT.largeCommandsPerLoopMax();
@@ -50,6 +54,26 @@ final class Limits {
 
     Limits bytesOutstandingPerBackendMax(long value) {
         bytesOutstandingPerBackendMax = value;
+        return this;
+    }
+
+    Limits unansweredBytesPerLoopMax(long value) {
+        unansweredBytesPerLoopMax = value;
+        return this;
+    }
+
+    Limits blockingBytesMax(int value) {
+        blockingBytesMax = value;
+        return this;
+    }
+
+    Limits performedBytesPerLoopMax(long value) {
+        performedBytesPerLoopMax = value;
+        return this;
+    }
+
+    Limits trackingBytesMax(int value) {
+        trackingBytesMax = value;
         return this;
     }
 
@@ -108,10 +132,14 @@ final class Limits {
                 outputBytesPerClientMax,
                 commandsInFlightPerClientMax,
                 bytesOutstandingPerBackendMax,
+                unansweredBytesPerLoopMax,
+                blockingBytesMax,
+                performedBytesPerLoopMax,
                 transactionBytesMax,
                 transactionCommandsMax,
                 largeCommandsPerLoopMax,
                 subscriptionBytesMax,
+                trackingBytesMax,
                 scriptBytesMax,
                 backendConnectionsPerLoopMax,
                 idleConnectionsPerLoopMax,

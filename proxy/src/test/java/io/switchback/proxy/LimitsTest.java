@@ -7,6 +7,7 @@ import io.switchback.testkit.RealServer;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -249,6 +250,106 @@ class LimitsTest {
             } finally {
                 clients.forEach(RawClient::close);
             }
+        }
+    }
+
+    @Test
+    void whatClientsSendOverConnectionsOfTheirOwnDoesNotPileUpAtAServerThatDoesNotAnswer() {
+        int max = 4_000_000;
+        try (CacheProxy proxy = proxy(new Limits().unansweredBytesPerLoopMax(max).largeCommandsPerLoopMax(0));
+                RawClient other = ProxyFixture.client(proxy)) {
+            assertThat(other.text("PING")).isEqualTo("PONG");
+            List<RawClient> clients = new ArrayList<>();
+            for (int i = 0; i < 10; i++) {
+                clients.add(ProxyFixture.client(proxy));
+                assertThat(clients.getLast().text("WATCH", "w")).isEqualTo("OK");
+            }
+            server.stop();
+            try {
+                clients.forEach(client -> client.send("SET", "k", "x".repeat(1_000_000)));
+                Await.until(LIMIT, "all is received", () -> {
+                    ProxyLoad load = proxy.load();
+                    return load.commandsUnanswered() + load.receivingBytes() / 1_000_000 >= 10;
+                });
+                assertThat(proxy.commandsUnanswered()).isEqualTo(4);
+                other.send("PING");
+                Await.until(LIMIT, "others are served", () -> proxy.commandsUnanswered() == 5);
+            } finally {
+                server.resume();
+            }
+            clients.forEach(client -> assertThat(client.reply().text()).isEqualTo("OK"));
+            assertThat(other.reply().text()).isEqualTo("PONG");
+            assertReached(proxy, Limit.UNANSWERED_BYTES, Limit.LARGE_COMMANDS);
+            clients.forEach(RawClient::close);
+        }
+    }
+
+    private static String[] waitFor(String key, int keys) {
+        List<String> command = new ArrayList<>(List.of("BLPOP"));
+        command.addAll(Collections.nCopies(keys, key));
+        command.add("0");
+        return command.toArray(String[]::new);
+    }
+
+    @Test
+    void aCommandThatItsServerMayLetWaitForEverIsNotLong() {
+        try (CacheProxy proxy = proxy(new Limits().blockingBytesMax(100_000));
+                RawClient client = ProxyFixture.client(proxy)) {
+            assertThat(client.text(waitFor("none", 12_000)))
+                    .isEqualTo("-ERR switchback: a command that its server may let wait has no more than 100000 bytes;"
+                            + " wait for fewer keys at a time");
+            server.call("RPUSH", "list", "element");
+            assertThat(client.text(waitFor("list", 8_000))).isEqualTo("[list, element]");
+            assertReached(proxy, Limit.BLOCKING_BYTES);
+        }
+    }
+
+    @Test
+    void longCommandsThatWaitDoNotPileUp() {
+        try (CacheProxy proxy = proxy(new Limits().performedBytesPerLoopMax(100_000));
+                RawClient one = ProxyFixture.client(proxy);
+                RawClient two = ProxyFixture.client(proxy);
+                RawClient three = ProxyFixture.client(proxy)) {
+            one.send(waitFor("list", 4_000));
+            two.send(waitFor("list", 4_000));
+            Await.until(LIMIT, "both wait", () -> blocked() == 2);
+            assertThat(three.text(waitFor("list", 4_000)))
+                    .isEqualTo("-ERR switchback: the long commands that are kept until they are answered take 100000"
+                            + " bytes already; try again, or with a shorter one");
+            assertThat(three.text("MULTI")).isEqualTo("OK");
+            assertThat(three.text("EXEC")).isEqualTo("[]");
+            server.call("RPUSH", "list", "first", "second");
+            assertThat(one.reply().text()).isEqualTo("[list, first]");
+            assertThat(two.reply().text()).isEqualTo("[list, second]");
+            one.send(waitFor("list", 4_000));
+            Await.until(LIMIT, "one waits again", () -> blocked() == 1);
+            one.leave();
+            Await.until(LIMIT, "it is gone", () -> proxy.clients() == 2);
+            two.send(waitFor("list", 4_000));
+            three.send(waitFor("list", 4_000));
+            Await.until(LIMIT, "both wait", () -> blocked() == 2);
+            assertReached(proxy, Limit.PERFORMED_BYTES);
+        }
+    }
+
+    private int blocked() {
+        return Integer.parseInt(server.info("clients", "blocked_clients"));
+    }
+
+    @Test
+    void whatAClientTracksDoesNotPileUp() {
+        try (CacheProxy proxy = proxy(new Limits().trackingBytesMax(100_000));
+                RawClient client = ProxyFixture.client(proxy)) {
+            client.call("HELLO", "3");
+            assertThat(client.text("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "a".repeat(60_000)))
+                    .isEqualTo("OK");
+            assertThat(client.text("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "b".repeat(60_000)))
+                    .isEqualTo("-ERR switchback: what one client says to CLIENT TRACKING may have no more than 100000"
+                            + " bytes together, with 32 for each word");
+            assertThat(client.text("CLIENT", "TRACKING", "OFF")).isEqualTo("OK");
+            assertThat(client.text("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "b".repeat(60_000)))
+                    .isEqualTo("OK");
+            assertReached(proxy, Limit.TRACKING_BYTES);
         }
     }
 
