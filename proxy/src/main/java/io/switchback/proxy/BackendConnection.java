@@ -179,6 +179,11 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         waitingForRoom.add(session);
     }
 
+    /** Whether it, and not the other one, was not used for longer. */
+    boolean isUnusedForLongerThan(BackendConnection other) {
+        return usedAtNanos - other.usedAtNanos < 0;
+    }
+
     boolean idleSince(long nanos) {
         return unanswered.isEmpty() && usedAtNanos - nanos < 0;
     }

@@ -36,8 +36,10 @@ public enum Limit {
     INVALIDATIONS,
     /** A script was forgotten. */
     SCRIPT_BYTES,
-    /** A connection to a server was refused. */
+    /** A connection to a server that clients share was refused, since all that may be were in use. */
     SERVER_CONNECTIONS,
+    /** A connection of a client's own to a server was refused. */
+    OWN_CONNECTIONS,
     /** A connection to a server was closed rather than kept for whoever needs one next. */
     IDLE_CONNECTIONS,
     /** A reply was too long to be looked through. */

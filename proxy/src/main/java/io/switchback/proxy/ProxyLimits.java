@@ -25,7 +25,9 @@ import java.time.Duration;
  * @param subscriptionBytesMax the names that one client is subscribed to; past it the command is refused
  * @param trackingBytesMax what one client has said to CLIENT TRACKING; past it the command is refused
  * @param scriptBytesMax the scripts that are remembered for switches; past it the one that was not used for longest is forgotten
- * @param backendConnectionsPerLoopMax connections to servers of all kinds; past it the command that needs one is refused
+ * @param backendConnectionsPerLoopMax connections to servers that no client has to itself; past it the one that was not used for longest is
+ *     closed, and where all are in use the command that needs one more is refused
+ * @param ownConnectionsPerLoopMax connections to servers that clients have to themselves; past it the command that needs one is refused
  * @param idleConnectionsPerLoopMax connections for MULTI and WATCH that are kept while nobody needs them
  * @param filteredReplyBytesMax a reply that must be looked through before it is passed on; past it the command fails
  * @param connectTimeout one attempt to open a connection to a server, its handshake included
@@ -51,6 +53,7 @@ public record ProxyLimits(
         int trackingBytesMax,
         long scriptBytesMax,
         int backendConnectionsPerLoopMax,
+        int ownConnectionsPerLoopMax,
         int idleConnectionsPerLoopMax,
         int filteredReplyBytesMax,
         Duration connectTimeout,
@@ -58,10 +61,13 @@ public record ProxyLimits(
         int attemptsPerReadMax) {
 
     private static final int MIB = 1024 * 1024;
+    private static final int CLIENTS_DEFAULT = 10_000;
+    /** A client may need more than one: what it has subscribed to, what another one's invalidations come over, WAIT. */
+    private static final int OWN_CONNECTIONS_SPARE = 1_024;
 
     /** What a node has where its file says nothing else. */
     public static final ProxyLimits DEFAULT = new ProxyLimits(
-            10_000,
+            CLIENTS_DEFAULT,
             512 * MIB,
             256 * MIB,
             MIB,
@@ -78,13 +84,14 @@ public record ProxyLimits(
             MIB,
             16 * MIB,
             1_024,
+            CLIENTS_DEFAULT + OWN_CONNECTIONS_SPARE,
             16,
             64 * MIB,
             Duration.ofSeconds(1),
             3,
             3);
 
-    /** These, for another number of clients. */
+    /** These, for another number of clients, each of which may need a connection of its own. */
     public ProxyLimits withClientsMax(int clients) {
         return new ProxyLimits(
                 clients,
@@ -104,6 +111,7 @@ public record ProxyLimits(
                 trackingBytesMax,
                 scriptBytesMax,
                 backendConnectionsPerLoopMax,
+                clients + OWN_CONNECTIONS_SPARE,
                 idleConnectionsPerLoopMax,
                 filteredReplyBytesMax,
                 connectTimeout,

@@ -290,13 +290,13 @@ class BlockingTest {
 
     @Test
     void whereNoConnectionIsLeftOnlyTheOneThatWaitsHearsOfIt(@TempDir Path folder) {
-        ProxyLimits limits = new Limits().backendConnectionsPerLoopMax(1).build();
+        ProxyLimits limits = new Limits().ownConnectionsPerLoopMax(0).build();
         try (RealServer server = ProxyFixture.server(folder);
                 CacheProxy proxy = ProxyFixture.proxy(ProxyFixture.route("old", server, 1), limits, 1);
                 RawClient client = ProxyFixture.client(proxy);
                 RawClient other = ProxyFixture.client(proxy)) {
             assertThat(other.text("INCR", "n")).isEqualTo("1");
-            assertThat(client.text("WAIT", "0", "0")).contains("no more than 1 connections to fleet old are opened");
+            assertThat(client.text("WAIT", "0", "0")).contains("no more than 0 connections of clients' own to fleet old are opened");
             assertThat(other.text("INCR", "n")).isEqualTo("2");
             assertThat(client.text("INCR", "n")).isEqualTo("3");
         }

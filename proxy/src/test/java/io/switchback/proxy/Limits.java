@@ -19,6 +19,7 @@ final class Limits {
     private int transactionCommandsMax = ProxyLimits.DEFAULT.transactionCommandsMax();
     private int largeCommandsPerLoopMax = ProxyLimits.DEFAULT.largeCommandsPerLoopMax();
     private int backendConnectionsPerLoopMax = ProxyLimits.DEFAULT.backendConnectionsPerLoopMax();
+    private int ownConnectionsPerLoopMax = ProxyLimits.DEFAULT.ownConnectionsPerLoopMax();
     private long scriptBytesMax = ProxyLimits.DEFAULT.scriptBytesMax();
     private int subscriptionBytesMax = ProxyLimits.DEFAULT.subscriptionBytesMax();
     private int idleConnectionsPerLoopMax = ProxyLimits.DEFAULT.idleConnectionsPerLoopMax();
@@ -93,6 +94,11 @@ final class Limits {
         return this;
     }
 
+    Limits ownConnectionsPerLoopMax(int value) {
+        ownConnectionsPerLoopMax = value;
+        return this;
+    }
+
     Limits scriptBytesMax(long value) {
         scriptBytesMax = value;
         return this;
@@ -142,6 +148,7 @@ final class Limits {
                 trackingBytesMax,
                 scriptBytesMax,
                 backendConnectionsPerLoopMax,
+                ownConnectionsPerLoopMax,
                 idleConnectionsPerLoopMax,
                 filteredReplyBytesMax,
                 connectTimeout,

@@ -373,14 +373,67 @@ class LimitsTest {
 
     @Test
     void connectionsToServersAreCounted() {
-        try (CacheProxy proxy = proxy(new Limits().backendConnectionsPerLoopMax(1));
+        try (CacheProxy proxy =
+                        proxy(new Limits().backendConnectionsPerLoopMax(1).ownConnectionsPerLoopMax(3));
+                RawClient one = ProxyFixture.client(proxy);
+                RawClient two = ProxyFixture.client(proxy);
+                RawClient three = ProxyFixture.client(proxy);
                 RawClient client = ProxyFixture.client(proxy)) {
+            for (RawClient subscriber : List.of(one, two, three)) {
+                subscriber.send("SUBSCRIBE", "channel");
+                assertThat(subscriber.reply().text()).isEqualTo("[subscribe, channel, 1]");
+            }
             assertThat(client.text("PING")).isEqualTo("PONG");
             assertThat(client.text("MULTI"))
-                    .isEqualTo("-ERR switchback: no more than 1 connections to fleet old are opened");
+                    .isEqualTo("-ERR switchback: no more than 3 connections of clients' own to fleet old are opened");
             assertThat(client.text("PING")).isEqualTo("PONG");
+            assertReached(proxy, Limit.OWN_CONNECTIONS);
+            assertThat(proxy.load().serverConnections()).isEqualTo(4);
+        }
+    }
+
+    /** Each password that a server takes for whatever is said makes a connection of its own. */
+    @Test
+    void theConnectionThatWasNotUsedForLongestMakesRoomForAnother() {
+        try (CacheProxy proxy = proxy(new Limits().backendConnectionsPerLoopMax(3))) {
+            List<RawClient> clients = new ArrayList<>();
+            for (int i = 0; i < 8; i++) {
+                clients.add(ProxyFixture.client(proxy));
+                assertThat(clients.getLast()
+                                .call("HELLO", "3", "AUTH", "default", "password" + i)
+                                .isError())
+                        .isFalse();
+            }
+            for (int i = 0; i < 16; i++) {
+                assertThat(clients.get(i * 3 % 8).text("PING")).isEqualTo("PONG");
+                Await.until(LIMIT, "others have gone", () -> proxy.load().serverConnections() <= 3);
+            }
+            assertReached(proxy);
+            clients.forEach(RawClient::close);
+        }
+    }
+
+    @Test
+    void aConnectionWithWhatIsUnansweredMakesNoRoom() {
+        try (CacheProxy proxy = proxy(new Limits().backendConnectionsPerLoopMax(1));
+                RawClient slow = ProxyFixture.client(proxy);
+                RawClient other = ProxyFixture.client(proxy)) {
+            assertThat(other.text("SELECT", "1")).isEqualTo("OK");
+            assertThat(other.text("PING")).isEqualTo("PONG");
+            assertThat(slow.text("PING")).isEqualTo("PONG");
+            server.stop();
+            try {
+                slow.send("PING");
+                Await.until(LIMIT, "it is sent", () -> proxy.commandsUnanswered() == 1);
+                assertThat(other.text("PING"))
+                        .isEqualTo("-ERR switchback: no more than 1 connections that clients share to fleet old are"
+                                + " opened");
+            } finally {
+                server.resume();
+            }
+            assertThat(slow.reply().text()).isEqualTo("PONG");
+            Await.until(LIMIT, "there is room", () -> other.text("PING").equals("PONG"));
             assertReached(proxy, Limit.SERVER_CONNECTIONS);
-            assertThat(proxy.load().serverConnections()).isEqualTo(1);
         }
     }
 
