@@ -371,16 +371,21 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
 
     /**
      * Reads no more until {@link #readOn}: its owner, or the next one, who gets what it brings, does not keep up. Not where others wait for
-     * replies over a connection that is the owner's already, nor where a hold waits for them; there memory is bounded by
-     * {@link ProxyLimits#outputBytesPerClientMax}.
+     * replies over a connection that is the owner's already; there memory is bounded by {@link ProxyLimits#outputBytesPerClientMax}. Where a hold
+     * waits for them it reads on until the output {@code isFull}: then the hold fails, and the client is not closed for it.
      */
-    void pauseReading() {
-        boolean awaited = runsOfOthers > 0 || (loop.isHolding() && oldestUnanswered() != null);
+    void pauseReading(boolean isFull) {
+        boolean awaited = runsOfOthers > 0 || (!isFull && loop.isHolding() && oldestUnanswered() != null);
         if (!paused && !awaited) {
             paused = true;
             loop.pausedReading(this);
             channel.config().setAutoRead(false);
         }
+    }
+
+    /** Whether it is not read from, since its client does not keep up. */
+    boolean isPaused() {
+        return paused;
     }
 
     void readOn() {

@@ -743,12 +743,14 @@ final class Backends {
     /** The command of a client that waits longest for its reply, in words. */
     String describeOldest() {
         Run oldest = null;
+        boolean unread = false;
         for (BackendConnection connection : all) {
             Run run = connection.oldestUnanswered();
             if (run != null && (oldest == null || run.sentAtNanos - oldest.sentAtNanos < 0)) {
                 oldest = run;
+                unread = connection.isPaused();
             }
         }
-        return oldest == null ? "a command is unanswered" : oldest.describe(loop.nanoTime());
+        return oldest == null ? "a command is unanswered" : oldest.describe(loop.nanoTime(), unread);
     }
 }

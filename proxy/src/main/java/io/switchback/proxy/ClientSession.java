@@ -815,7 +815,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         output.push(message);
         BackendConnection from = own.current();
         if (!output.isReading() && from != null) {
-            from.pauseReading();
+            from.pauseReading(output.isFull());
         }
     }
 
@@ -827,7 +827,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         output.pass(in, index, length, false);
         BackendConnection from = own.current();
         if (!output.isReading() && from != null) {
-            from.pauseReading();
+            from.pauseReading(output.isFull());
         }
     }
 
@@ -857,7 +857,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         }
         BackendConnection from = upstream;
         if (from != null && !from.isShared() && from.mayBeUsedBy(this) && !output.isReading()) {
-            from.pauseReading();
+            from.pauseReading(output.isFull());
         }
     }
 

@@ -9,6 +9,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
@@ -195,19 +196,52 @@ class LimitsTest {
     }
 
     @Test
-    void aClientThatDoesNotReadWhatAHoldWaitsForIsClosedWhileOthersGoOn() {
-        server.call("SET", "large", "x".repeat(40_000_000));
+    void aClientThatDoesNotReadWhatAHoldWaitsForIsNamedAndNotClosed() {
+        int large = 40_000_000;
+        server.call("SET", "large", "x".repeat(large));
         try (CacheProxy proxy = proxy(new Limits().outputBytesPerClient(100_000, 20_000_000));
                 RawClient other = ProxyFixture.client(proxy);
-                RawClient greedy = ProxyFixture.client(proxy)) {
-            greedy.send("GET", "large");
-            Await.until(LIMIT, "the reply begins", () -> greedy.hasReplyWithin(10));
+                RawClient lazy = ProxyFixture.client(proxy)) {
+            lazy.send("GET", "large");
+            Await.until(LIMIT, "the reply begins", () -> lazy.hasReplyWithin(10));
             assertThat(other.text("PING")).isEqualTo("PONG");
+            HoldOutcome outcome = ProxyFixture.hold(proxy, 1_000);
+            assertThat(outcome).isInstanceOf(HoldOutcome.Failed.class);
+            assertThat(((HoldOutcome.Failed) outcome).why())
+                    .contains("client 127.0.0.1:" + lazy.localPort() + " does not read the reply to GET");
             assertThat(proxy.clients()).isEqualTo(2);
-            assertThat(ProxyFixture.hold(proxy, 10_000)).isInstanceOf(HoldOutcome.Held.class);
-            Await.until(LIMIT, "the greedy one is closed", () -> proxy.clients() == 1);
-            assertThat(proxy.load().limitsReached().get(Limit.OUTPUT_BYTES)).isEqualTo(1);
+            assertThat(other.text("PING")).isEqualTo("PONG");
+
+            CompletableFuture<HoldOutcome> again = proxy.hold(LIMIT);
+            assertThat(lazy.reply().text()).hasSize(large);
+            assertThat(again.join()).isInstanceOf(HoldOutcome.Held.class);
             proxy.letGo(ProxyFixture.route("old", server, 1)).join();
+            assertThat(other.text("PING")).isEqualTo("PONG");
+            assertThat(lazy.text("PING")).isEqualTo("PONG");
+            assertThat(proxy.load().limitsReached().get(Limit.OUTPUT_BYTES)).isZero();
+        }
+    }
+
+    @Test
+    void aClientThatDoesNotReadWhatCannotStayAtTheServerIsClosedWhileOthersGoOn() {
+        try (CacheProxy proxy = proxy(new Limits().outputBytesPerClient(100_000, 1_000_000));
+                RawClient other = ProxyFixture.client(proxy);
+                RawClient lazy = ProxyFixture.client(proxy)) {
+            assertThat(other.text("PING")).isEqualTo("PONG");
+            assertThat(lazy.text("PING")).isEqualTo("PONG");
+            server.call("SET", "large", "x".repeat(40_000_000));
+            server.stop();
+            try {
+                lazy.send("GET", "large");
+                Await.until(LIMIT, "it is sent", () -> proxy.commandsUnanswered() == 1);
+                other.send("INCR", "n");
+                Await.until(LIMIT, "that is sent behind it", () -> proxy.commandsUnanswered() == 2);
+            } finally {
+                server.resume();
+            }
+            assertThat(other.reply().text()).isEqualTo("1");
+            Await.until(LIMIT, "the lazy one is closed", () -> proxy.clients() == 1);
+            assertThat(proxy.load().limitsReached().get(Limit.OUTPUT_BYTES)).isEqualTo(1);
             assertThat(other.text("PING")).isEqualTo("PONG");
         }
     }
