@@ -345,6 +345,7 @@ class LimitsTest {
                 RawClient two = ProxyFixture.client(proxy);
                 RawClient three = ProxyFixture.client(proxy)) {
             one.send(waitFor("list", 4_000));
+            Await.until(LIMIT, "one waits", () -> blocked() == 1);
             two.send(waitFor("list", 4_000));
             Await.until(LIMIT, "both wait", () -> blocked() == 2);
             assertThat(three.text(waitFor("list", 4_000)))
