@@ -1,6 +1,7 @@
 package io.switchback.proxy;
 
 import io.netty.buffer.ByteBuf;
+import io.netty.buffer.Unpooled;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
@@ -10,7 +11,9 @@ import io.switchback.resp.ReplyScanner;
 import java.io.IOException;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -118,6 +121,69 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         if (session == null || runsOfOthers > 0) {
             readOn();
         }
+    }
+
+    /**
+     * It is about to be {@code next}'s own: what others have sent behind, and may be sent twice, they ask again over another connection, and
+     * what comes for it here nobody gets. A client of whose commands one may not be sent twice waits for all of them here, lest they overtake
+     * each other.
+     */
+    void letOthersAskAgain(ClientSession next) {
+        Set<ClientSession> moving = new HashSet<>();
+        Set<ClientSession> staying = new HashSet<>();
+        for (Run run : unanswered) {
+            if (run.session != null && run.session != next) {
+                (mayBeAskedAgain(run) ? moving : staying).add(run.session);
+            }
+        }
+        moving.removeAll(staying);
+        if (moving.isEmpty()) {
+            return;
+        }
+        List<Run> moved = new ArrayList<>();
+        for (int left = unanswered.size(); left > 0; left--) {
+            Run run = unanswered.remove();
+            boolean moves = moving.contains(run.session);
+            if (moves) {
+                moved.add(run);
+            }
+            if (!moves) {
+                unanswered.add(run);
+            } else if (!run.isLocal()) {
+                unanswered.add(new Run(next, Unpooled.EMPTY_BUFFER, run.commands, LeftOut.REPLIES, loop.nanoTime(), 1));
+                bytesOutstanding -= run.requestBytes;
+            }
+        }
+        for (Run run : moved) {
+            if (run.counted) {
+                loop.settled(run.commands, run.requestBytes);
+            }
+            run.sink.lost(run, "it carries a large reply to another client");
+            run.release();
+        }
+    }
+
+    private boolean mayBeAskedAgain(Run run) {
+        boolean untouched = run.answered == 0 && !run.partial && !run.inPieces;
+        return run.sink == run.session
+                && (run.isLocal()
+                        || (untouched
+                                && !run.writes
+                                && run.attempt < loop.limits().attemptsPerReadMax()));
+    }
+
+    /** For replies that somebody has asked for again elsewhere. */
+    private enum LeftOut implements ReplySink {
+        REPLIES;
+
+        @Override
+        public void receive(Run run, ByteBuf in, int index, int length) {}
+
+        @Override
+        public void answered(Run run) {}
+
+        @Override
+        public void lost(Run run, String why) {}
     }
 
     private void resumeWaiting() {

@@ -245,7 +245,11 @@ final class Backends {
     }
 
     private boolean isUnused(BackendConnection one) {
-        return one.isOpen() && one.isShared() && one.isQuiet() && one.route.equals(loop.route()) && !mayBeAllThereIs(one);
+        return one.isOpen()
+                && one.isShared()
+                && one.isQuiet()
+                && one.route.equals(loop.route())
+                && !mayBeAllThereIs(one);
     }
 
     /** While new ones have to wait for the ledger's word, what is there is kept. */
@@ -349,6 +353,7 @@ final class Backends {
     private void replaced(
             Slot slot, ClientSession session, BackendConnection connection, BackendConnection replacement) {
         slot.connection = replacement;
+        connection.letOthersAskAgain(session);
         connection.own(session);
         session.own().opened(connection);
         resumeWaiting(slot);

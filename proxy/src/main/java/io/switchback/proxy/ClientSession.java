@@ -68,6 +68,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     private int receivingBytes;
     /** Of the command that {@link #operation} keeps, where it is long. */
     private int performedBytes;
+
     private boolean pumping;
     private boolean closed;
     private boolean resumable;
@@ -176,8 +177,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (!closed) {
             received.trim();
             noteReceiving();
-            boolean wantsMore = !output.hasEnded()
-                    && (!stuck || !received.bytes().isReadable() || readsOnWhileItWaits());
+            boolean wantsMore =
+                    !output.hasEnded() && (!stuck || !received.bytes().isReadable() || readsOnWhileItWaits());
             if (channel.config().isAutoRead() != wantsMore) {
                 channel.config().setAutoRead(wantsMore);
             }
@@ -555,8 +556,10 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         }
         if (!loop.mayPerform(bytes)) {
             loop.reached(Limit.PERFORMED_BYTES);
-            return new SessionCommands.Refuse("ERR switchback: the long commands that are kept until they are answered take "
-                    + loop.limits().performedBytesPerLoopMax() + " bytes already; try again, or with a shorter one");
+            return new SessionCommands.Refuse(
+                    "ERR switchback: the long commands that are kept until they are answered take "
+                            + loop.limits().performedBytesPerLoopMax()
+                            + " bytes already; try again, or with a shorter one");
         }
         return verdict;
     }

@@ -64,6 +64,7 @@ final class ProxyLoop {
     private long bytesUnanswered;
     /** Until less is unanswered. */
     private final Set<ClientSession> waitingForRoom = new LinkedHashSet<>();
+
     private int bringing;
     private final Set<BackendOpening> openings = new LinkedHashSet<>();
     private final Set<BackendOpening> openingsWaitingForRoute = new LinkedHashSet<>();

@@ -75,12 +75,11 @@ enum Transport {
         if (!channel.isActive()) {
             return true;
         }
-        int state =
-                switch (channel) {
-                    case EpollSocketChannel epoll -> epoll.tcpInfo().state();
-                    case IoUringSocketChannel uring -> uring.tcpInfo().state();
-                    default -> TCP_ESTABLISHED;
-                };
+        int state = switch (channel) {
+            case EpollSocketChannel epoll -> epoll.tcpInfo().state();
+            case IoUringSocketChannel uring -> uring.tcpInfo().state();
+            default -> TCP_ESTABLISHED;
+        };
         return state != TCP_ESTABLISHED;
     }
 

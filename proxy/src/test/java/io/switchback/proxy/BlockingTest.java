@@ -296,7 +296,8 @@ class BlockingTest {
                 RawClient client = ProxyFixture.client(proxy);
                 RawClient other = ProxyFixture.client(proxy)) {
             assertThat(other.text("INCR", "n")).isEqualTo("1");
-            assertThat(client.text("WAIT", "0", "0")).contains("no more than 0 connections of clients' own to fleet old are opened");
+            assertThat(client.text("WAIT", "0", "0"))
+                    .contains("no more than 0 connections of clients' own to fleet old are opened");
             assertThat(other.text("INCR", "n")).isEqualTo("2");
             assertThat(client.text("INCR", "n")).isEqualTo("3");
         }
@@ -398,7 +399,7 @@ class BlockingTest {
                     "it waits",
                     () -> server.info("clients", "blocked_clients").equals("1"));
             assertThat(other.text("XADD", "s", "2-1", "f", "new")).isEqualTo("2-1");
-            assertThat(many.reply().text()).isEqualTo("[[s, [[2-1, [f, new]]]], [s, [[2-1, [f, new]]]]]");
+            assertThat(many.reply().text()).isEqualTo("[[s, [[2-1, [f, new]]]]]");
             assertThat(server.text("INFO", "commandstats")).contains("cmdstat_xinfo|stream:calls=3,");
             String clients = server.text("CLIENT", "LIST");
             assertThat(clients).contains(" cmd=xinfo|stream ").contains(" cmd=xadd ");

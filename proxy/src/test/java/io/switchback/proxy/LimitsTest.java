@@ -290,7 +290,8 @@ class LimitsTest {
     @Test
     void whatClientsSendOverConnectionsOfTheirOwnDoesNotPileUpAtAServerThatDoesNotAnswer() {
         int max = 4_000_000;
-        try (CacheProxy proxy = proxy(new Limits().unansweredBytesPerLoopMax(max).largeCommandsPerLoopMax(0));
+        try (CacheProxy proxy =
+                        proxy(new Limits().unansweredBytesPerLoopMax(max).largeCommandsPerLoopMax(0));
                 RawClient other = ProxyFixture.client(proxy)) {
             assertThat(other.text("PING")).isEqualTo("PONG");
             List<RawClient> clients = new ArrayList<>();

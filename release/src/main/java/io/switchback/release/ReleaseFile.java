@@ -102,8 +102,8 @@ public record ReleaseFile(
         Optional<YamlMap> loss = root.has("fleet-loss") ? Optional.of(root.map("fleet-loss")) : Optional.empty();
         OnFleetLoss onFleetLoss = loss.map(map -> map.choice("then", OnFleetLoss.class, OnFleetLoss.SWITCH))
                 .orElse(OnFleetLoss.SWITCH);
-        Duration fleetLossAfter = loss.map(map -> map.duration(
-                        "after", FLEET_LOSS_AFTER_DEFAULT, FLEET_LOSS_AFTER_MIN, FLEET_LOSS_AFTER_MAX))
+        Duration fleetLossAfter = loss.map(map ->
+                        map.duration("after", FLEET_LOSS_AFTER_DEFAULT, FLEET_LOSS_AFTER_MIN, FLEET_LOSS_AFTER_MAX))
                 .orElse(FLEET_LOSS_AFTER_DEFAULT);
         Optional<YamlMap> hold = root.has("hold") ? Optional.of(root.map("hold")) : Optional.empty();
         ReleaseFile release = new ReleaseFile(
