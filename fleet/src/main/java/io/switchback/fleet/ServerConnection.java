@@ -9,6 +9,11 @@ import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.Socket;
+import java.net.SocketTimeoutException;
+import java.net.UnixDomainSocketAddress;
+import java.nio.channels.SocketChannel;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -65,6 +70,37 @@ public final class ServerConnection implements AutoCloseable {
      */
     public static ServerConnection open(FleetSpec fleet, Duration timeout) {
         return open(fleet.primaryNow(), fleet.credential(), fleet.tls(), timeout);
+    }
+
+    /**
+     * Whether somebody takes connections there and keeps one: a server that answers nothing, but is there. Of use where it did not answer;
+     * looks for as long as {@code timeout} at the most, twice.
+     */
+    public static boolean isTaken(Endpoint endpoint, Duration timeout) {
+        if (endpoint.isUnix()) {
+            try (SocketChannel channel = SocketChannel.open(UnixDomainSocketAddress.of(endpoint.host()))) {
+                return channel.isConnected();
+            } catch (IOException e) {
+                return false;
+            }
+        }
+        int timeoutMs = Math.toIntExact(Math.max(1, timeout.toMillis()));
+        try (Socket socket = new Socket()) {
+            socket.connect(new InetSocketAddress(endpoint.host(), endpoint.port()), timeoutMs);
+            socket.setSoTimeout(timeoutMs);
+            return keeps(socket);
+        } catch (IOException e) {
+            return false;
+        }
+    }
+
+    /** Nothing comes where nothing is asked: but the end, from a process that is going. */
+    private static boolean keeps(Socket socket) throws IOException {
+        try {
+            return socket.getInputStream().read() >= 0;
+        } catch (SocketTimeoutException e) {
+            return true;
+        }
     }
 
     private void authenticate(Credential credential) {

@@ -1,6 +1,7 @@
 package io.switchback.proxy;
 
 import io.netty.buffer.ByteBuf;
+import io.netty.buffer.Unpooled;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
@@ -12,6 +13,7 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.Collections;
+import java.util.HashSet;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Set;
@@ -154,6 +156,69 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         }
     }
 
+    /**
+     * It is about to be {@code next}'s own: what others have sent behind, and may be sent twice, they ask again over another connection, and
+     * what comes for it here nobody gets. A client of whose commands one may not be sent twice waits for all of them here, lest they overtake
+     * each other.
+     */
+    void letOthersAskAgain(ClientSession next) {
+        Set<ClientSession> moving = new HashSet<>();
+        Set<ClientSession> staying = new HashSet<>();
+        for (Run run : unanswered) {
+            if (run.session != null && run.session != next) {
+                (mayBeAskedAgain(run) ? moving : staying).add(run.session);
+            }
+        }
+        moving.removeAll(staying);
+        if (moving.isEmpty()) {
+            return;
+        }
+        List<Run> moved = new ArrayList<>();
+        for (int left = unanswered.size(); left > 0; left--) {
+            Run run = unanswered.remove();
+            boolean moves = moving.contains(run.session);
+            if (moves) {
+                moved.add(run);
+            }
+            if (!moves) {
+                unanswered.add(run);
+            } else if (!run.isLocal()) {
+                unanswered.add(new Run(next, Unpooled.EMPTY_BUFFER, run.commands, LeftOut.REPLIES, loop.nanoTime(), 1));
+                bytesOutstanding -= run.requestBytes;
+            }
+        }
+        for (Run run : moved) {
+            if (run.counted) {
+                loop.settled(run.commands, run.requestBytes);
+            }
+            run.sink.lost(run, "it carries a large reply to another client");
+            run.release();
+        }
+    }
+
+    private boolean mayBeAskedAgain(Run run) {
+        boolean untouched = run.answered == 0 && !run.partial && !run.inPieces;
+        return run.sink == run.session
+                && (run.isLocal()
+                        || (untouched
+                                && !run.writes
+                                && run.attempt < loop.limits().attemptsPerReadMax()));
+    }
+
+    /** For replies that somebody has asked for again elsewhere. */
+    private enum LeftOut implements ReplySink {
+        REPLIES;
+
+        @Override
+        public void receive(Run run, ByteBuf in, int index, int length) {}
+
+        @Override
+        public void answered(Run run) {}
+
+        @Override
+        public void lost(Run run, String why) {}
+    }
+
     private void resumeWaiting() {
         waitingForRoom.forEach(loop::resumeLater);
         waitingForRoom.clear();
@@ -225,13 +290,22 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
 
     /** Whether another run may be sent now. */
     boolean hasRoom() {
-        return open && bytesOutstanding < bytesOutstandingMax;
+        return open && bytesOutstanding < bytesOutstandingMax && (owner == null || loop.hasRoom());
     }
 
     /** The session is resumed once there is room. */
     void awaitRoom(ClientSession session) {
+        if (owner != null && !loop.hasRoom()) {
+            loop.awaitRoom(session);
+            return;
+        }
         loop.reached(Limit.BYTES_OUTSTANDING);
         waitingForRoom.add(session);
+    }
+
+    /** Whether it, and not the other one, was not used for longer. */
+    boolean isUnusedForLongerThan(BackendConnection other) {
+        return usedAtNanos - other.usedAtNanos < 0;
     }
 
     boolean idleSince(long nanos) {
@@ -250,7 +324,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         insideCommand = run.endIsMissing;
         if (run.session != null) {
             carriesClients = true;
-            loop.sent(run.commands);
+            loop.sent(run.commands, run.requestBytes);
             run.counted = true;
         }
         unanswered.add(run);
@@ -475,16 +549,21 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
 
     /**
      * Reads no more until {@link #readOn}: its owner, or the next one, who gets what it brings, does not keep up. Not where others wait for
-     * replies over a connection that is the owner's already, nor where a hold waits for them; there memory is bounded by
-     * {@link ProxyLimits#outputBytesPerClientMax}.
+     * replies over a connection that is the owner's already; there memory is bounded by {@link ProxyLimits#outputBytesPerClientMax}. Where a hold
+     * waits for them it reads on until the output {@code isFull}: then the hold fails, and the client is not closed for it.
      */
-    void pauseReading() {
-        boolean awaited = runsOfOthers > 0 || (loop.isHolding() && oldestUnanswered() != null);
+    void pauseReading(boolean isFull) {
+        boolean awaited = runsOfOthers > 0 || (!isFull && loop.isHolding() && oldestUnanswered() != null);
         if (!paused && !awaited) {
             paused = true;
             loop.pausedReading(this);
             channel.config().setAutoRead(false);
         }
+    }
+
+    /** Whether it is not read from, since its client does not keep up. */
+    boolean isPaused() {
+        return paused;
     }
 
     void readOn() {
@@ -500,7 +579,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
     private void answered(Run run, long now) {
         bytesOutstanding -= run.requestBytes;
         if (run.counted) {
-            loop.settled(run.commands);
+            loop.settled(run.commands, run.requestBytes);
             if (run.timed && run.notRun == null) {
                 traffic.answered(run.commands, run.errors, now - run.sentAtNanos);
             }
@@ -606,7 +685,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         loop.backends().closed(this);
         for (Run run = unanswered.poll(); run != null; run = unanswered.poll()) {
             if (run.counted) {
-                loop.settled(run.commands);
+                loop.settled(run.commands, run.requestBytes);
             }
             if (setAside.contains(run.session)) {
                 run.setAside();

@@ -61,7 +61,11 @@ final class Backends {
     /** Over which scripts are brought there. */
     private @Nullable BackendConnection scriptsAhead;
 
-    private int opening;
+    /** Of {@link #all}, those that make room for others, and are closed where nobody has used them by the next turn. */
+    private final Set<BackendConnection> leaving = new HashSet<>();
+
+    private int openingShared;
+    private int openingOwn;
     private int idleCount;
 
     private static final class Slot {
@@ -109,7 +113,7 @@ final class Backends {
         slot.waiting.add(session);
         slot.failure = null;
         slot.opening = true;
-        open(key, new SharedOpened(slot));
+        open(key, false, new SharedOpened(slot));
         return slot.connection;
     }
 
@@ -159,30 +163,33 @@ final class Backends {
         }
     }
 
-    private void open(ConnectionKey key, BackendOpening.Result result) {
-        if (all.size() - ahead.size() + opening >= loop.limits().backendConnectionsPerLoopMax()) {
-            loop.reached(Limit.SERVER_CONNECTIONS);
-            result.failed("ERR switchback: no more than " + loop.limits().backendConnectionsPerLoopMax()
-                    + " connections to fleet " + loop.route().fleet().name() + " are opened");
+    /** Opens one that is to be a session's {@code own}, or shared. */
+    private void open(ConnectionKey key, boolean own, BackendOpening.Result result) {
+        int max = own ? loop.limits().ownConnectionsPerLoopMax() : loop.limits().backendConnectionsPerLoopMax();
+        if (!isRoom(own, max)) {
+            loop.reached(own ? Limit.OWN_CONNECTIONS : Limit.SERVER_CONNECTIONS);
+            result.failed("ERR switchback: no more than " + max
+                    + (own ? " connections of clients' own" : " connections that clients share")
+                    + " to fleet " + loop.route().fleet().name() + " are opened");
             return;
         }
-        opening++;
+        openingChanged(own, 1);
         new BackendOpening(loop, key, loop.route(), new BackendOpening.Result() {
                     @Override
                     public void opened(BackendConnection connection) {
-                        opening--;
+                        openingChanged(own, -1);
                         result.opened(connection);
                     }
 
                     @Override
                     public void failed(String error) {
-                        opening--;
+                        openingChanged(own, -1);
                         result.failed(error);
                     }
 
                     @Override
                     public void superseded() {
-                        opening--;
+                        openingChanged(own, -1);
                         result.superseded();
                     }
 
@@ -192,6 +199,63 @@ final class Backends {
                     }
                 })
                 .start();
+    }
+
+    private void openingChanged(boolean own, int by) {
+        openingOwn += own ? by : 0;
+        openingShared += own ? 0 : by;
+    }
+
+    /** Whether one more may be opened, for which others may have to go. */
+    private boolean isRoom(boolean own, int max) {
+        if (all.size() + openingOwn + openingShared < max) {
+            return true;
+        }
+        long there = (own ? openingOwn : openingShared)
+                + all.stream()
+                        .filter(one -> (one.owner() != null) == own
+                                && one.route.equals(loop.route())
+                                && !leaving.contains(one))
+                        .count();
+        while (there >= max && !own && leaveLongestUnused()) {
+            there--;
+        }
+        return there < max;
+    }
+
+    /** In this turn somebody may have been given it already, so it is closed in the next one. */
+    private boolean leaveLongestUnused() {
+        BackendConnection longest = null;
+        for (BackendConnection one : all) {
+            if (isUnused(one) && !leaving.contains(one) && (longest == null || one.isUnusedForLongerThan(longest))) {
+                longest = one;
+            }
+        }
+        if (longest == null) {
+            return false;
+        }
+        BackendConnection left = longest;
+        leaving.add(left);
+        loop.execute(() -> {
+            leaving.remove(left);
+            if (isUnused(left)) {
+                left.close();
+            }
+        });
+        return true;
+    }
+
+    private boolean isUnused(BackendConnection one) {
+        return one.isOpen()
+                && one.isShared()
+                && one.isQuiet()
+                && one.route.equals(loop.route())
+                && !mayBeAllThereIs(one);
+    }
+
+    /** While new ones have to wait for the ledger's word, what is there is kept. */
+    private boolean mayBeAllThereIs(BackendConnection connection) {
+        return loop.routeCheck() != null && isShared(connection);
     }
 
     // --- connections of one session
@@ -206,7 +270,7 @@ final class Backends {
             to.opened(connection);
             return;
         }
-        open(key, new BackendOpening.Result() {
+        open(key, true, new BackendOpening.Result() {
             @Override
             public void opened(BackendConnection opened) {
                 all.add(opened);
@@ -257,7 +321,7 @@ final class Backends {
         slot.replacing = true;
         connection.nextOwner(session);
         loop.executor().schedule(() -> notReplacedYet(slot, connection), REPLACEMENT_MS, TimeUnit.MILLISECONDS);
-        open(connection.key, new BackendOpening.Result() {
+        open(connection.key, false, new BackendOpening.Result() {
             @Override
             public void opened(BackendConnection opened) {
                 slot.replacing = false;
@@ -290,6 +354,7 @@ final class Backends {
     private void replaced(
             Slot slot, ClientSession session, BackendConnection connection, BackendConnection replacement) {
         slot.connection = replacement;
+        connection.letOthersAskAgain(session);
         connection.own(session);
         session.own().opened(connection);
         resumeWaiting(slot);
@@ -703,9 +768,7 @@ final class Backends {
     private void sweep() {
         long before = loop.nanoTime() - IDLE_NANOS;
         for (BackendConnection connection : List.copyOf(all)) {
-            // While new ones have to wait for the ledger's word, what is there is kept.
-            boolean mayBeAllThereIs = loop.routeCheck() != null && isShared(connection);
-            if (connection.owner() == null && connection.idleSince(before) && !mayBeAllThereIs) {
+            if (connection.owner() == null && connection.idleSince(before) && !mayBeAllThereIs(connection)) {
                 connection.close();
             }
         }
@@ -716,12 +779,14 @@ final class Backends {
     /** The command of a client that waits longest for its reply, in words. */
     String describeOldest() {
         Run oldest = null;
+        boolean unread = false;
         for (BackendConnection connection : all) {
             Run run = connection.oldestUnanswered();
             if (run != null && (oldest == null || run.sentAtNanos - oldest.sentAtNanos < 0)) {
                 oldest = run;
+                unread = connection.isPaused();
             }
         }
-        return oldest == null ? "a command is unanswered" : oldest.describe(loop.nanoTime());
+        return oldest == null ? "a command is unanswered" : oldest.describe(loop.nanoTime(), unread);
     }
 }

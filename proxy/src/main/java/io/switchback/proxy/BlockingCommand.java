@@ -1,5 +1,6 @@
 package io.switchback.proxy;
 
+import static java.nio.charset.StandardCharsets.ISO_8859_1;
 import static java.nio.charset.StandardCharsets.US_ASCII;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
@@ -9,9 +10,12 @@ import io.switchback.fleet.ReservedKeys;
 import io.switchback.resp.CommandRule;
 import io.switchback.resp.Protocol;
 import io.switchback.resp.Reply;
+import java.nio.ByteBuffer;
 import java.util.ArrayList;
+import java.util.Iterator;
+import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Objects;
+import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
@@ -29,7 +33,8 @@ import org.slf4j.LoggerFactory;
  * whichever fleet it is then, with what is left of its time.
  *
  * <p>XREAD's {@code $}, the last entry there is, becomes that entry's id before the command is sent: said again after a hold it
- * would skip what was added meanwhile.
+ * would skip what was added meanwhile. It is asked for once a key, one after the other, over a connection that is the command's alone as long: the
+ * answer says the whole entry as well, for which nobody else waits, and of which no more is kept than its beginning.
  *
  * <p>WAIT speaks of what its own connection wrote last, and what the client wrote went over others. So it has one of the fleet's own user,
  * over which something without effect is published first: what the servers bring to their replicas, if only a message, counts as
@@ -48,10 +53,19 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
     /** An unblocking that came before the command itself is asked for again after so long. */
     private static final long UNBLOCK_AGAIN_MS = 1;
 
+    /** What a client sends behind it is read up to here, since only so is it noticed that the client leaves. */
+    static final int READ_ON_BYTES_MAX = 1024 * 1024;
+
+    /** Past that the system is asked so often. */
+    private static final long LOOK_FOR_CLIENT_MS = 100;
+
     private static final long UNKNOWN_ID = -1;
 
-    /** XREAD's {@code $}: of so many streams the last entry is asked for at once. */
+    /** XREAD's {@code $}: of so many streams the last entry is asked for. */
     private static final int LAST_IDS_MAX = 4_096;
+
+    /** What is kept of what the server says of a stream: the last id comes before its entries. */
+    private static final int LAST_ID_WITHIN_BYTES = 1_024;
 
     /** No mark of a switch: whoever looks for these leaves it out. */
     private static final String NO_MARK = "wait";
@@ -80,8 +94,15 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
     private Step step = Step.RIGHT;
     private boolean mayWait;
     private boolean lastIdsKnown;
+    /** Over which last ids are asked for; null where none are. */
+    private final @Nullable OwnConnection lastIdsPlace;
+    /** The keys whose last ids are still to be asked for, and which arguments these are. */
+    private final Map<ByteBuffer, List<Integer>> lastIdsMissing = new LinkedHashMap<>(0);
     /** The one whose offset is behind what is waited for. */
     private @Nullable BackendConnection offsetIsBehind;
+
+    /** Somebody looks whether the client is still there. */
+    private boolean watched;
 
     private boolean sentBefore;
     /** Sent and not answered. */
@@ -120,7 +141,11 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
         this.blocking = blocking;
         this.nanosMax = blocking.nanos(command);
         this.startedAtNanos = session.loop().nanoTime();
-        this.lastIdsKnown = !rule.name().equals("xread");
+        this.lastIdsKnown = !rule.name().equals("xread") || dollars(command).length == 0;
+        this.lastIdsPlace = lastIdsKnown ? null : new OwnConnection(session);
+        if (!lastIdsKnown) {
+            noteMissing();
+        }
         this.place = asksForItsOwnWrites() ? new OwnConnection(session) : session.own();
         this.mayWait = !asksForItsOwnWrites()
                 || session.loop()
@@ -150,9 +175,23 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
         if (!mayWait) {
             return loop.backends().shared(session.key(), session);
         }
-        BackendConnection own = asksForItsOwnWrites() ? ofFleetsUser() : place.get();
+        boolean lastIdsAreComing = lastIdsAreComing();
+        BackendConnection own = asksForItsOwnWrites() ? ofFleetsUser(place) : place.get();
         boolean controlIsComing = control() == null && loop.backends().failure(controlKey()) == null;
-        return controlIsComing ? null : own;
+        return controlIsComing || lastIdsAreComing ? null : own;
+    }
+
+    /** Whether the connection over which they are asked for is not there yet. */
+    private boolean lastIdsAreComing() {
+        OwnConnection over = lastIdsPlace;
+        if (lastIdsKnown || over == null || ofFleetsUser(over) != null) {
+            return false;
+        }
+        if (over.takeFailure() == null) {
+            return true;
+        }
+        lastIdsKnown = true; // then $ is what it is when the server has the command
+        return false;
     }
 
     private boolean asksForItsOwnWrites() {
@@ -160,13 +199,13 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
     }
 
     /** Nobody but this command hears of it when the connection breaks, or the route changes. */
-    private @Nullable BackendConnection ofFleetsUser() {
-        BackendConnection current = place.current();
+    private @Nullable BackendConnection ofFleetsUser(OwnConnection where) {
+        BackendConnection current = where.current();
         if (current != null
                 && (!current.isOpen() || !current.route.equals(session.loop().route()))) {
-            place.gone();
+            where.gone();
         }
-        return place.get(controlKey());
+        return where.get(controlKey());
     }
 
     @Override
@@ -195,7 +234,7 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
             case ID -> session.ask(connection, this, Wire.command("CLIENT", "ID"), 1);
             case OFFSET ->
                 session.ask(connection, this, Wire.command("PUBLISH", ReservedKeys.SWITCH_CHANNEL, NO_MARK), 1);
-            case LAST_IDS -> askLastIds(Objects.requireNonNull(control()));
+            case LAST_IDS -> askLastId();
             case COMMAND -> sendCommand(connection);
         }
     }
@@ -210,8 +249,7 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
         if (asksForItsOwnWrites() && offsetIsBehind != connection) {
             return Step.OFFSET;
         }
-        // Where the fleet's user gets no connection, $ is what it is when the server has the command.
-        return lastIdsKnown || dollars(command).length == 0 || control() == null ? Step.COMMAND : Step.LAST_IDS;
+        return lastIdsKnown ? Step.COMMAND : Step.LAST_IDS;
     }
 
     /** As the command, which is answered at once. */
@@ -250,8 +288,7 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
             case RIGHT -> rightCame(reply);
             case ID -> idCame(reply);
             case OFFSET -> offsetCame(reply);
-            case LAST_IDS -> lastIdsCame(reply);
-            case COMMAND -> throw new IllegalStateException("its reply is not collected");
+            case LAST_IDS, COMMAND -> throw new IllegalStateException("its reply is not collected");
         };
         if (failure == null) {
             askNext();
@@ -287,8 +324,15 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
     @Override
     void lost(String why) {
         if (!repeat()) {
+            lastIdsOver();
             super.lost(why);
         }
+    }
+
+    @Override
+    void failed(String failure) {
+        lastIdsOver();
+        super.failed(failure);
     }
 
     // --- XREAD's $
@@ -327,45 +371,83 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
                 : null;
     }
 
-    private void askLastIds(BackendConnection control) {
-        int[] dollars = dollars(command);
+    private void noteMissing() {
         int keys = (command.length - firstKey(command)) / 2;
-        ByteBuf commands = Unpooled.buffer();
-        for (int id : dollars) {
-            ByteBuf one = Wire.command("XINFO".getBytes(UTF_8), "STREAM".getBytes(UTF_8), command[id - keys]);
-            commands.writeBytes(one);
-            one.release();
+        for (int id : dollars(command)) {
+            lastIdsMissing
+                    .computeIfAbsent(ByteBuffer.wrap(command[id - keys]), any -> new ArrayList<>(1))
+                    .add(id);
         }
-        session.ask(control, this, commands, dollars.length);
+        command = command.clone();
     }
 
-    /** Where nobody can say what is last, the client is told so. */
-    private @Nullable ByteBuf lastIdsCame(ByteBuf replies) {
-        byte[][] changed = command.clone();
-        int[] dollars = dollars(command);
-        Reply[] streams = FilteringOperation.read(replies, dollars.length);
-        for (int i = 0; i < dollars.length; i++) {
-            if (streams[i] instanceof Reply.Failure(String message) && message.startsWith("ERR switchback:")) {
-                return Wire.error(message);
-            }
-            String last = lastId(streams[i]);
-            changed[dollars[i]] = last == null ? command[dollars[i]] : last.getBytes(US_ASCII);
+    private void askLastId() {
+        OwnConnection over = lastIdsPlace;
+        BackendConnection connection = over == null ? null : over.current();
+        if (connection == null || lastIdsMissing.isEmpty()) {
+            throw new IllegalStateException("last ids are asked for that nobody wants");
         }
-        command = changed;
+        byte[] key = lastIdsMissing.keySet().iterator().next().array();
+        ByteBuf asked = Wire.command("XINFO".getBytes(UTF_8), "STREAM".getBytes(UTF_8), key);
+        session.ask(connection, asked, 1, new LastId());
+    }
+
+    /** The server's reply to the question for one; the beginning is kept. */
+    private final class LastId implements ReplySink {
+        private final StringBuilder beginning = new StringBuilder();
+
+        @Override
+        public void receive(Run run, ByteBuf in, int index, int length) {
+            int kept = Math.min(length, LAST_ID_WITHIN_BYTES - beginning.length());
+            beginning.append(in.toString(index, kept, ISO_8859_1));
+        }
+
+        @Override
+        public void answered(Run run) {
+            session.operationRepliedTo(run);
+            if (isDone() || session.isClosed()) {
+                return;
+            }
+            session.forgetUpstream();
+            lastIdCame(lastId(beginning.toString()));
+            askNext();
+        }
+
+        @Override
+        public void lost(Run run, String why) {
+            session.operationRepliedTo(run);
+            BlockingCommand.this.lost(why);
+        }
+    }
+
+    private void lastIdCame(@Nullable String last) {
+        Iterator<List<Integer>> missing = lastIdsMissing.values().iterator();
+        List<Integer> ids = missing.next();
+        missing.remove();
+        if (last != null) {
+            ids.forEach(id -> command[id] = last.getBytes(US_ASCII));
+        }
+        if (lastIdsMissing.isEmpty()) {
+            lastIdsOver();
+        }
+    }
+
+    private void lastIdsOver() {
         lastIdsKnown = true;
-        return null;
+        if (lastIdsPlace != null) {
+            lastIdsPlace.leaveForGood();
+        }
     }
 
     /** Null where the server has to say what is wrong. */
-    private static @Nullable String lastId(Reply stream) {
-        if (stream instanceof Reply.Failure(String message)) {
-            return message.startsWith("ERR no such key") ? "0-0" : null;
+    private static @Nullable String lastId(String beginning) {
+        if (beginning.startsWith("-")) {
+            return beginning.startsWith("-ERR no such key") ? "0-0" : null;
         }
-        if (stream instanceof Reply.Array(List<Reply> fields)) {
-            for (int i = 0; i + 1 < fields.size(); i += 2) {
-                if (fields.get(i).text().equals("last-generated-id")) {
-                    return fields.get(i + 1).text();
-                }
+        String[] lines = beginning.split("\r\n", -1);
+        for (int i = 0; i + 3 < lines.length; i++) {
+            if (lines[i].equals("last-generated-id")) {
+                return lines[i + 2];
             }
         }
         return null;
@@ -635,6 +717,26 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
         }
     }
 
+    /** The client is not read from, and may leave unnoticed. */
+    void watchClient() {
+        if (!watched) {
+            watched = true;
+            session.loop().executor().schedule(this::lookForClient, LOOK_FOR_CLIENT_MS, TimeUnit.MILLISECONDS);
+        }
+    }
+
+    private void lookForClient() {
+        watched = false;
+        if (isDone() || session.isClosed()) {
+            return;
+        }
+        if (session.hasLeft()) {
+            session.close();
+        } else {
+            watchClient();
+        }
+    }
+
     /** It may not go on waiting: it would take elements for nobody. */
     @Override
     void clientGone() {
@@ -642,6 +744,9 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
         session.loop().blocksNoLonger(this);
         if (waiting) {
             place.discard();
+        }
+        if (lastIdsPlace != null) {
+            lastIdsPlace.clientGone();
         }
         if (asksForItsOwnWrites()) {
             place.clientGone();

@@ -55,6 +55,11 @@ final class ClientOutput implements Flushable {
                 && kept.bytes() < loop.limits().outputBytesPerClientPause();
     }
 
+    /** So much waits that no more is read for this client, even if a hold waits for that. Well below what it is closed at. */
+    boolean isFull() {
+        return waiting() > loop.limits().outputBytesPerClientMax() / 2;
+    }
+
     /** Nothing is taken any more: the connection is closed, or will be once everything written is sent. */
     boolean hasEnded() {
         return ended;
@@ -174,12 +179,16 @@ final class ClientOutput implements Flushable {
     }
 
     private void closeWherePastLimit() {
-        long waiting = bytesWaiting() + kept.bytes() + pushBytes;
+        long waiting = waiting();
         if (!ended && waiting > loop.limits().outputBytesPerClientMax()) {
             loop.reached(Limit.OUTPUT_BYTES);
             LOG.warn("client {} is closed: {} bytes of replies wait for it", address, waiting);
             close();
         }
+    }
+
+    private long waiting() {
+        return bytesWaiting() + kept.bytes() + pushBytes;
     }
 
     private long bytesWaiting() {

@@ -38,6 +38,9 @@ import org.slf4j.LoggerFactory;
 final class ClientSession extends ChannelInboundHandlerAdapter implements ReplySink {
     private static final Logger LOG = LoggerFactory.getLogger(ClientSession.class);
 
+    /** A command of no more is performed however much there is of others, lest those keep everybody from MULTI. */
+    private static final int ALWAYS_PERFORMED_BYTES = 16 * 1024;
+
     private final ProxyLoop loop;
     private final Channel channel;
     private final String address;
@@ -64,6 +67,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     private int runsUnanswered;
     private int commandsInFlight;
     private int receivingBytes;
+    /** Of the command that {@link #operation} keeps, where it is long. */
+    private int performedBytes;
+
     private boolean pumping;
     private boolean closed;
     private boolean resumable;
@@ -151,6 +157,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         redirects.forEach(Redirect::targetCloses);
         redirects = Set.of();
         operation = null;
+        notePerformed(0);
         replay = null;
         transaction.ended();
         loop.closed(this);
@@ -173,11 +180,26 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             received.trim();
             noteReceiving();
             boolean wantsMore =
-                    !output.hasEnded() && (!stuck || !received.bytes().isReadable());
+                    !output.hasEnded() && (!stuck || !received.bytes().isReadable() || readsOnWhileItWaits());
             if (channel.config().isAutoRead() != wantsMore) {
                 channel.config().setAutoRead(wantsMore);
             }
         }
+    }
+
+    /**
+     * Whoever waits for an element may leave, which is noticed by reading what it has sent behind the command; or, where that is much, by
+     * asking the system.
+     */
+    private boolean readsOnWhileItWaits() {
+        if (!(operation instanceof BlockingCommand waiting)) {
+            return false;
+        }
+        boolean readsOn = received.bytes().readableBytes() < BlockingCommand.READ_ON_BYTES_MAX;
+        if (!readsOn) {
+            waiting.watchClient();
+        }
+        return readsOn;
     }
 
     /** Whether the last step ended for another reason than that there are no more whole commands. */
@@ -222,6 +244,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (operation != null) {
             if (operation.proceed()) {
                 operation = null;
+                notePerformed(0);
                 return true;
             }
             return false;
@@ -486,7 +509,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         byte[][] command = RequestScanner.copyArguments(in, from);
         silent = repliesOff || skipsNext;
         largeIsNext = false;
-        SessionCommands.Verdict verdict = SessionCommands.judge(this, command, rule, marked, loop.guard());
+        SessionCommands.Verdict verdict =
+                withinLimits(SessionCommands.judge(this, command, rule, marked, loop.guard()), end - from);
         switch (verdict) {
             case SessionCommands.Send() -> {
                 boolean writes = rule == null || !rule.repeatable();
@@ -510,6 +534,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             case SessionCommands.Perform(Operation wanted) -> {
                 in.readerIndex(end);
                 skipsNext = false;
+                notePerformed(end - from);
                 perform(Admission.before(this, wanted));
                 return true;
             }
@@ -517,6 +542,35 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                 channel.close();
                 return false;
             }
+        }
+    }
+
+    /** What is performed is kept until it is answered, which may be never. */
+    private SessionCommands.Verdict withinLimits(SessionCommands.Verdict verdict, int bytes) {
+        if (bytes <= ALWAYS_PERFORMED_BYTES || !(verdict instanceof SessionCommands.Perform(Operation wanted))) {
+            return verdict;
+        }
+        int blockingMax = loop.limits().blockingBytesMax();
+        if (wanted instanceof BlockingCommand && bytes > blockingMax) {
+            loop.reached(Limit.BLOCKING_BYTES);
+            return new SessionCommands.Refuse("ERR switchback: a command that its server may let wait has no more than "
+                    + blockingMax + " bytes; wait for fewer keys at a time");
+        }
+        if (!loop.mayPerform(bytes)) {
+            loop.reached(Limit.PERFORMED_BYTES);
+            return new SessionCommands.Refuse(
+                    "ERR switchback: the long commands that are kept until they are answered take "
+                            + loop.limits().performedBytesPerLoopMax()
+                            + " bytes already; try again, or with a shorter one");
+        }
+        return verdict;
+    }
+
+    private void notePerformed(int bytes) {
+        int counted = bytes <= ALWAYS_PERFORMED_BYTES ? 0 : bytes;
+        if (counted != performedBytes) {
+            loop.performedBytesChanged(counted - performedBytes);
+            performedBytes = counted;
         }
     }
 
@@ -771,7 +825,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         output.push(message);
         BackendConnection from = own.current();
         if (!output.isReading() && from != null) {
-            from.pauseReading();
+            from.pauseReading(output.isFull());
         }
     }
 
@@ -783,7 +837,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         output.pass(in, index, length, false);
         BackendConnection from = own.current();
         if (!output.isReading() && from != null) {
-            from.pauseReading();
+            from.pauseReading(output.isFull());
         }
     }
 
@@ -813,7 +867,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         }
         BackendConnection from = upstream;
         if (from != null && !from.isShared() && from.mayBeUsedBy(this) && !output.isReading()) {
-            from.pauseReading();
+            from.pauseReading(output.isFull());
         }
     }
 
@@ -891,7 +945,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                 : 0;
         loop.receivingBytesChanged(now - receivingBytes);
         receivingBytes = now;
-        if (now > 0 && !stuck) {
+        if (now > 0 && (!stuck || isBlocked())) {
             loop.closeLargestReceiverIfTooMuch();
         }
     }
@@ -1049,6 +1103,11 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     boolean isClosed() {
         return closed;
+    }
+
+    /** Whether the client has ended the connection behind what it is not read any further than. */
+    boolean hasLeft() {
+        return Transport.isEnded(channel);
     }
 
     void close() {

@@ -39,6 +39,12 @@ final class ClientTracking extends AskingOperation {
             return new SessionCommands.Refuse("ERR switchback: CLIENT TRACKING was said " + Tracking.COMMANDS_MAX
                     + " times; turn it off before you turn it on anew");
         }
+        if (tracks && session.tracking.isTooLong(command)) {
+            session.loop().reached(Limit.TRACKING_BYTES);
+            return new SessionCommands.Refuse(
+                    "ERR switchback: what one client says to CLIENT TRACKING may have no more than "
+                            + session.loop().limits().trackingBytesMax() + " bytes together, with 32 for each word");
+        }
         return new SessionCommands.Perform(new ClientTracking(session, command, tracks));
     }
 

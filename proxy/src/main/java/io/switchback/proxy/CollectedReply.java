@@ -34,6 +34,10 @@ final class CollectedReply implements ReplySink {
             so.clear();
             return;
         }
+        if (so.writableBytes() < length) {
+            // By doubling, whatever the size: the allocator's own steps would copy a long reply many times.
+            so.capacity((int) Math.min(bytesMax, 2L * (so.readableBytes() + length)));
+        }
         so.writeBytes(in, index, length);
     }
 

@@ -18,18 +18,28 @@ public enum Limit {
     COMMANDS_IN_FLIGHT,
     /** A client's commands waited, since a server had not answered enough of what it was sent. */
     BYTES_OUTSTANDING,
+    /** A client's commands waited, since too much of what clients sent over connections of their own was not answered. */
+    UNANSWERED_BYTES,
+    /** A command that its server may let wait was refused, since it was too long. */
+    BLOCKING_BYTES,
+    /** A long command was refused, since too much is kept of those that are not answered. */
+    PERFORMED_BYTES,
     /** A transaction was refused, since its queue was too long. */
     TRANSACTION,
     /** A large command was collected, since as many as may be were on their way. */
     LARGE_COMMANDS,
     /** A client was subscribed to names that are too long together. */
     SUBSCRIPTION_BYTES,
+    /** A client told the server too much of what it tracks. */
+    TRACKING_BYTES,
     /** A client was told to forget everything, since too much was to be invalidated at once. */
     INVALIDATIONS,
     /** A script was forgotten. */
     SCRIPT_BYTES,
-    /** A connection to a server was refused. */
+    /** A connection to a server that clients share was refused, since all that may be were in use. */
     SERVER_CONNECTIONS,
+    /** A connection of a client's own to a server was refused. */
+    OWN_CONNECTIONS,
     /** A connection to a server was closed rather than kept for whoever needs one next. */
     IDLE_CONNECTIONS,
     /** A reply was too long to be looked through. */

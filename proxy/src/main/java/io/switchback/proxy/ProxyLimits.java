@@ -15,12 +15,19 @@ import java.time.Duration;
  * @param commandsInFlightPerClientMax commands of one client that are sent and not answered; past it reading waits
  * @param bytesOutstandingPerBackendMax commands that one server connection was sent and has not answered; past it its
  *     clients wait
+ * @param unansweredBytesPerLoopMax likewise, of all connections that clients have to themselves; past it those clients wait
+ * @param blockingBytesMax one command that its server may let wait; past it the command is refused
+ * @param performedBytesPerLoopMax the larger ones of the commands that are kept until they are answered, since Switchback sees to them or a
+ *     server lets them wait, of all clients of a loop; past it one more is refused
  * @param transactionBytesMax the queue of one MULTI; past it the transaction is refused
  * @param transactionCommandsMax likewise, in commands
  * @param largeCommandsPerLoopMax commands that are passed on as they come, at one time; past it one more is collected as others are
  * @param subscriptionBytesMax the names that one client is subscribed to; past it the command is refused
+ * @param trackingBytesMax what one client has said to CLIENT TRACKING; past it the command is refused
  * @param scriptBytesMax the scripts that are remembered for switches; past it the one that was not used for longest is forgotten
- * @param backendConnectionsPerLoopMax connections to servers of all kinds; past it the command that needs one is refused
+ * @param backendConnectionsPerLoopMax connections to servers that no client has to itself; past it the one that was not used for longest is
+ *     closed, and where all are in use the command that needs one more is refused
+ * @param ownConnectionsPerLoopMax connections to servers that clients have to themselves; past it the command that needs one is refused
  * @param idleConnectionsPerLoopMax connections for MULTI and WATCH that are kept while nobody needs them
  * @param filteredReplyBytesMax a reply that must be looked through before it is passed on; past it the command fails
  * @param connectTimeout one attempt to open a connection to a server, its handshake included
@@ -38,12 +45,17 @@ public record ProxyLimits(
         long outputBytesPerClientMax,
         int commandsInFlightPerClientMax,
         long bytesOutstandingPerBackendMax,
+        long unansweredBytesPerLoopMax,
+        int blockingBytesMax,
+        long performedBytesPerLoopMax,
         int transactionBytesMax,
         int transactionCommandsMax,
         int largeCommandsPerLoopMax,
         int subscriptionBytesMax,
+        int trackingBytesMax,
         long scriptBytesMax,
         int backendConnectionsPerLoopMax,
+        int ownConnectionsPerLoopMax,
         int idleConnectionsPerLoopMax,
         int filteredReplyBytesMax,
         Duration connectTimeout,
@@ -52,22 +64,30 @@ public record ProxyLimits(
         Duration failoverWait) {
 
     private static final int MIB = 1024 * 1024;
+    private static final int CLIENTS_DEFAULT = 10_000;
+    /** A client may need more than one: what it has subscribed to, what another one's invalidations come over, WAIT. */
+    private static final int OWN_CONNECTIONS_SPARE = 1_024;
 
     /** What a node has where its file says nothing else. */
     public static final ProxyLimits DEFAULT = new ProxyLimits(
-            10_000,
+            CLIENTS_DEFAULT,
             512 * MIB,
             256 * MIB,
             MIB,
             64 * MIB,
             1_024,
             16 * MIB,
+            256 * MIB,
+            MIB,
+            64 * MIB,
             16 * MIB,
             65_536,
             64,
             16 * MIB,
+            MIB,
             16 * MIB,
             1_024,
+            CLIENTS_DEFAULT + OWN_CONNECTIONS_SPARE,
             16,
             64 * MIB,
             Duration.ofSeconds(1),
@@ -75,7 +95,7 @@ public record ProxyLimits(
             3,
             Duration.ofSeconds(5));
 
-    /** These, for another number of clients. */
+    /** These, for another number of clients, each of which may need a connection of its own. */
     public ProxyLimits withClientsMax(int clients) {
         return new ProxyLimits(
                 clients,
@@ -85,12 +105,17 @@ public record ProxyLimits(
                 outputBytesPerClientMax,
                 commandsInFlightPerClientMax,
                 bytesOutstandingPerBackendMax,
+                unansweredBytesPerLoopMax,
+                blockingBytesMax,
+                performedBytesPerLoopMax,
                 transactionBytesMax,
                 transactionCommandsMax,
                 largeCommandsPerLoopMax,
                 subscriptionBytesMax,
+                trackingBytesMax,
                 scriptBytesMax,
                 backendConnectionsPerLoopMax,
+                clients + OWN_CONNECTIONS_SPARE,
                 idleConnectionsPerLoopMax,
                 filteredReplyBytesMax,
                 connectTimeout,

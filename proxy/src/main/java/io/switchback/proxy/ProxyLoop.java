@@ -62,6 +62,11 @@ final class ProxyLoop {
     private @Nullable RouteCheck routeCheck;
     private byte[][] existsReserved = {};
     private int commandsUnanswered;
+    /** Of those, as far as they have been sent. */
+    private long bytesUnanswered;
+    /** Until less is unanswered. */
+    private final Set<ClientSession> waitingForRoom = new LinkedHashSet<>();
+
     private int bringing;
     private final Set<BackendOpening> openings = new LinkedHashSet<>();
     private final Set<BackendOpening> openingsWaitingForRoute = new LinkedHashSet<>();
@@ -71,6 +76,7 @@ final class ProxyLoop {
     private final Map<Limit, Long> limitsReached = new EnumMap<>(Limit.class);
 
     private long receivingBytes;
+    private long performedBytes;
     private boolean turnEnds;
     /** {@link Long#MAX_VALUE}, to be compared as it is, where that has no end. */
     private long serveUntilNanos = Long.MAX_VALUE;
@@ -286,6 +292,7 @@ final class ProxyLoop {
         sessions.remove(session);
         largeCommands.forget(session);
         backends.forget(session);
+        waitingForRoom.remove(session);
     }
 
     Set<ClientSession> sessions() {
@@ -300,6 +307,15 @@ final class ProxyLoop {
         return receivingBytes;
     }
 
+    /** Long commands are kept until they are answered, or not any more. */
+    void performedBytesChanged(int by) {
+        performedBytes += by;
+    }
+
+    boolean mayPerform(int bytes) {
+        return performedBytes + bytes <= limits().performedBytesPerLoopMax();
+    }
+
     /** Too much is being received: whoever holds most of it has to go. */
     void closeLargestReceiverIfTooMuch() {
         if (receivingBytes > limits().receivingBytesPerLoopMax()) {
@@ -312,21 +328,38 @@ final class ProxyLoop {
 
     // --- what is unanswered
 
-    void sent(int commands) {
+    void sent(int commands, int bytes) {
         if (holding) {
             throw new IllegalStateException("a command is sent while the loop holds");
         }
         commandsUnanswered += commands;
+        bytesUnanswered += bytes;
     }
 
-    void settled(int commands) {
+    void settled(int commands, int bytes) {
         if (commands > commandsUnanswered) {
             throw new IllegalStateException("more commands are answered than were sent");
         }
         commandsUnanswered -= commands;
+        bytesUnanswered -= bytes;
+        if (!waitingForRoom.isEmpty() && bytesUnanswered < limits().unansweredBytesPerLoopMax() / 2 + 1) {
+            waitingForRoom.forEach(this::resumeLater);
+            waitingForRoom.clear();
+        }
         if (holding) {
             endTurnSoon();
         }
+    }
+
+    /** Whether more may be sent over connections that clients have to themselves. */
+    boolean hasRoom() {
+        return bytesUnanswered < limits().unansweredBytesPerLoopMax();
+    }
+
+    /** The session is resumed once there is room. */
+    void awaitRoom(ClientSession session) {
+        reached(Limit.UNANSWERED_BYTES);
+        waitingForRoom.add(session);
     }
 
     /** The command waits at its server, which a hold has to end. */

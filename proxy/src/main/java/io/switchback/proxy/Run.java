@@ -155,8 +155,8 @@ final class Run {
         request.release();
     }
 
-    /** The first command that is not answered, and who waits for it how long, for a person. */
-    String describe(long nowNanos) {
+    /** The first command that is not answered, and who waits for it how long, for a person; {@code unread} where it is the client that is slow. */
+    String describe(long nowNanos, boolean unread) {
         RequestScanner scanner = new RequestScanner(Integer.MAX_VALUE, SessionCommands.RESERVED);
         int index = 0;
         for (int i = 0; i < answered; i++) {
@@ -167,7 +167,10 @@ final class Run {
         String name = request.toString(
                 index + scanner.nameOffset(), Math.min(NAME_BYTES_MAX, scanner.nameLength()), US_ASCII);
         return "client " + (session == null ? "?" : session.address())
-                + (endIsMissing ? " is still sending " : " waits for the reply to ") + name.toUpperCase(Locale.ROOT)
+                + (endIsMissing
+                        ? " is still sending "
+                        : unread ? " does not read the reply to " : " waits for the reply to ")
+                + name.toUpperCase(Locale.ROOT)
                 + (endIsMissing ? ", begun " : ", sent ") + (nowNanos - sentAtNanos) / 1_000_000 + " ms ago";
     }
 }

@@ -20,6 +20,9 @@ final class Tracking {
     /** Each may add prefixes; nobody needs so many. */
     static final int COMMANDS_MAX = 64;
 
+    /** What a word of a command takes beside its bytes, about. */
+    private static final int WORD_BYTES = 32;
+
     private static final byte[] REDIRECT = "REDIRECT".getBytes(StandardCharsets.US_ASCII);
 
     private final ClientSession session;
@@ -46,6 +49,23 @@ final class Tracking {
 
     boolean isFull() {
         return commands.size() >= COMMANDS_MAX;
+    }
+
+    /** Whether what is kept would be more than may be, with this. */
+    boolean isTooLong(byte[][] next) {
+        long bytes = bytes(next);
+        for (byte[][] command : commands) {
+            bytes += bytes(command);
+        }
+        return bytes > session.loop().limits().trackingBytesMax();
+    }
+
+    private static long bytes(byte[][] command) {
+        long bytes = 0;
+        for (byte[] word : command) {
+            bytes += WORD_BYTES + word.length;
+        }
+        return bytes;
     }
 
     @Nullable

@@ -49,6 +49,9 @@ enum Transport {
     /** io_uring, epoll or nio. */
     static final String PROPERTY = "switchback.transport";
 
+    /** As Linux numbers the states of a connection (include/net/tcp_states.h). */
+    private static final int TCP_ESTABLISHED = 1;
+
     static Transport choose() {
         String wanted = System.getProperty(PROPERTY, "").toLowerCase(Locale.ROOT);
         return switch (wanted) {
@@ -74,6 +77,19 @@ enum Transport {
     static String words(Throwable failure) {
         String message = String.valueOf(failure.getMessage());
         return message.replaceFirst("^.*failed with error\\(-?[0-9]+\\): ", "").replaceFirst(": [^ :]*/[^ ]*$", "");
+    }
+
+    /** Whether the other side has ended a connection, all of which may not have been read yet; false where the system does not say. */
+    static boolean isEnded(Channel channel) {
+        if (!channel.isActive()) {
+            return true;
+        }
+        int state = switch (channel) {
+            case EpollSocketChannel epoll -> epoll.tcpInfo().state();
+            case IoUringSocketChannel uring -> uring.tcpInfo().state();
+            default -> TCP_ESTABLISHED;
+        };
+        return state != TCP_ESTABLISHED;
     }
 
     String label() {

@@ -290,15 +290,51 @@ class BlockingTest {
 
     @Test
     void whereNoConnectionIsLeftOnlyTheOneThatWaitsHearsOfIt(@TempDir Path folder) {
-        ProxyLimits limits = new Limits().backendConnectionsPerLoopMax(1).build();
+        ProxyLimits limits = new Limits().ownConnectionsPerLoopMax(0).build();
         try (RealServer server = ProxyFixture.server(folder);
                 CacheProxy proxy = ProxyFixture.proxy(ProxyFixture.route("old", server, 1), limits, 1);
                 RawClient client = ProxyFixture.client(proxy);
                 RawClient other = ProxyFixture.client(proxy)) {
             assertThat(other.text("INCR", "n")).isEqualTo("1");
-            assertThat(client.text("WAIT", "0", "0")).contains("no more than 1 connections to fleet old are opened");
+            assertThat(client.text("WAIT", "0", "0"))
+                    .contains("no more than 0 connections of clients' own to fleet old are opened");
             assertThat(other.text("INCR", "n")).isEqualTo("2");
             assertThat(client.text("INCR", "n")).isEqualTo("3");
+        }
+    }
+
+    /** What is left of it for others, the server alone would know: it reads on while a client waits. */
+    @TestFactory
+    List<DynamicTest> whoLeavesWithMuchBehindTheCommandTakesNoElement(@TempDir Path folder) {
+        return onEveryServer(folder, setup -> {
+            for (int bytes : new int[] {0, 300_000, BlockingCommand.READ_ON_BYTES_MAX * 3 / 2}) {
+                RawClient leaving = ProxyFixture.client(setup.proxy);
+                leaving.send("BLPOP", "queue", "0");
+                setup.awaitBlocked(1);
+                leaving.sendRaw("*1\r\n$4\r\nPING\r\n".repeat(bytes / 14));
+                leaving.leave();
+                setup.awaitBlocked(0);
+                try (RawClient other = ProxyFixture.client(setup.proxy)) {
+                    assertThat(other.text("LPUSH", "queue", "element")).isEqualTo("1");
+                    assertThat(other.text("RPOP", "queue")).isEqualTo("element");
+                }
+            }
+        });
+    }
+
+    @Test
+    void whatIsSentBehindACommandThatWaitsIsAnsweredAfterIt(@TempDir Path folder) {
+        int pings = BlockingCommand.READ_ON_BYTES_MAX * 3 / 2 / 14;
+        try (RealServer server = ProxyFixture.server(folder);
+                CacheProxy proxy = ProxyFixture.proxy(ProxyFixture.route("old", server, 1), ProxyLimits.DEFAULT, 1);
+                RawClient client = ProxyFixture.client(proxy)) {
+            client.send("BLPOP", "queue", "0");
+            client.sendRaw("*1\r\n$4\r\nPING\r\n".repeat(pings));
+            server.call("LPUSH", "queue", "element");
+            assertThat(client.reply().text()).isEqualTo("[queue, element]");
+            for (int i = 0; i < pings; i++) {
+                assertThat(client.reply().text()).isEqualTo("PONG");
+            }
         }
     }
 
@@ -347,21 +383,26 @@ class BlockingTest {
         return command.toArray(String[]::new);
     }
 
-    /** What the streams have now is asked for first, and is more than is looked through as a whole. */
+    /** What the streams have now is asked for first: once a stream, over a connection that nobody else uses, however large the last entry is. */
     @Test
-    void whoWaitsForStreamsThatAreTooLargeToLookAtHarmsNobody(@TempDir Path folder) {
+    void whoWaitsForStreamsWithLargeEntriesHarmsNobody(@TempDir Path folder) {
         ProxyLimits limits = new Limits().filteredReplyBytesMax(4_096).build();
         try (RealServer server = ProxyFixture.server(folder);
                 CacheProxy proxy = ProxyFixture.proxy(ProxyFixture.route("old", server, 1), limits, 1);
                 RawClient many = ProxyFixture.client(proxy);
                 RawClient other = ProxyFixture.client(proxy)) {
-            many.text("XADD", "s", "1-1", "f", "v".repeat(10_000));
-            many.send(readLast(100, "s"));
-            for (int i = 1; i <= 100; i++) {
-                assertThat(other.text("INCR", "counter")).isEqualTo(Integer.toString(i));
-            }
-            assertThat(many.reply().text()).contains("the reply has more than 4096 bytes");
-            assertThat(many.text("PING")).isEqualTo("PONG");
+            many.text("XADD", "s", "1-1", "f", "v".repeat(2_000_000));
+            many.text("XADD", "t", "7-1", "f", "v");
+            many.send("XREAD", "BLOCK", "0", "STREAMS", "s", "none", "t", "s", "$", "$", "$", "$");
+            Await.until(
+                    LIMIT,
+                    "it waits",
+                    () -> server.info("clients", "blocked_clients").equals("1"));
+            assertThat(other.text("XADD", "s", "2-1", "f", "new")).isEqualTo("2-1");
+            assertThat(many.reply().text()).isEqualTo("[[s, [[2-1, [f, new]]]]]");
+            assertThat(server.text("INFO", "commandstats")).contains("cmdstat_xinfo|stream:calls=3,");
+            String clients = server.text("CLIENT", "LIST");
+            assertThat(clients).contains(" cmd=xinfo|stream ").contains(" cmd=xadd ");
         }
     }
 }

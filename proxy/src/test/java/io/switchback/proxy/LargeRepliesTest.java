@@ -110,6 +110,37 @@ class LargeRepliesTest {
         }
     }
 
+    /** What they ask for behind it they ask again over another connection. */
+    @Test
+    void aClientThatTakesItsTimeIsNotClosedForWhatOthersHaveAskedForBehind() {
+        int huge = 3 * OUTPUT_BYTES_MAX;
+        int asked = 10;
+        server.call("SETRANGE", "huge", String.valueOf(huge - 1), "x");
+        server.call("SET", "small", "value");
+        try (CacheProxy proxy = proxy();
+                RawClient other = ProxyFixture.client(proxy);
+                RawClient lazy = ProxyFixture.client(proxy)) {
+            assertThat(other.text("PING")).isEqualTo("PONG");
+            assertThat(lazy.text("PING")).isEqualTo("PONG");
+            server.stop();
+            try {
+                lazy.send("GET", "huge");
+                Await.until(LIMIT, "it is sent", () -> proxy.commandsUnanswered() == 1);
+                other.sendRaw("*2\r\n$3\r\nGET\r\n$5\r\nsmall\r\n".repeat(asked));
+                Await.until(LIMIT, "these are sent behind it", () -> proxy.commandsUnanswered() == 1 + asked);
+            } finally {
+                server.resume();
+            }
+            for (int i = 0; i < asked; i++) {
+                assertThat(other.reply().text()).isEqualTo("value");
+            }
+            othersGoOn(other);
+            assertThat(lazy.reply().text()).hasSize(huge);
+            othersGoOn(lazy);
+            assertThat(proxy.load().limitsReached().get(Limit.OUTPUT_BYTES)).isZero();
+        }
+    }
+
     @Test
     void aHoldDoesNotWaitForIt() {
         try (CacheProxy proxy = proxy();

@@ -11,10 +11,15 @@ final class Limits {
     private long outputBytesPerClientMax = ProxyLimits.DEFAULT.outputBytesPerClientMax();
     private int commandsInFlightPerClientMax = ProxyLimits.DEFAULT.commandsInFlightPerClientMax();
     private long bytesOutstandingPerBackendMax = ProxyLimits.DEFAULT.bytesOutstandingPerBackendMax();
+    private long unansweredBytesPerLoopMax = ProxyLimits.DEFAULT.unansweredBytesPerLoopMax();
+    private int blockingBytesMax = ProxyLimits.DEFAULT.blockingBytesMax();
+    private long performedBytesPerLoopMax = ProxyLimits.DEFAULT.performedBytesPerLoopMax();
+    private int trackingBytesMax = ProxyLimits.DEFAULT.trackingBytesMax();
     private int transactionBytesMax = ProxyLimits.DEFAULT.transactionBytesMax();
     private int transactionCommandsMax = ProxyLimits.DEFAULT.transactionCommandsMax();
     private int largeCommandsPerLoopMax = ProxyLimits.DEFAULT.largeCommandsPerLoopMax();
     private int backendConnectionsPerLoopMax = ProxyLimits.DEFAULT.backendConnectionsPerLoopMax();
+    private int ownConnectionsPerLoopMax = ProxyLimits.DEFAULT.ownConnectionsPerLoopMax();
     private long scriptBytesMax = ProxyLimits.DEFAULT.scriptBytesMax();
     private int subscriptionBytesMax = ProxyLimits.DEFAULT.subscriptionBytesMax();
     private int idleConnectionsPerLoopMax = ProxyLimits.DEFAULT.idleConnectionsPerLoopMax();
@@ -54,6 +59,26 @@ final class Limits {
         return this;
     }
 
+    Limits unansweredBytesPerLoopMax(long value) {
+        unansweredBytesPerLoopMax = value;
+        return this;
+    }
+
+    Limits blockingBytesMax(int value) {
+        blockingBytesMax = value;
+        return this;
+    }
+
+    Limits performedBytesPerLoopMax(long value) {
+        performedBytesPerLoopMax = value;
+        return this;
+    }
+
+    Limits trackingBytesMax(int value) {
+        trackingBytesMax = value;
+        return this;
+    }
+
     Limits transaction(int bytesMax, int commandsMax) {
         transactionBytesMax = bytesMax;
         transactionCommandsMax = commandsMax;
@@ -67,6 +92,11 @@ final class Limits {
 
     Limits backendConnectionsPerLoopMax(int value) {
         backendConnectionsPerLoopMax = value;
+        return this;
+    }
+
+    Limits ownConnectionsPerLoopMax(int value) {
+        ownConnectionsPerLoopMax = value;
         return this;
     }
 
@@ -114,12 +144,17 @@ final class Limits {
                 outputBytesPerClientMax,
                 commandsInFlightPerClientMax,
                 bytesOutstandingPerBackendMax,
+                unansweredBytesPerLoopMax,
+                blockingBytesMax,
+                performedBytesPerLoopMax,
                 transactionBytesMax,
                 transactionCommandsMax,
                 largeCommandsPerLoopMax,
                 subscriptionBytesMax,
+                trackingBytesMax,
                 scriptBytesMax,
                 backendConnectionsPerLoopMax,
+                ownConnectionsPerLoopMax,
                 idleConnectionsPerLoopMax,
                 filteredReplyBytesMax,
                 connectTimeout,

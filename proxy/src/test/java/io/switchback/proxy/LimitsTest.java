@@ -7,7 +7,9 @@ import io.switchback.testkit.RealServer;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
@@ -194,19 +196,52 @@ class LimitsTest {
     }
 
     @Test
-    void aClientThatDoesNotReadWhatAHoldWaitsForIsClosedWhileOthersGoOn() {
-        server.call("SET", "large", "x".repeat(40_000_000));
+    void aClientThatDoesNotReadWhatAHoldWaitsForIsNamedAndNotClosed() {
+        int large = 40_000_000;
+        server.call("SET", "large", "x".repeat(large));
         try (CacheProxy proxy = proxy(new Limits().outputBytesPerClient(100_000, 20_000_000));
                 RawClient other = ProxyFixture.client(proxy);
-                RawClient greedy = ProxyFixture.client(proxy)) {
-            greedy.send("GET", "large");
-            Await.until(LIMIT, "the reply begins", () -> greedy.hasReplyWithin(10));
+                RawClient lazy = ProxyFixture.client(proxy)) {
+            lazy.send("GET", "large");
+            Await.until(LIMIT, "the reply begins", () -> lazy.hasReplyWithin(10));
             assertThat(other.text("PING")).isEqualTo("PONG");
+            HoldOutcome outcome = ProxyFixture.hold(proxy, 1_000);
+            assertThat(outcome).isInstanceOf(HoldOutcome.Failed.class);
+            assertThat(((HoldOutcome.Failed) outcome).why())
+                    .contains("client 127.0.0.1:" + lazy.localPort() + " does not read the reply to GET");
             assertThat(proxy.clients()).isEqualTo(2);
-            assertThat(ProxyFixture.hold(proxy, 10_000)).isInstanceOf(HoldOutcome.Held.class);
-            Await.until(LIMIT, "the greedy one is closed", () -> proxy.clients() == 1);
-            assertThat(proxy.load().limitsReached().get(Limit.OUTPUT_BYTES)).isEqualTo(1);
+            assertThat(other.text("PING")).isEqualTo("PONG");
+
+            CompletableFuture<HoldOutcome> again = proxy.hold(LIMIT);
+            assertThat(lazy.reply().text()).hasSize(large);
+            assertThat(again.join()).isInstanceOf(HoldOutcome.Held.class);
             proxy.letGo(ProxyFixture.route("old", server, 1)).join();
+            assertThat(other.text("PING")).isEqualTo("PONG");
+            assertThat(lazy.text("PING")).isEqualTo("PONG");
+            assertThat(proxy.load().limitsReached().get(Limit.OUTPUT_BYTES)).isZero();
+        }
+    }
+
+    @Test
+    void aClientThatDoesNotReadWhatCannotStayAtTheServerIsClosedWhileOthersGoOn() {
+        try (CacheProxy proxy = proxy(new Limits().outputBytesPerClient(100_000, 1_000_000));
+                RawClient other = ProxyFixture.client(proxy);
+                RawClient lazy = ProxyFixture.client(proxy)) {
+            assertThat(other.text("PING")).isEqualTo("PONG");
+            assertThat(lazy.text("PING")).isEqualTo("PONG");
+            server.call("SET", "large", "x".repeat(40_000_000));
+            server.stop();
+            try {
+                lazy.send("GET", "large");
+                Await.until(LIMIT, "it is sent", () -> proxy.commandsUnanswered() == 1);
+                other.send("INCR", "n");
+                Await.until(LIMIT, "that is sent behind it", () -> proxy.commandsUnanswered() == 2);
+            } finally {
+                server.resume();
+            }
+            assertThat(other.reply().text()).isEqualTo("1");
+            Await.until(LIMIT, "the lazy one is closed", () -> proxy.clients() == 1);
+            assertThat(proxy.load().limitsReached().get(Limit.OUTPUT_BYTES)).isEqualTo(1);
             assertThat(other.text("PING")).isEqualTo("PONG");
         }
     }
@@ -253,6 +288,108 @@ class LimitsTest {
     }
 
     @Test
+    void whatClientsSendOverConnectionsOfTheirOwnDoesNotPileUpAtAServerThatDoesNotAnswer() {
+        int max = 4_000_000;
+        try (CacheProxy proxy =
+                        proxy(new Limits().unansweredBytesPerLoopMax(max).largeCommandsPerLoopMax(0));
+                RawClient other = ProxyFixture.client(proxy)) {
+            assertThat(other.text("PING")).isEqualTo("PONG");
+            List<RawClient> clients = new ArrayList<>();
+            for (int i = 0; i < 10; i++) {
+                clients.add(ProxyFixture.client(proxy));
+                assertThat(clients.getLast().text("WATCH", "w")).isEqualTo("OK");
+            }
+            server.stop();
+            try {
+                clients.forEach(client -> client.send("SET", "k", "x".repeat(1_000_000)));
+                Await.until(LIMIT, "all is received", () -> {
+                    ProxyLoad load = proxy.load();
+                    return load.commandsUnanswered() + load.receivingBytes() / 1_000_000 >= 10;
+                });
+                assertThat(proxy.commandsUnanswered()).isEqualTo(4);
+                other.send("PING");
+                Await.until(LIMIT, "others are served", () -> proxy.commandsUnanswered() == 5);
+            } finally {
+                server.resume();
+            }
+            clients.forEach(client -> assertThat(client.reply().text()).isEqualTo("OK"));
+            assertThat(other.reply().text()).isEqualTo("PONG");
+            assertReached(proxy, Limit.UNANSWERED_BYTES, Limit.LARGE_COMMANDS);
+            clients.forEach(RawClient::close);
+        }
+    }
+
+    private static String[] waitFor(String key, int keys) {
+        List<String> command = new ArrayList<>(List.of("BLPOP"));
+        command.addAll(Collections.nCopies(keys, key));
+        command.add("0");
+        return command.toArray(String[]::new);
+    }
+
+    @Test
+    void aCommandThatItsServerMayLetWaitForEverIsNotLong() {
+        try (CacheProxy proxy = proxy(new Limits().blockingBytesMax(100_000));
+                RawClient client = ProxyFixture.client(proxy)) {
+            assertThat(client.text(waitFor("none", 12_000)))
+                    .isEqualTo("-ERR switchback: a command that its server may let wait has no more than 100000 bytes;"
+                            + " wait for fewer keys at a time");
+            server.call("RPUSH", "list", "element");
+            assertThat(client.text(waitFor("list", 8_000))).isEqualTo("[list, element]");
+            assertReached(proxy, Limit.BLOCKING_BYTES);
+        }
+    }
+
+    @Test
+    void longCommandsThatWaitDoNotPileUp() {
+        try (CacheProxy proxy = proxy(new Limits().performedBytesPerLoopMax(100_000));
+                RawClient one = ProxyFixture.client(proxy);
+                RawClient two = ProxyFixture.client(proxy);
+                RawClient three = ProxyFixture.client(proxy)) {
+            one.send(waitFor("list", 4_000));
+            Await.until(LIMIT, "one waits", () -> blocked() == 1);
+            two.send(waitFor("list", 4_000));
+            Await.until(LIMIT, "both wait", () -> blocked() == 2);
+            assertThat(three.text(waitFor("list", 4_000)))
+                    .isEqualTo("-ERR switchback: the long commands that are kept until they are answered take 100000"
+                            + " bytes already; try again, or with a shorter one");
+            assertThat(three.text("MULTI")).isEqualTo("OK");
+            assertThat(three.text("EXEC")).isEqualTo("[]");
+            server.call("RPUSH", "list", "first", "second");
+            assertThat(one.reply().text()).isEqualTo("[list, first]");
+            assertThat(two.reply().text()).isEqualTo("[list, second]");
+            one.send(waitFor("list", 4_000));
+            Await.until(LIMIT, "one waits again", () -> blocked() == 1);
+            one.leave();
+            Await.until(LIMIT, "it is gone", () -> proxy.clients() == 2);
+            two.send(waitFor("list", 4_000));
+            three.send(waitFor("list", 4_000));
+            Await.until(LIMIT, "both wait", () -> blocked() == 2);
+            assertReached(proxy, Limit.PERFORMED_BYTES);
+        }
+    }
+
+    private int blocked() {
+        return Integer.parseInt(server.info("clients", "blocked_clients"));
+    }
+
+    @Test
+    void whatAClientTracksDoesNotPileUp() {
+        try (CacheProxy proxy = proxy(new Limits().trackingBytesMax(100_000));
+                RawClient client = ProxyFixture.client(proxy)) {
+            client.call("HELLO", "3");
+            assertThat(client.text("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "a".repeat(60_000)))
+                    .isEqualTo("OK");
+            assertThat(client.text("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "b".repeat(60_000)))
+                    .isEqualTo("-ERR switchback: what one client says to CLIENT TRACKING may have no more than 100000"
+                            + " bytes together, with 32 for each word");
+            assertThat(client.text("CLIENT", "TRACKING", "OFF")).isEqualTo("OK");
+            assertThat(client.text("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "b".repeat(60_000)))
+                    .isEqualTo("OK");
+            assertReached(proxy, Limit.TRACKING_BYTES);
+        }
+    }
+
+    @Test
     void aTransactionMayNotQueueWithoutEnd() {
         for (Limits limits : List.of(new Limits().transaction(1_000_000, 3), new Limits().transaction(100, 1000))) {
             try (CacheProxy proxy = proxy(limits);
@@ -272,14 +409,67 @@ class LimitsTest {
 
     @Test
     void connectionsToServersAreCounted() {
-        try (CacheProxy proxy = proxy(new Limits().backendConnectionsPerLoopMax(1));
+        try (CacheProxy proxy =
+                        proxy(new Limits().backendConnectionsPerLoopMax(1).ownConnectionsPerLoopMax(3));
+                RawClient one = ProxyFixture.client(proxy);
+                RawClient two = ProxyFixture.client(proxy);
+                RawClient three = ProxyFixture.client(proxy);
                 RawClient client = ProxyFixture.client(proxy)) {
+            for (RawClient subscriber : List.of(one, two, three)) {
+                subscriber.send("SUBSCRIBE", "channel");
+                assertThat(subscriber.reply().text()).isEqualTo("[subscribe, channel, 1]");
+            }
             assertThat(client.text("PING")).isEqualTo("PONG");
             assertThat(client.text("MULTI"))
-                    .isEqualTo("-ERR switchback: no more than 1 connections to fleet old are opened");
+                    .isEqualTo("-ERR switchback: no more than 3 connections of clients' own to fleet old are opened");
             assertThat(client.text("PING")).isEqualTo("PONG");
+            assertReached(proxy, Limit.OWN_CONNECTIONS);
+            assertThat(proxy.load().serverConnections()).isEqualTo(4);
+        }
+    }
+
+    /** Each password that a server takes for whatever is said makes a connection of its own. */
+    @Test
+    void theConnectionThatWasNotUsedForLongestMakesRoomForAnother() {
+        try (CacheProxy proxy = proxy(new Limits().backendConnectionsPerLoopMax(3))) {
+            List<RawClient> clients = new ArrayList<>();
+            for (int i = 0; i < 8; i++) {
+                clients.add(ProxyFixture.client(proxy));
+                assertThat(clients.getLast()
+                                .call("HELLO", "3", "AUTH", "default", "password" + i)
+                                .isError())
+                        .isFalse();
+            }
+            for (int i = 0; i < 16; i++) {
+                assertThat(clients.get(i * 3 % 8).text("PING")).isEqualTo("PONG");
+                Await.until(LIMIT, "others have gone", () -> proxy.load().serverConnections() <= 3);
+            }
+            assertReached(proxy);
+            clients.forEach(RawClient::close);
+        }
+    }
+
+    @Test
+    void aConnectionWithWhatIsUnansweredMakesNoRoom() {
+        try (CacheProxy proxy = proxy(new Limits().backendConnectionsPerLoopMax(1));
+                RawClient slow = ProxyFixture.client(proxy);
+                RawClient other = ProxyFixture.client(proxy)) {
+            assertThat(other.text("SELECT", "1")).isEqualTo("OK");
+            assertThat(other.text("PING")).isEqualTo("PONG");
+            assertThat(slow.text("PING")).isEqualTo("PONG");
+            server.stop();
+            try {
+                slow.send("PING");
+                Await.until(LIMIT, "it is sent", () -> proxy.commandsUnanswered() == 1);
+                assertThat(other.text("PING"))
+                        .isEqualTo("-ERR switchback: no more than 1 connections that clients share to fleet old are"
+                                + " opened");
+            } finally {
+                server.resume();
+            }
+            assertThat(slow.reply().text()).isEqualTo("PONG");
+            Await.until(LIMIT, "there is room", () -> other.text("PING").equals("PONG"));
             assertReached(proxy, Limit.SERVER_CONNECTIONS);
-            assertThat(proxy.load().serverConnections()).isEqualTo(1);
         }
     }
 

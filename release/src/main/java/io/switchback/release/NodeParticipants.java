@@ -104,7 +104,7 @@ final class NodeParticipants implements AutoCloseable {
                         question,
                         FleetPulse.Question.class,
                         asked -> Answering.waiting(() -> new FleetPulse.Answer(
-                                FleetPulse.isAlive(cache(asked.cache()).fleet(asked.fleet())))));
+                                FleetPulse.sign(cache(asked.cache()).fleet(asked.fleet())))));
             default ->
                 CompletableFuture.failedStage(
                         new IllegalArgumentException("this node does not know the question \"" + subject + "\""));

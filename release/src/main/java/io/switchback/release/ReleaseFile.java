@@ -31,6 +31,7 @@ import java.util.function.BiFunction;
  * @param onBreach what a breached gate leads to
  * @param onFleetLoss what the death of the fleet in use leads to
  * @param fleetLossAfter how long it must have been silent to be taken for dead
+ * @param fleetHungAfter likewise, where it still takes connections: busy, or hung. Not shorter than {@code fleetLossAfter}
  * @param outage how long a link may be cut and still resume without a full copy; sizes the backlogs
  * @param overwriteTarget whether data that the new fleet already holds may be thrown away
  * @param sourceText the file as it was written, kept with the release
@@ -48,6 +49,7 @@ public record ReleaseFile(
         OnBreach onBreach,
         OnFleetLoss onFleetLoss,
         Duration fleetLossAfter,
+        Duration fleetHungAfter,
         Duration outage,
         boolean overwriteTarget,
         String sourceText) {
@@ -66,6 +68,9 @@ public record ReleaseFile(
 
     static final Duration FLEET_LOSS_AFTER_MIN = Duration.ofSeconds(1);
     static final Duration FLEET_LOSS_AFTER_MAX = Duration.ofHours(1);
+    /** Longer than any one command should take: whoever leaves a server that is only busy loses what is not confirmed yet. */
+    static final Duration FLEET_HUNG_AFTER_DEFAULT = Duration.ofSeconds(30);
+
     static final Duration OUTAGE_DEFAULT = Duration.ofSeconds(60);
     static final Duration OUTAGE_MIN = Duration.ofSeconds(1);
     static final Duration OUTAGE_MAX = Duration.ofHours(24);
@@ -94,6 +99,12 @@ public record ReleaseFile(
 
     private static ReleaseFile read(YamlFile file) {
         YamlMap root = file.root();
+        Optional<YamlMap> loss = root.has("fleet-loss") ? Optional.of(root.map("fleet-loss")) : Optional.empty();
+        OnFleetLoss onFleetLoss = loss.map(map -> map.choice("then", OnFleetLoss.class, OnFleetLoss.SWITCH))
+                .orElse(OnFleetLoss.SWITCH);
+        Duration fleetLossAfter = loss.map(map ->
+                        map.duration("after", FLEET_LOSS_AFTER_DEFAULT, FLEET_LOSS_AFTER_MIN, FLEET_LOSS_AFTER_MAX))
+                .orElse(FLEET_LOSS_AFTER_DEFAULT);
         Optional<YamlMap> hold = root.has("hold") ? Optional.of(root.map("hold")) : Optional.empty();
         ReleaseFile release = new ReleaseFile(
                 root.name("release"),
@@ -108,18 +119,19 @@ public record ReleaseFile(
                 root.optionalMap("gates").map(ReleaseFile::gates).orElse(Gates.DEFAULT),
                 root.duration("observe", OBSERVE_DEFAULT, Duration.ZERO, OBSERVE_MAX),
                 root.choice("on-breach", OnBreach.class, OnBreach.ROLLBACK),
-                root.has("fleet-loss")
-                        ? root.map("fleet-loss").choice("then", OnFleetLoss.class, OnFleetLoss.SWITCH)
-                        : OnFleetLoss.SWITCH,
-                root.has("fleet-loss")
-                        ? root.map("fleet-loss")
-                                .duration("after", FLEET_LOSS_AFTER_DEFAULT, FLEET_LOSS_AFTER_MIN, FLEET_LOSS_AFTER_MAX)
-                        : FLEET_LOSS_AFTER_DEFAULT,
+                onFleetLoss,
+                fleetLossAfter,
+                loss.map(map -> fleetHungAfter(map, fleetLossAfter)).orElse(FLEET_HUNG_AFTER_DEFAULT),
                 root.duration("outage", OUTAGE_DEFAULT, OUTAGE_MIN, OUTAGE_MAX),
                 root.flag("overwrite-target", false),
                 file.text());
         file.finish();
         return release;
+    }
+
+    private static Duration fleetHungAfter(YamlMap loss, Duration after) {
+        Duration otherwise = after.compareTo(FLEET_HUNG_AFTER_DEFAULT) > 0 ? after : FLEET_HUNG_AFTER_DEFAULT;
+        return loss.duration("hung-after", otherwise, after, FLEET_LOSS_AFTER_MAX);
     }
 
     private static List<CacheMove> moves(YamlMap root) {

@@ -101,6 +101,7 @@ final class ReleaseRun {
         this.pulse = new FleetPulse(
                 caches,
                 file.fleetLossAfter(),
+                file.fleetHungAfter(),
                 nodes,
                 new Members(claim.ledger()),
                 new Presence(claim.ledger()),
@@ -312,6 +313,7 @@ final class ReleaseRun {
         }
         FleetPulse.Findings found = pulse.look(inUse);
         found.doubts().forEach(standing::say);
+        found.busy().forEach(standing::warn);
         return found.caches();
     }
 

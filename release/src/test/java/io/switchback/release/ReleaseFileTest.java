@@ -37,7 +37,7 @@ class ReleaseFileTest {
               samples-min: 50
             observe: 12h
             on-breach: pause
-            fleet-loss: { after: 20s, then: wait }
+            fleet-loss: { after: 20s, hung-after: 40s, then: wait }
             outage: 30s
             overwrite-target: true
             """;
@@ -66,6 +66,7 @@ class ReleaseFileTest {
                         OnBreach.PAUSE,
                         OnFleetLoss.WAIT,
                         Duration.ofSeconds(20),
+                        Duration.ofSeconds(40),
                         Duration.ofSeconds(30),
                         true,
                         FULL));
@@ -95,9 +96,21 @@ class ReleaseFileTest {
                         OnBreach.ROLLBACK,
                         OnFleetLoss.SWITCH,
                         Duration.ofSeconds(5),
+                        Duration.ofSeconds(30),
                         Duration.ofSeconds(60),
                         false,
                         text));
+    }
+
+    @Test
+    void aFleetThatIsSaidToHangIsNotLeftBeforeOneThatIsGone() {
+        String text = "release: r\nmoves: [{ cache: c, to: g }]\nfleet-loss: { after: 50s }\n";
+
+        assertThat(ReleaseFile.parse("release.yaml", text).fleetHungAfter()).isEqualTo(Duration.ofSeconds(50));
+        assertThatThrownBy(() ->
+                        ReleaseFile.parse("release.yaml", text.replace("after: 50s", "after: 50s, hung-after: 10s")))
+                .isInstanceOf(ConfigException.class)
+                .hasMessageContaining("hung-after");
     }
 
     @Test

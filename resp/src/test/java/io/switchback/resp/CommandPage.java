@@ -47,6 +47,7 @@ final class CommandPage {
               16 KiB; such clients share one, and their commands that are under way fail as well.
             - SELECT, AUTH, HELLO, CLIENT, KEYS, SCAN and its like take no argument of 256 KiB or more.
             - XREAD with BLOCK takes `$` 4,096 times at the most.
+            - A command that may wait (BLPOP and its like, XREAD with BLOCK, WAIT) has no more than 1 MiB.
             - A command with an argument of 256 KiB or more is passed on as it comes. Where its connection breaks before the server has all of it, the
               client is told that it has not run.
             - A client that closes its sending side before it has its replies (`nc -N`) does not get them: it cannot be told from one that has given

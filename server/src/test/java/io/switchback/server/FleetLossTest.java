@@ -27,7 +27,7 @@ final class FleetLossTest {
     private Path folder;
 
     private static String release(String more) {
-        return "hold: { limit: 5s }\nfleet-loss: { after: 1s" + more + " }";
+        return "hold: { limit: 5s }\nfleet-loss: { after: 1s, hung-after: 1s" + more + " }";
     }
 
     @Test
@@ -83,6 +83,37 @@ final class FleetLossTest {
             } finally {
                 fleets.blue.resume();
             }
+        }
+    }
+
+    /** One long command of any client looks like this. */
+    @Test
+    void aFleetThatIsBusyIsNotTakenForDead() throws Exception {
+        try (TwoFleets fleets = TwoFleets.start(ServerBinary.any(), ServerBinary.any(), folder)) {
+            fleets.startNode();
+            fleets.begin(TwoFleets.release(
+                    RELEASE, "on-breach: report\nhold: { limit: 5s }\nfleet-loss: { after: 1s, hung-after: 1h }"));
+            fleets.awaitObserving(RELEASE);
+            fleets.green.stop();
+            try {
+                fleets.await(
+                        RELEASE,
+                        "somebody to notice",
+                        now -> now.status() != Status.RUNNING
+                                || now.warnings().stream().anyMatch(warning -> warning.contains("takes connections")));
+            } finally {
+                fleets.green.resume();
+            }
+            ReleaseStatus seen = fleets.status(RELEASE);
+            assertThat(seen.status()).isEqualTo(Status.RUNNING);
+            assertThat(seen.side()).isEqualTo(Side.NEW);
+            assertThat(seen.warnings())
+                    .anyMatch(warning -> warning.contains("green") && warning.contains("is left after 3600000 ms"));
+            try (Jedis client = fleets.client()) {
+                assertThat(client.incr("served")).isEqualTo(1);
+            }
+            fleets.green.kill();
+            assertThat(fleets.awaitStatus(RELEASE, Status.ABORTED).side()).isEqualTo(Side.OLD);
         }
     }
 

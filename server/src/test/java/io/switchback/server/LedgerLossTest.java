@@ -40,7 +40,7 @@ final class LedgerLossTest {
     }
 
     private static ReleaseFile release() {
-        return TwoFleets.release(RELEASE, "hold: { limit: 5s }\nfleet-loss: { after: 1s }");
+        return TwoFleets.release(RELEASE, "hold: { limit: 5s }\nfleet-loss: { after: 1s, hung-after: 1s }");
     }
 
     @Test
