@@ -75,7 +75,10 @@ enum Transport {
 
     /** Why a connection failed, without the name of the system call, its number and the address that is named beside it anyway. */
     static String words(Throwable failure) {
-        String message = String.valueOf(failure.getMessage());
+        String message = failure.getMessage();
+        if (message == null) {
+            return "it failed with " + failure.getClass().getSimpleName();
+        }
         return message.replaceFirst("^.*failed with error\\(-?[0-9]+\\): ", "").replaceFirst(": [^ :]*/[^ ]*$", "");
     }
 

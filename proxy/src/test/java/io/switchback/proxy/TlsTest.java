@@ -255,7 +255,7 @@ class TlsTest {
 
     @Test
     void aServerThatDoesNotReadIsNotSentMore() throws InterruptedException {
-        byte[] command = CommandEncoder.encode("SET", "large", "x".repeat(96 * LARGE_BYTES));
+        byte[] command = CommandEncoder.encode("SET", "large", "x".repeat(64 * LARGE_BYTES));
         int half = command.length / 2;
         try (RealServer stopping = server(authority.issue("stopping"), true);
                 CacheProxy proxy = proxy(route(stopping, files(ofNode, authority.authority()), "", 1));

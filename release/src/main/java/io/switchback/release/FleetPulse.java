@@ -1,6 +1,7 @@
 package io.switchback.release;
 
 import io.switchback.environment.Environment;
+import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetAddress;
 import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
