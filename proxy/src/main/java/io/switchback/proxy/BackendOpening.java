@@ -228,6 +228,10 @@ final class BackendOpening {
                 add(handshake, Wire.command("SELECT", Integer.toString(key.database())));
                 commands++;
             }
+            if (key.tracks()) {
+                add(handshake, Wire.command("CLIENT", "TRACKING", "ON"));
+                commands++;
+            }
             if (commands == 0 && ahead) {
                 // A server that has too many clients says so only once it is asked something.
                 add(handshake, Wire.command("PING"));
