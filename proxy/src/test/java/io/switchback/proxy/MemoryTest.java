@@ -3,6 +3,7 @@ package io.switchback.proxy;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.switchback.fleet.FleetSpec;
 import io.switchback.resp.CommandEncoder;
 import io.switchback.testkit.Await;
 import io.switchback.testkit.RealServer;
@@ -11,6 +12,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.Random;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
@@ -220,6 +222,61 @@ class MemoryTest {
                 assertThat(client.text("GET", "k")).as("round %s, again", i).isEqualTo(value);
             }
             assertThat(proxy.memoryCounts().hits()).isPositive();
+        }
+    }
+
+    /** What the server says of changes comes late here: then a client must be ahead of memory by what it has seen or written. */
+    @Test
+    void whoIsAheadOfMemoryIsNotAnsweredFromIt() {
+        String[][] seen = {
+            {"MGET", "k"}, {"SET", "k", "3"}, {"INCR", "k"}, {"EVAL", "return redis.call('INCR', 'k')", "0"}
+        };
+        for (String[] ahead : seen) {
+            server.call("SET", "k", "1");
+            try (HeldWire wire = new HeldWire(ProxyFixture.endpoint(server), "TRACKING");
+                    CacheProxy proxy = ProxyFixture.proxy(new BackendRoute(
+                            new FleetSpec("old", wire.endpoint(), Optional.empty()), 1));
+                    RawClient client = ProxyFixture.client(proxy)) {
+                proxy.remember(new MemorySettings(MIB, LONG));
+                remembered(proxy, client, "GET", "k");
+                wire.hold();
+                server.call("SET", "k", "2");
+                assertThat(client.text("GET", "k")).as("nobody knows better").isEqualTo("1");
+                client.call(ahead);
+                client.send("GET", "k");
+                assertThat(client.hasReplyWithin(100)).as("%s from memory", (Object) ahead).isFalse();
+                wire.letGo();
+                assertThat(client.reply().text()).isEqualTo(server.text("GET", "k")).isNotEqualTo("1");
+            }
+        }
+    }
+
+    /** As above, of what the same application has written over another connection, which may be another event loop's. */
+    @Test
+    void nobodyIsAnsweredFromMemoryWhatThisNodeHasSeenWritten() {
+        String[][] writes = {
+            {"SET", "k", "2"}, {"MSET", "x", "1", "k", "2"}, {"UNLINK", "x", "k"}, {"EVAL", "return redis.call('INCR', 'k')", "0"},
+            {"FLUSHALL"}
+        };
+        for (String[] write : writes) {
+            server.call("SET", "k", "1");
+            try (HeldWire wire = new HeldWire(ProxyFixture.endpoint(server), "TRACKING");
+                    CacheProxy proxy = ProxyFixture.proxy(new BackendRoute(
+                            new FleetSpec("old", wire.endpoint(), Optional.empty()), 1));
+                    RawClient client = ProxyFixture.client(proxy)) {
+                proxy.remember(new MemorySettings(MIB, LONG));
+                remembered(proxy, client, "GET", "k");
+                wire.hold();
+                for (int i = 0; i < 4; i++) {
+                    try (RawClient other = ProxyFixture.client(proxy)) {
+                        assertThat(other.call(write).isError()).isFalse();
+                    }
+                }
+                client.send("GET", "k");
+                assertThat(client.hasReplyWithin(100)).as("%s from memory", (Object) write).isFalse();
+                wire.letGo();
+                assertThat(client.rawReply()).isNotEqualTo("$1\r\n1\r\n");
+            }
         }
     }
 

@@ -248,6 +248,7 @@ public final class Node implements AutoCloseable {
                         ProxyLimits.DEFAULT.withClientsMax(cache.clientsMax())),
                 new BackendRoute(fleet, route.epoch()),
                 held);
+        cache.memory().ifPresent(proxy::remember);
         LOG.info(
                 "cache {} listens on {} and goes to fleet {} ({}), epoch {}{}",
                 cache.name(),

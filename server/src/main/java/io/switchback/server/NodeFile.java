@@ -8,8 +8,10 @@ import io.switchback.config.YamlMap;
 import io.switchback.fleet.Credential;
 import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetSpec;
+import io.switchback.proxy.MemorySettings;
 import io.switchback.proxy.ProxyLimits;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -67,6 +69,9 @@ public record NodeFile(
 
     private static final int EVENT_LOOPS_MAX = 256;
     private static final int CLIENTS_MAX_MAX = 1_000_000;
+    private static final long MEMORY_MIB_MAX = 1024 * 1024;
+    private static final Duration MEMORY_AGE_MIN = Duration.ofMillis(1);
+    private static final Duration MEMORY_AGE_MAX = Duration.ofHours(1);
 
     /** Where the admin API listens, on this machine only, and the token that it asks for. */
     public record AdminSettings(HostPort listen, Secret token) {}
@@ -79,6 +84,7 @@ public record NodeFile(
      * @param fleets by name, in the order of the file
      * @param eventLoops threads that carry its traffic; 0 for one to two processors
      * @param clientsMax connections of clients; one more is told so and closed
+     * @param memory whether reads may be answered from memory
      */
     public record CacheSettings(
             String name,
@@ -86,7 +92,8 @@ public record NodeFile(
             String active,
             Map<String, FleetSpec> fleets,
             int eventLoops,
-            int clientsMax) {}
+            int clientsMax,
+            Optional<MemorySettings> memory) {}
 
     public NodeFile {
         caches = List.copyOf(caches);
@@ -224,7 +231,18 @@ public record NodeFile(
         int eventLoops = Math.toIntExact(map.integer("event-loops", 0, 1, EVENT_LOOPS_MAX));
         int clientsMax =
                 Math.toIntExact(map.integer("max-clients", ProxyLimits.DEFAULT.clientsMax(), 1, CLIENTS_MAX_MAX));
-        return new CacheSettings(name, listen, active, fleets, eventLoops, clientsMax);
+        return new CacheSettings(
+                name, listen, active, fleets, eventLoops, clientsMax, map.optionalMap("memory").map(NodeFile::memory));
+    }
+
+    private static MemorySettings memory(YamlMap map) {
+        if (!map.has("max-mib")) {
+            map.problem("max-mib", "missing; expected how many MiB of answers may be kept, such as 64");
+        }
+        long mib = map.integer("max-mib", 1, 1, MEMORY_MIB_MAX);
+        return new MemorySettings(
+                mib * 1024 * 1024,
+                map.duration("max-age", MemorySettings.AGE_MAX_DEFAULT, MEMORY_AGE_MIN, MEMORY_AGE_MAX));
     }
 
     private static Optional<FleetSpec> fleet(String cache, String name, YamlMap map, Addresses addresses) {

@@ -9,10 +9,12 @@ import io.switchback.config.Secret;
 import io.switchback.fleet.Credential;
 import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetSpec;
+import io.switchback.proxy.MemorySettings;
 import io.switchback.server.NodeFile.LedgerAddress;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -47,6 +49,7 @@ class NodeFileTest {
                     active: old
                     event-loops: 3
                     max-clients: 50000
+                    memory: { max-mib: 64, max-age: 2s }
                     fleets:
                       old: { standalone: 10.0.2.5:6379 }
                 """);
@@ -77,7 +80,8 @@ class NodeFileTest {
                                                         new Endpoint("10.0.1.5", 6379),
                                                         Optional.of(new Credential("default", "other")))),
                                         0,
-                                        10_000),
+                                        10_000,
+                                        Optional.empty()),
                                 new NodeFile.CacheSettings(
                                         "carts",
                                         List.of(new Endpoint("127.0.0.1", 6380)),
@@ -86,7 +90,19 @@ class NodeFileTest {
                                                 "old",
                                                 new FleetSpec("old", new Endpoint("10.0.2.5", 6379), Optional.empty())),
                                         3,
-                                        50_000))));
+                                        50_000,
+                                        Optional.of(new MemorySettings(64L * 1024 * 1024, Duration.ofSeconds(2)))))));
+    }
+
+    @Test
+    void memoryNeedsASize() throws IOException {
+        String caches = "node: n\nledger: embedded:./d\n"
+                + "caches: { c: { listen: a:1, active: f, memory: %s, fleets: { f: { standalone: b:1 } } } }\n";
+        assertThat(NodeFile.read(write(caches.formatted("{ max-mib: 1 }"))).caches().getFirst().memory())
+                .contains(new MemorySettings(1024 * 1024, MemorySettings.AGE_MAX_DEFAULT));
+        assertThat(problemsOf(caches.formatted("{ max-age: 1s }"))).contains("max-mib");
+        assertThat(problemsOf(caches.formatted("{ max-mib: 0 }"))).contains("max-mib");
+        assertThat(problemsOf(caches.formatted("{ max-mib: 1, max-age: 2h }"))).contains("max-age");
     }
 
     @Test
