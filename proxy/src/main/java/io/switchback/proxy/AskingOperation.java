@@ -65,6 +65,11 @@ abstract class AskingOperation extends Operation {
         session.reply(reply);
     }
 
+    /** It has been sent. */
+    final boolean isAsked() {
+        return asked;
+    }
+
     /** The client has its reply. */
     final boolean isDone() {
         return done;

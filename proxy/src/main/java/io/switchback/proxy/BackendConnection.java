@@ -467,6 +467,9 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
             run.errors += scanner.errors();
             run.partial = scanner.insideReply();
             run.replyBytes += end - index;
+            if (run.writes) {
+                loop.writesAnswered(run);
+            }
             if (known == null) {
                 run.sink.receive(run, in, index, end - index);
             }
@@ -522,11 +525,13 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
     /** The index behind what is taken. */
     private int pushed(ByteBuf in, int index, int limit) {
         ClientSession listener = owner;
+        Memory memory = loop.memory();
+        boolean isForMemory = key.tracks() && memory != null;
         if (listener == null && closeOnceQuiet) {
             close(); // it was left with nothing of a client's unanswered
             return limit;
         }
-        if (listener == null) {
+        if (listener == null && !isForMemory) {
             broken("it sent a push message that nobody had asked for");
             return limit;
         }
@@ -535,7 +540,11 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
             broken("it sent what is not a push message");
             return limit;
         }
-        listener.pushed(this, in, index, end - index, !scanner.insidePush());
+        if (listener != null) {
+            listener.pushed(this, in, index, end - index, !scanner.insidePush());
+        } else if (memory != null) {
+            memory.pushed(this, in, index, end - index, !scanner.insidePush());
+        }
         return end;
     }
 

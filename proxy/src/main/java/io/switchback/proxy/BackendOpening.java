@@ -307,6 +307,10 @@ final class BackendOpening {
                 add(handshake, Wire.command("SELECT", Integer.toString(key.database())));
                 commands++;
             }
+            if (key.tracks()) {
+                add(handshake, Wire.command("CLIENT", "TRACKING", "ON"));
+                commands++;
+            }
             if (commands == 0 && mustBeHeard()) {
                 // A server that has too many clients, or (TLS 1.3) does not take a certificate, says so only
                 // afterwards.

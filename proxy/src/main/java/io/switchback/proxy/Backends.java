@@ -708,6 +708,10 @@ final class Backends {
         if (owner != null) {
             owner.ownConnectionClosed(connection);
         }
+        Memory memory = loop.memory();
+        if (memory != null && connection.key.tracks()) {
+            memory.closed(connection);
+        }
     }
 
     /** Closes every connection to that route that there is; what it has not answered is lost. */

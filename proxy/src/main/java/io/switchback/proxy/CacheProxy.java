@@ -301,6 +301,27 @@ public final class CacheProxy implements AutoCloseable {
         onAllLoops(loop -> loop.outages().watchedBy(fleet, lookSoon)).join();
     }
 
+    /** From now on clients' reads may be answered from memory. To be said once. */
+    public void remember(MemorySettings settings) {
+        WrittenLately written = new WrittenLately(environment);
+        long bytesMax = Math.max(1, settings.bytesMax() / loops.size());
+        onAllLoops(loop -> loop.remember(
+                        new Memory(loop, bytesMax, settings.ageMax().toNanos(), written), written))
+                .join();
+    }
+
+    /** What reading from memory has done since the proxy was opened; all zero where it is off. */
+    public MemoryCounts memoryCounts() {
+        MemoryCounts[] sum = {MemoryCounts.NONE};
+        onEachLoop(loop -> {
+            Memory memory = loop.memory();
+            if (memory != null) {
+                sum[0] = sum[0].plus(memory.counts());
+            }
+        });
+        return sum[0];
+    }
+
     // --- hold and let go
 
     /**

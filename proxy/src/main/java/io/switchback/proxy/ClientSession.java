@@ -84,6 +84,12 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     private boolean silent;
     /** A large command that was collected waits for the own connection. */
     private boolean largeIsNext;
+    /** Reads of this client's that are under way to be kept. */
+    int fillsUnderWay;
+    /** Something was sent for it since its last answer that came the way of what is kept: see {@link Memory}. */
+    private boolean aheadOfMemory;
+
+    private Memory.@Nullable View memoryView;
 
     ClientSession(ProxyLoop loop, Channel channel, long id) {
         this.loop = loop;
@@ -298,6 +304,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         boolean guarded = loop.guard() != null;
         boolean restricted = isRestricted() || monitor.isOn();
         boolean writes = false;
+        Memory.View view = loop.memory() == null || restricted ? null : memoryView();
         while (true) {
             RequestScanner.Outcome outcome = scanner.next(in, from);
             if (outcome == RequestScanner.Outcome.COMMAND) {
@@ -308,6 +315,22 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                         && !restricted
                         && !scanner.marked()
                         && scanner.end() - from < LargeCommand.ARGUMENT_BYTES;
+                if (plain && view != null && commands == 0 && Memory.keeps(rule)) {
+                    switch (takeFromMemory(view, in, from)) {
+                        case TAKEN -> {
+                            return true;
+                        }
+                        case STUCK -> {
+                            scanner.reset();
+                            return false;
+                        }
+                        case PAST -> {
+                            view = null;
+                            scanner.reset();
+                            continue;
+                        }
+                    }
+                }
                 if (plain && commands < commandsMax) {
                     commands++;
                     writes |= rule == null || !rule.repeatable();
@@ -349,6 +372,95 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                 case COMMAND -> throw new AssertionError("handled above");
             }
         }
+    }
+
+    // --- reading from memory
+
+    /** Where this client's reads are kept; null where it may not read from memory now. */
+    private Memory.@Nullable View memoryView() {
+        Memory memory = loop.memory();
+        if (memory == null
+                || repliesOff
+                || skipsNext
+                || transaction.open
+                || needsOwnConnection()
+                || own.current() != null
+                || replySizes.areLarge()) {
+            return null;
+        }
+        Memory.View known = memoryView;
+        if (known == null || !known.isOf(identity.credential(), identity.database())) {
+            known = memory.view(identity.credential(), identity.database());
+            memoryView = known;
+        }
+        return known;
+    }
+
+    /** The read at {@code from}, which the scanner has found, and those that follow it. */
+    private Memory.Outcome takeFromMemory(Memory.View view, ByteBuf in, int from) {
+        boolean quiet = isQuiet();
+        if (aheadOfMemory && !quiet && !(upstream != null && upstream.key.equals(view.key))) {
+            return Memory.Outcome.PAST;
+        }
+        silent = false;
+        int next = from;
+        Memory.Reads reads = view.memory().new Reads(this, view, in);
+        while (!aheadOfMemory && reads.give(next, scanner.end(), keyOfRead(next))) {
+            next = scanner.end();
+            if (reads.isFull() || !isReadToBeKept(in, next)) {
+                break;
+            }
+        }
+        ByteBuf given = reads.given();
+        if (given == null) {
+            int end = scanner.end();
+            Memory.Outcome outcome = view.memory().ask(this, view, in, from, end, keyOfRead(from));
+            if (outcome == Memory.Outcome.TAKEN) {
+                in.readerIndex(end);
+            }
+            return outcome;
+        }
+        reply(given);
+        in.readerIndex(next);
+        return Memory.Outcome.TAKEN;
+    }
+
+    private int keyOfRead(int from) {
+        return from + scanner.nameOffset() + scanner.nameLength() + 2;
+    }
+
+    /** Looks at the next command; where it is none of these, the scanner is left to begin there. */
+    private boolean isReadToBeKept(ByteBuf in, int from) {
+        RequestScanner.Outcome outcome = scanner.next(in, from);
+        if (outcome == RequestScanner.Outcome.COMMAND) {
+            return Memory.keeps(CommandTable.find(in, from + scanner.nameOffset(), scanner.nameLength()))
+                    && !scanner.marked()
+                    && scanner.end() - from < LargeCommand.ARGUMENT_BYTES;
+        }
+        if (outcome != RequestScanner.Outcome.INCOMPLETE) {
+            scanner.reset();
+        }
+        return false;
+    }
+
+    boolean isAheadOfMemory() {
+        return aheadOfMemory;
+    }
+
+    /** What it has been answered came the way of what is kept, and nothing of it is unanswered elsewhere. */
+    void isUpToDateWithMemory() {
+        aheadOfMemory = false;
+    }
+
+    boolean isUpstream(BackendConnection connection) {
+        return upstream == connection;
+    }
+
+    /** As {@link #send}, over the connection by which what has changed is said. */
+    void sendToRemember(BackendConnection connection, Run run) {
+        boolean ahead = aheadOfMemory;
+        send(connection, run);
+        aheadOfMemory = ahead;
     }
 
     /** The unfinished command, where it is not to be collected before it is sent. */
@@ -476,6 +588,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         upstream = connection;
         runsUnanswered++;
         commandsInFlight += run.commands;
+        aheadOfMemory = true;
         connection.send(run);
     }
 
@@ -622,7 +735,10 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             if (connection == null || connection.isLeft()) {
                 return null; // nothing of it may go over a shared connection; it is brought to another one first
             }
-        } else if (connection == null || !connection.isOpen() || !connection.mayBeUsedBy(this)) {
+        } else if (connection == null
+                || !connection.isOpen()
+                || !connection.mayBeUsedBy(this)
+                || connection.key.tracks()) {
             connection = loop.backends().shared(key(), this);
             if (connection == null) {
                 return null;

@@ -12,13 +12,23 @@ import org.jspecify.annotations.Nullable;
  * @param identity the user that it is authenticated as; null where the client gave none
  * @param database the selected database
  * @param protocol in which its replies come
+ * @param tracks its server says over it what has changed of what was read over it ({@link Memory}); for reads to be kept, of anybody with this key
  * @param proving for nothing but AUTH: it may be anybody, so nothing else may run on it
  */
 record ConnectionKey(
-        @Nullable Endpoint server, @Nullable Credential identity, int database, Protocol protocol, boolean proving) {
-    static final ConnectionKey PROVING = new ConnectionKey(null, null, 0, Protocol.RESP2, true);
+        @Nullable Endpoint server,
+        @Nullable Credential identity,
+        int database,
+        Protocol protocol,
+        boolean tracks,
+        boolean proving) {
+    static final ConnectionKey PROVING = new ConnectionKey(null, null, 0, Protocol.RESP2, false, true);
 
     static ConnectionKey of(@Nullable Credential identity, int database, Protocol protocol) {
-        return new ConnectionKey(null, identity, database, protocol, false);
+        return new ConnectionKey(null, identity, database, protocol, false, false);
+    }
+
+    static ConnectionKey tracking(@Nullable Credential identity, int database) {
+        return new ConnectionKey(null, identity, database, Protocol.RESP3, true, false);
     }
 }

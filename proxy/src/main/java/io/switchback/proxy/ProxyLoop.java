@@ -60,6 +60,8 @@ final class ProxyLoop {
     private @Nullable HoldRound round;
     private @Nullable CommandGuard guard;
     private @Nullable RouteCheck routeCheck;
+    private @Nullable Memory memory;
+    private @Nullable WrittenLately writtenLately;
     private byte[][] existsReserved = {};
     private int commandsUnanswered;
     /** Of those, as far as they have been sent. */
@@ -418,6 +420,7 @@ final class ProxyLoop {
     void hold(HoldRound begun) {
         holding = true;
         round = begun;
+        forgetReads();
         blocking.forEach(BlockingCommand::unblock);
         List.copyOf(paused).stream()
                 .filter(connection -> connection.oldestUnanswered() != null)
@@ -459,6 +462,7 @@ final class ProxyLoop {
         round = null;
         boolean changed = next.epoch() != route.epoch();
         if (changed) {
+            forgetReads();
             route = next;
             confirmations.routeChanged(next);
             sessions.forEach(ClientSession::routeChanged);
@@ -501,6 +505,34 @@ final class ProxyLoop {
         routeCheck = next;
     }
 
+    // --- reading from memory
+
+    /** From now on reads may be answered from memory; {@code written} is the same for all loops. */
+    void remember(Memory reads, WrittenLately written) {
+        memory = reads;
+        writtenLately = written;
+    }
+
+    @Nullable
+    Memory memory() {
+        return memory;
+    }
+
+    /** Replies to a run that may write have come, and have not been passed on. */
+    void writesAnswered(Run run) {
+        WrittenLately written = writtenLately;
+        if (written != null) {
+            written.answered(run);
+        }
+    }
+
+    private void forgetReads() {
+        Memory reads = memory;
+        if (reads != null) {
+            reads.forgetEverything();
+        }
+    }
+
     // --- traffic
 
     void reached(Limit limit) {
@@ -529,5 +561,6 @@ final class ProxyLoop {
         List.copyOf(sessions).forEach(ClientSession::close);
         confirmations.close();
         backends.close();
+        forgetReads();
     }
 }

@@ -6,6 +6,7 @@ import io.netty.buffer.ByteBuf;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * A whole push message, as far as the proxy looks into it. Source: https://redis.io/docs/latest/develop/pubsub/.
@@ -16,6 +17,8 @@ import java.util.List;
 record PushMessage(String kind, List<ByteBuffer> strings) {
     /** More are of no interest; the last of the longest kind (pmessage) is the message itself. */
     private static final int STRINGS_MAX = 3;
+    /** What an invalidation begins with. */
+    private static final byte[] INVALIDATION = ">2\r\n$10\r\ninvalidate\r\n".getBytes(US_ASCII);
 
     /** Reads it from the bytes of a whole message; the buffer is the caller's. */
     static PushMessage read(ByteBuf message) {
@@ -45,6 +48,29 @@ record PushMessage(String kind, List<ByteBuffer> strings) {
                 ? new PushMessage("", List.of())
                 : new PushMessage(
                         US_ASCII.decode(read.getFirst().duplicate()).toString(), read.subList(1, read.size()));
+    }
+
+    /**
+     * The keys that are not what they were, by the bytes of a whole message; empty where that is all keys, or it says something else. The buffer is the
+     * caller's.
+     */
+    static Optional<List<byte[]>> keysOfInvalidation(ByteBuf message) {
+        PushMessage read = read(message);
+        int from = message.readerIndex() + INVALIDATION.length;
+        if (!read.kind().equals("invalidate") || message.getByte(from) != '*') {
+            return Optional.empty();
+        }
+        int[] index = {from + 1};
+        int count = number(message, index);
+        List<byte[]> keys = new ArrayList<>(count);
+        for (int i = 0; i < count; i++) {
+            index[0]++;
+            byte[] key = new byte[number(message, index)];
+            message.getBytes(index[0], key);
+            index[0] += key.length + 2;
+            keys.add(key);
+        }
+        return Optional.of(keys);
     }
 
     private static int number(ByteBuf message, int[] index) {

@@ -35,6 +35,11 @@ final class ReplySizes {
         return Math.clamp(bytes / expectedBytes, COMMANDS_IN_FLIGHT_MIN, commandsMax);
     }
 
+    /** As far as is known. */
+    boolean areLarge() {
+        return expectedBytes > UNKNOWN_BYTES;
+    }
+
     boolean areSmall() {
         return expectedBytes < SMALL_BYTES;
     }

@@ -393,6 +393,11 @@ public final class RequestScanner {
         return copyArguments(in, index, readNumber(in, index));
     }
 
+    /** How many words the command that begins at {@code from} has, its name among them. */
+    public static int words(ByteBuf in, int from) {
+        return readNumber(in, new int[] {from + 1});
+    }
+
     /** The first {@code count} arguments of the command that begins at {@code from}, which must be whole. */
     public static byte[][] copyArguments(ByteBuf in, int from, int count) {
         int[] index = {from + 1};

@@ -2,6 +2,7 @@ package io.switchback.server;
 
 import io.switchback.proxy.CacheProxy;
 import io.switchback.proxy.FleetTraffic;
+import io.switchback.proxy.MemoryCounts;
 import io.switchback.proxy.ProxyLoad;
 import io.switchback.release.ManagedCache;
 import java.util.Collection;
@@ -22,14 +23,19 @@ final class MetricsPage {
 
     private final StringBuilder page = new StringBuilder();
 
-    private record Sample(String cache, CacheProxy proxy, ProxyLoad load, TreeMap<String, FleetTraffic> fleets) {
+    private record Sample(
+            String cache,
+            CacheProxy proxy,
+            ProxyLoad load,
+            MemoryCounts memory,
+            TreeMap<String, FleetTraffic> fleets) {
         static Sample of(ManagedCache cache) {
             CacheProxy proxy = cache.proxy();
             TreeMap<String, FleetTraffic> fleets = new TreeMap<>();
             cache.fleets()
                     .keySet()
                     .forEach(fleet -> fleets.put(fleet, proxy.traffic().of(fleet)));
-            return new Sample(cache.name(), proxy, proxy.load(), fleets);
+            return new Sample(cache.name(), proxy, proxy.load(), proxy.memoryCounts(), fleets);
         }
     }
 
@@ -39,6 +45,7 @@ final class MetricsPage {
         Collection<Sample> samples = caches.stream().map(Sample::of).toList();
         MetricsPage metrics = new MetricsPage();
         metrics.loads(samples);
+        metrics.memories(samples);
         metrics.fleets(samples);
         return metrics.page.toString();
     }
@@ -79,6 +86,38 @@ final class MetricsPage {
                     .forEach(
                             (limit, times) -> line("limit_reached_total", times, sample.cache, "limit", limit.title()));
         }
+    }
+
+    private void memories(Collection<Sample> samples) {
+        memory(samples, "hits_total", "counter", "Reads that were answered from memory.", MemoryCounts::hits);
+        memory(
+                samples,
+                "hit_bytes_total",
+                "counter",
+                "Bytes of answers from memory, which the fleet was spared.",
+                MemoryCounts::hitBytes);
+        memory(samples, "misses_total", "counter", "Reads that asked the fleet, to be kept.", MemoryCounts::misses);
+        memory(
+                samples,
+                "joined_total",
+                "counter",
+                "Reads that waited for another client's, since they asked the same.",
+                MemoryCounts::joined);
+        memory(
+                samples,
+                "invalidations_total",
+                "counter",
+                "Keys that a server said are not so any more.",
+                MemoryCounts::invalidations);
+        memory(samples, "bytes", "gauge", "Answers that are kept, with what they take beside.", MemoryCounts::bytes);
+        memory(samples, "keys", "gauge", "Keys of which something is kept.", MemoryCounts::keys);
+    }
+
+    private void memory(
+            Collection<Sample> samples, String name, String type, String help, ToLongFunction<MemoryCounts> value) {
+        head("memory_" + name, type, help);
+        samples.forEach(sample ->
+                line("memory_" + name, value.applyAsLong(sample.memory), sample.cache));
     }
 
     private void fleets(Collection<Sample> samples) {

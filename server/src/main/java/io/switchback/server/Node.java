@@ -254,6 +254,7 @@ public final class Node implements AutoCloseable {
                         cache.socketMode()),
                 new BackendRoute(fleet, route.epoch()),
                 held);
+        cache.memory().ifPresent(proxy::remember);
         LOG.info(
                 "cache {} listens on {} and goes to fleet {} ({}), epoch {}{}",
                 cache.name(),

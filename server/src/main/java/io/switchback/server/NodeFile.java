@@ -11,10 +11,12 @@ import io.switchback.fleet.FleetAddress;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.FleetTls;
 import io.switchback.proxy.ListenerTls;
+import io.switchback.proxy.MemorySettings;
 import io.switchback.proxy.ProxyLimits;
 import io.switchback.proxy.ProxySettings;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermission;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.LinkedHashMap;
@@ -78,6 +80,9 @@ public record NodeFile(
     private static final int CLIENTS_MAX_MAX = 1_000_000;
     /** Sentinels, or nodes of a cluster, from which the others are learned. */
     private static final int ASKED_MAX = 100;
+    private static final long MEMORY_MIB_MAX = 1024 * 1024;
+    private static final Duration MEMORY_AGE_MIN = Duration.ofMillis(1);
+    private static final Duration MEMORY_AGE_MAX = Duration.ofHours(1);
 
     /** Where the admin API listens, on this machine only, and the token that it asks for. */
     public record AdminSettings(HostPort listen, Secret token) {}
@@ -92,6 +97,7 @@ public record NodeFile(
      * @param clientsMax connections of clients; one more is told so and closed
      * @param tls empty where no client speaks TLS
      * @param socketMode who may connect to a Unix socket
+     * @param memory whether reads may be answered from memory
      */
     public record CacheSettings(
             String name,
@@ -101,8 +107,9 @@ public record NodeFile(
             int eventLoops,
             int clientsMax,
             Optional<ListenerTls> tls,
-            Set<PosixFilePermission> socketMode) {
-        /** In the clear. */
+            Set<PosixFilePermission> socketMode,
+            Optional<MemorySettings> memory) {
+        /** In the clear, and not from memory. */
         public CacheSettings(
                 String name,
                 List<Endpoint> listen,
@@ -110,7 +117,7 @@ public record NodeFile(
                 Map<String, FleetSpec> fleets,
                 int eventLoops,
                 int clientsMax) {
-            this(name, listen, active, fleets, eventLoops, clientsMax, Optional.empty(), ProxySettings.SOCKET_MODE);
+            this(name, listen, active, fleets, eventLoops, clientsMax, Optional.empty(), ProxySettings.SOCKET_MODE, Optional.empty());
         }
     }
 
@@ -250,7 +257,19 @@ public record NodeFile(
         int eventLoops = Math.toIntExact(map.integer("event-loops", 0, 1, EVENT_LOOPS_MAX));
         int clientsMax =
                 Math.toIntExact(map.integer("max-clients", ProxyLimits.DEFAULT.clientsMax(), 1, CLIENTS_MAX_MAX));
-        return new CacheSettings(name, listen, active, fleets, eventLoops, clientsMax, tls, socketMode);
+        Optional<MemorySettings> memory = map.optionalMap("memory").map(NodeFile::memory);
+        return new CacheSettings(
+                name, listen, active, fleets, eventLoops, clientsMax, tls, socketMode, memory);
+    }
+
+    private static MemorySettings memory(YamlMap map) {
+        if (!map.has("max-mib")) {
+            map.problem("max-mib", "missing; expected how many MiB of answers may be kept, such as 64");
+        }
+        long mib = map.integer("max-mib", 1, 1, MEMORY_MIB_MAX);
+        return new MemorySettings(
+                mib * 1024 * 1024,
+                map.duration("max-age", MemorySettings.AGE_MAX_DEFAULT, MEMORY_AGE_MIN, MEMORY_AGE_MAX));
     }
 
     private static List<Endpoint> listen(YamlMap map, Addresses addresses) {

@@ -3,6 +3,7 @@ package io.switchback.server;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.switchback.proxy.MemoryCounts;
 import io.switchback.release.Order;
 import io.switchback.release.ReleaseState.Status;
 import io.switchback.release.ReleaseStatus;
@@ -64,8 +65,21 @@ final class LawsUnderLoadTest {
         thereAndBackUnderLoad(old, fresh, "");
     }
 
+    @Test
+    void theSameHoldsWhereReadsMayBeAnsweredFromMemory() {
+        ServerBinary old = ServerBinary.named("redis-7.0").orElseGet(ServerBinary::embedded);
+        ServerBinary fresh = ServerBinary.named("valkey-9.1").orElseGet(ServerBinary::embedded);
+        MemoryCounts counts = thereAndBackUnderLoad(old, fresh, "", "memory: { max-mib: 8, max-age: 1m }");
+        assertThat(counts.hits()).as("reads from memory").isGreaterThan(100);
+    }
+
     private void thereAndBackUnderLoad(ServerBinary old, ServerBinary fresh, String more) {
+        assertThat(thereAndBackUnderLoad(old, fresh, more, "").misses()).isZero();
+    }
+
+    private MemoryCounts thereAndBackUnderLoad(ServerBinary old, ServerBinary fresh, String more, String ofCache) {
         try (TwoFleets fleets = TwoFleets.start(old, fresh, folder)) {
+            fleets.writeNodeFile(0, ofCache);
             fleets.startNode();
             LoadHistory history;
             ReleaseStatus last;
@@ -105,6 +119,7 @@ final class LawsUnderLoadTest {
             assertThat(fleets.blue.info("stats", "sync_full")).isEqualTo("1");
             assertThat(fleets.green.info("stats", "sync_full")).isEqualTo("0");
             theFollowerHasEverythingToo(fleets, history);
+            return fleets.node().proxy(TwoFleets.CACHE).memoryCounts();
         }
     }
 

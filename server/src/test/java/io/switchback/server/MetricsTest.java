@@ -72,6 +72,7 @@ class MetricsTest {
             assertThat(client.multi().exec()).isEmpty();
             Map<String, Double> now = samples();
             assertThat(now).containsEntry("switchback_clients{cache=\"sessions\"}", 1.0);
+            assertThat(now).containsEntry("switchback_memory_hits_total{cache=\"sessions\"}", 0.0);
             assertThat(now).containsEntry("switchback_route_epoch{cache=\"sessions\",fleet=\"blue\"}", 1.0);
             assertThat(now.get("switchback_server_connections{cache=\"sessions\"}"))
                     .isPositive();

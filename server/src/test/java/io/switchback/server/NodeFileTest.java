@@ -12,6 +12,8 @@ import io.switchback.fleet.FleetAddress;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.FleetTls;
 import io.switchback.proxy.ListenerTls;
+import io.switchback.proxy.MemorySettings;
+import io.switchback.proxy.ProxySettings;
 import io.switchback.server.NodeFile.LedgerAddress;
 import io.switchback.testkit.TestCertificates;
 import io.switchback.tls.TlsFiles;
@@ -19,6 +21,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -54,6 +57,7 @@ class NodeFileTest {
                     active: old
                     event-loops: 3
                     max-clients: 50000
+                    memory: { max-mib: 64, max-age: 2s }
                     fleets:
                       old: { standalone: 10.0.2.5:6379 }
                 """);
@@ -93,7 +97,21 @@ class NodeFileTest {
                                                 "old",
                                                 new FleetSpec("old", new Endpoint("10.0.2.5", 6379), Optional.empty())),
                                         3,
-                                        50_000))));
+                                        50_000,
+                                        Optional.empty(),
+                                        ProxySettings.SOCKET_MODE,
+                                        Optional.of(new MemorySettings(64L * 1024 * 1024, Duration.ofSeconds(2)))))));
+    }
+
+    @Test
+    void memoryNeedsASize() throws IOException {
+        String caches = "node: n\nledger: embedded:./d\n"
+                + "caches: { c: { listen: a:1, active: f, memory: %s, fleets: { f: { standalone: b:1 } } } }\n";
+        assertThat(NodeFile.read(write(caches.formatted("{ max-mib: 1 }"))).caches().getFirst().memory())
+                .contains(new MemorySettings(1024 * 1024, MemorySettings.AGE_MAX_DEFAULT));
+        assertThat(problemsOf(caches.formatted("{ max-age: 1s }"))).singleElement().asString().contains("max-mib");
+        assertThat(problemsOf(caches.formatted("{ max-mib: 0 }"))).singleElement().asString().contains("max-mib");
+        assertThat(problemsOf(caches.formatted("{ max-mib: 1, max-age: 2h }"))).singleElement().asString().contains("max-age");
     }
 
     @Test

@@ -79,6 +79,11 @@ public final class TwoFleets implements AutoCloseable {
 
     /** The node's file; port 0 takes any, a fixed one lets clients find a node that was started again. */
     Path writeNodeFile(int port) {
+        return writeNodeFile(port, "");
+    }
+
+    /** As {@link #writeNodeFile(int)}; {@code more} is one more key of the cache. */
+    Path writeNodeFile(int port, String more) {
         return write("node.yaml", """
                 node: test-1
                 admin: { listen: "127.0.0.1:0", token: secret-of-the-test }
@@ -90,7 +95,8 @@ public final class TwoFleets implements AutoCloseable {
                     fleets:
                       blue: { standalone: "127.0.0.1:%d" }
                       green: { standalone: "127.0.0.1:%d" }
-                """.formatted(port, blue.port(), green.port()));
+                    %s
+                """.formatted(port, blue.port(), green.port(), more));
     }
 
     Path write(String name, String text) {
