@@ -32,8 +32,10 @@ import org.slf4j.LoggerFactory;
  * would skip what was added meanwhile.
  *
  * <p>WAIT speaks of what its own connection wrote last, and what the client wrote went over others. So it has one of the fleet's own user,
- * over which something without effect is published first: what the servers bring to their replicas, if only a message, counts as
- * written, and behind it is everything that was answered before. Whether the client may WAIT is asked over a connection of its user.
+ * over which something without effect is written first, behind everything that was answered before. For WAIT it is published: what the
+ * servers bring to their replicas, if only a message, counts as written. WAITAOF waits for the file too, into which no message goes, and a
+ * server that has no replica does not count one at all: for it a database is swapped with itself, which the servers write down as a change.
+ * Whether the client may WAIT is asked over a connection of its user.
  *
  * <p>Another client may end the waiting as well ({@link #unblockFor}); then the server's answer is the client's. Who of
  * the two an answer goes back to is told by the replies to the CLIENT UNBLOCKs: of those one is answered by 1. Where the command waits in
@@ -62,7 +64,7 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
         RIGHT,
         /** What the server calls the connection. */
         ID,
-        /** WAIT: a message that takes the connection's offset behind what is waited for. */
+        /** WAIT: something that takes the connection's offset behind what is waited for. */
         OFFSET,
         /** XREAD: what {@code $} stands for. */
         LAST_IDS,
@@ -191,8 +193,7 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
         switch (step) {
             case RIGHT -> session.ask(connection, this, waitingForNothing(), 1);
             case ID -> session.ask(connection, this, Wire.command("CLIENT", "ID"), 1);
-            case OFFSET ->
-                session.ask(connection, this, Wire.command("PUBLISH", ReservedKeys.SWITCH_CHANNEL, NO_MARK), 1);
+            case OFFSET -> session.ask(connection, this, writtenWithoutEffect(), 1);
             case LAST_IDS -> askLastIds(Objects.requireNonNull(control()));
             case COMMAND -> sendCommand(connection);
         }
@@ -215,6 +216,12 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
     /** As the command, which is answered at once. */
     private ByteBuf waitingForNothing() {
         return rule.name().equals("wait") ? Wire.command("WAIT", "0", "0") : Wire.command("WAITAOF", "0", "0", "0");
+    }
+
+    private ByteBuf writtenWithoutEffect() {
+        return rule.name().equals("wait")
+                ? Wire.command("PUBLISH", ReservedKeys.SWITCH_CHANNEL, NO_MARK)
+                : Wire.command("SWAPDB", "0", "0");
     }
 
     private void sendCommand(BackendConnection connection) {

@@ -273,6 +273,37 @@ class BlockingTest {
         });
     }
 
+    /** A message, which does for WAIT, is not written to the file, and without a replica counts as nothing. */
+    @TestFactory
+    List<DynamicTest> waitAofSpeaksOfTheFileAlsoWhereThereIsNoReplica(@TempDir Path folder) {
+        return onEveryServer(folder, setup -> {
+            try (RawClient client = ProxyFixture.client(setup.proxy);
+                    RawClient other = ProxyFixture.client(setup.proxy)) {
+                if (String.valueOf(setup.first.call("COMMAND", "INFO", "WAITAOF")).equals("[null]")) {
+                    return;
+                }
+                assertThat(client.text("WAITAOF", "1", "0", "0")).startsWith("-ERR WAITAOF cannot be used");
+                setup.first.call("CONFIG", "SET", "appendfsync", "no");
+                setup.first.call("CONFIG", "SET", "appendonly", "yes");
+                Await.until(LIMIT, "the file is there", () -> setup.first
+                        .text("INFO", "persistence")
+                        .contains("aof_rewrite_in_progress:0\r\n"));
+                client.text("WATCH", "k");
+                assertThat(other.text("SET", "other", "1")).isEqualTo("OK");
+                assertThat(other.text("WAITAOF", "1", "0", "100")).isEqualTo("[0, 0]");
+                assertThat(client.text("MULTI")).isEqualTo("OK");
+                client.text("SET", "k", "1");
+                assertThat(client.text("EXEC")).isEqualTo("[OK]");
+                assertThat(client.text("WAITAOF", "1", "0", "100")).isEqualTo("[0, 0]");
+                other.send("WAITAOF", "1", "0", "0");
+                setup.awaitBlocked(1);
+                setup.first.call("CONFIG", "SET", "appendfsync", "everysec");
+                assertThat(other.reply().text()).isEqualTo("[1, 0]");
+                assertThat(client.text("DBSIZE")).isEqualTo("2");
+            }
+        });
+    }
+
     @Test
     void whoMayNotWaitIsToldSo(@TempDir Path folder) {
         try (RealServer server = ProxyFixture.server(folder);

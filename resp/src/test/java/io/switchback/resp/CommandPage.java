@@ -41,8 +41,8 @@ final class CommandPage {
               (`client-output-buffer-limit pubsub`) closes it. A client of RESP2 that subscribes within WATCH loses what was watched.
             - PUBSUB shows the channel `switchback:reserved:switch`, and numbers of subscribers that are Switchback's.
             - WAIT and WAITAOF wait for everything that was written at the server before, by whomever. They are sent as the fleet's user in the
-              node's file, behind a message without meaning to the channel `switchback:reserved:switch`; a client's user needs the right to them
-              none the less.
+              node's file, WAIT behind a message without meaning to the channel `switchback:reserved:switch`, WAITAOF behind `SWAPDB 0 0`, which changes
+              nothing and is written down as a change: the fleet's user needs the right to that. A client's user needs the right to WAIT or WAITAOF none the less.
             - Where the server wants a password, it ends a connection over which somebody who has not given one sends more than 10 arguments or
               16 KiB; such clients share one, and their commands that are under way fail as well.
             - SELECT, AUTH, HELLO, CLIENT, KEYS, SCAN and its like take no argument of 256 KiB or more.
