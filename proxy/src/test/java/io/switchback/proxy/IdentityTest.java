@@ -61,6 +61,30 @@ class IdentityTest {
         }
     }
 
+    /** As the servers have it: any password is right for a default user that has none. */
+    @Test
+    void aPasswordThatTheServerDoesNotWantIsTakenWhereTheServerTakesIt(@TempDir Path folder) {
+        try (RealServer open = ProxyFixture.server(folder.resolve("open"));
+                RealServer next = ProxyFixture.server(folder.resolve("next"));
+                CacheProxy ofOpen = ProxyFixture.proxy(ProxyFixture.route("old", open, 1), ProxyLimits.DEFAULT, 1);
+                RawClient client = ProxyFixture.client(ofOpen);
+                RawClient resp3 = ProxyFixture.client(ofOpen)) {
+            assertThat(client.text("AUTH", "any")).startsWith("-ERR AUTH <password> called without any password");
+            assertThat(client.text("AUTH", "default", "any")).isEqualTo("OK");
+            assertThat(client.text("SET", "k", "v")).isEqualTo("OK");
+            assertThat(client.raw("BLPOP", "none", "0.01")).isEqualTo("*-1\r\n");
+            assertThat(resp3.call("HELLO", "3", "AUTH", "default", "any").isError())
+                    .isFalse();
+            assertThat(resp3.text("GET", "k")).isEqualTo("v");
+            BackendRoute second = ProxyFixture.route("new", next, 2);
+            ofOpen.openAhead(second).join();
+            ProxyFixture.hold(ofOpen, 2000);
+            ofOpen.letGo(second).join();
+            assertThat(client.text("SET", "k", "v2")).isEqualTo("OK");
+            assertThat(resp3.text("GET", "k")).isEqualTo("v2");
+        }
+    }
+
     @Test
     void nothingIsAnsweredBeforeAPasswordThatTheServerWouldNotAnswer() {
         try (RawClient nobody = ProxyFixture.client(proxy);
