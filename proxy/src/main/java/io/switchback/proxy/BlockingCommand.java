@@ -5,6 +5,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
+import io.switchback.fleet.Credential;
 import io.switchback.fleet.ReservedKeys;
 import io.switchback.resp.CommandRule;
 import io.switchback.resp.Protocol;
@@ -52,6 +53,9 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
 
     private static final long UNKNOWN_ID = -1;
 
+    /** AUTH, CLIENT ID, AUTH. */
+    private static final int ID_AS_FLEETS_USER_REPLIES = 3;
+
     /** XREAD's {@code $}: of so many streams the last entry is asked for at once. */
     private static final int LAST_IDS_MAX = 4_096;
 
@@ -64,6 +68,8 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
         RIGHT,
         /** What the server calls the connection. */
         ID,
+        /** The same, where the client's user may not ask for it. */
+        ID_AS_FLEETS_USER,
         /** WAIT: something that takes the connection's offset behind what is waited for. */
         OFFSET,
         /** XREAD: what {@code $} stands for. */
@@ -82,6 +88,8 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
     private Step step = Step.RIGHT;
     private boolean mayWait;
     private boolean lastIdsKnown;
+    /** The client's user may not ask what the server calls its connection. */
+    private boolean idIsRefused;
     /** The one whose offset is behind what is waited for. */
     private @Nullable BackendConnection offsetIsBehind;
 
@@ -193,6 +201,7 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
         switch (step) {
             case RIGHT -> session.ask(connection, this, waitingForNothing(), 1);
             case ID -> session.ask(connection, this, Wire.command("CLIENT", "ID"), 1);
+            case ID_AS_FLEETS_USER -> session.ask(connection, this, idAsFleetsUser(connection), ID_AS_FLEETS_USER_REPLIES);
             case OFFSET -> session.ask(connection, this, writtenWithoutEffect(), 1);
             case LAST_IDS -> askLastIds(Objects.requireNonNull(control()));
             case COMMAND -> sendCommand(connection);
@@ -204,7 +213,7 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
             return Step.RIGHT;
         }
         if (connection.clientId() == 0) {
-            return Step.ID;
+            return idIsRefused ? Step.ID_AS_FLEETS_USER : Step.ID;
         }
         if (asksForItsOwnWrites() && offsetIsBehind != connection) {
             return Step.OFFSET;
@@ -254,6 +263,7 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
         ByteBuf failure = switch (step) {
             case RIGHT -> rightCame(reply);
             case ID -> idCame(reply);
+            case ID_AS_FLEETS_USER -> idAsFleetsUserCame(reply);
             case OFFSET -> offsetCame(reply);
             case LAST_IDS -> lastIdsCame(reply);
             case COMMAND -> throw new IllegalStateException("its reply is not collected");
@@ -276,10 +286,43 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
 
     private @Nullable ByteBuf idCame(ByteBuf reply) {
         BackendConnection own = place.current();
-        if (own != null) {
-            Reply id = FilteringOperation.read(reply, 1)[0];
-            // Who may not ask for it cannot be unblocked by it: then a hold waits, and says for whom.
+        Reply id = FilteringOperation.read(reply, 1)[0];
+        if (id instanceof Reply.Failure(String message) && message.startsWith("NOPERM")) {
+            idIsRefused = true;
+        } else if (own != null) {
             own.clientId(id instanceof Reply.Int(long number) ? number : UNKNOWN_ID);
+        }
+        return null;
+    }
+
+    /**
+     * Nothing of the client's is on its way over the connection, and nothing is sent before it is the client's user again. By its address it
+     * could not be told from others where something between here and the server translates addresses.
+     */
+    private ByteBuf idAsFleetsUser(BackendConnection connection) {
+        return Unpooled.wrappedBuffer(
+                authentication(session.loop().route().fleet().credential().orElse(null)),
+                Wire.command("CLIENT", "ID"),
+                authentication(connection.key.identity()));
+    }
+
+    /** Who gave no password is the default user, which then has none: any is right. */
+    private static ByteBuf authentication(@Nullable Credential user) {
+        return user == null
+                ? Wire.command("AUTH", Credential.DEFAULT_USER, "none")
+                : Wire.command("AUTH", user.user(), user.password());
+    }
+
+    private @Nullable ByteBuf idAsFleetsUserCame(ByteBuf replies) {
+        idIsRefused = false;
+        BackendConnection own = place.current();
+        if (own != null) {
+            Reply[] each = FilteringOperation.read(replies, ID_AS_FLEETS_USER_REPLIES);
+            // Where the fleet's user may not ask either a hold waits, and says for whom.
+            own.clientId(each[1] instanceof Reply.Int(long number) ? number : UNKNOWN_ID);
+            if (each[2].isError()) {
+                own.close(); // it is another user's, and the client's password has just been changed
+            }
         }
         return null;
     }
