@@ -216,7 +216,8 @@ final class BackendOpening {
                                 : Wire.command("HELLO", "3", "AUTH", credential.user(), credential.password()));
                 commands++;
             } else if (credential != null) {
-                // Not by the password alone: a default user without one is taken by any with its name, and by none without.
+                // Not by the password alone: a default user without one is taken by any with its name, and by none
+                // without.
                 add(handshake, Wire.command("AUTH", credential.user(), credential.password()));
                 commands++;
             }

@@ -201,7 +201,8 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
         switch (step) {
             case RIGHT -> session.ask(connection, this, waitingForNothing(), 1);
             case ID -> session.ask(connection, this, Wire.command("CLIENT", "ID"), 1);
-            case ID_AS_FLEETS_USER -> session.ask(connection, this, idAsFleetsUser(connection), ID_AS_FLEETS_USER_REPLIES);
+            case ID_AS_FLEETS_USER ->
+                session.ask(connection, this, idAsFleetsUser(connection), ID_AS_FLEETS_USER_REPLIES);
             case OFFSET -> session.ask(connection, this, writtenWithoutEffect(), 1);
             case LAST_IDS -> askLastIds(Objects.requireNonNull(control()));
             case COMMAND -> sendCommand(connection);

@@ -19,7 +19,7 @@ import java.time.Duration;
  * @param transactionCommandsMax likewise, in commands
  * @param largeCommandsPerLoopMax commands that are passed on as they come, at one time; past it one more is collected as others are
  * @param subscriptionBytesMax the names that one client is subscribed to; past it the command is refused
- * @param scriptBytesMax the scripts that are remembered for switches; past it the one that was not used for longest is forgotten
+ * @param scriptBytesMax the scripts that are remembered for switches, of which there are no more than {@link Scripts#SCRIPTS_MAX}; past it the one that was not used for longest is forgotten
  * @param backendConnectionsPerLoopMax connections to servers of all kinds; past it the command that needs one is refused
  * @param idleConnectionsPerLoopMax connections for MULTI and WATCH that are kept while nobody needs them
  * @param filteredReplyBytesMax a reply that must be looked through before it is passed on; past it the command fails

@@ -26,8 +26,8 @@ final class SessionCommands {
     /** What becomes of a command. */
     sealed interface Verdict permits Send, Refuse, Perform, Close {}
 
-    /** It is passed on as it is. */
-    record Send() implements Verdict {}
+    /** It is passed on as it is; {@code script} is told what is answered. */
+    record Send(@Nullable ScriptCommand script) implements Verdict {}
 
     /** The client is told why not. */
     record Refuse(String why) implements Verdict {}
@@ -38,7 +38,7 @@ final class SessionCommands {
     /** The client is no client. */
     record Close() implements Verdict {}
 
-    private static final Verdict SEND = new Send();
+    private static final Verdict SEND = new Send(null);
 
     static Verdict judge(
             ClientSession session,
@@ -84,10 +84,7 @@ final class SessionCommands {
         return switch (rule.treatment()) {
             case PLAIN -> SEND;
             case BLOCKING -> blocking(session, rule, command);
-            case SCRIPT -> {
-                scriptSeen(session, rule, command);
-                yield SEND;
-            }
+            case SCRIPT -> script(session, rule, command);
             case FILTERED -> filtered(session, rule, command);
             case SESSION -> ofSession(session, rule, command);
             case REFUSED -> byName.name().equals("post") || byName.name().equals("host:") ? new Close() : refused(rule);
@@ -133,13 +130,11 @@ final class SessionCommands {
         return Wire.text(command[index]).toUpperCase(Locale.ROOT);
     }
 
-    private static void scriptSeen(ClientSession session, CommandRule rule, byte[][] command) {
-        int body = rule.name().startsWith("eval") ? 1 : 2;
-        if (rule.name().equals("script|flush")) {
-            session.loop().scripts().forget();
-        } else if (command.length > body) {
-            session.loop().backends().scriptSeen(command[body]);
-        }
+    /** Within MULTI it is EXEC that loads or runs it. */
+    private static Verdict script(ClientSession session, CommandRule rule, byte[][] command) {
+        session.transaction.hasScripts |= session.transaction.open;
+        ScriptCommand script = session.transaction.open ? null : ScriptCommand.of(rule, command);
+        return script == null ? SEND : new Send(script);
     }
 
     /** Within MULTI nothing waits. */

@@ -284,7 +284,8 @@ class BlockingTest {
                     RawClient nobody = ProxyFixture.client(setup.proxy);
                     RawClient watching = ProxyFixture.client(setup.proxy)) {
                 for (RealServer server : List.of(setup.first, setup.second)) {
-                    server.call("ACL", "SETUSER", "consumer", "on", ">secret", "~*", "+blpop", "+multi", "+exec", "+watch");
+                    server.call(
+                            "ACL", "SETUSER", "consumer", "on", ">secret", "~*", "+blpop", "+multi", "+exec", "+watch");
                 }
                 for (RawClient one : List.of(client, watching)) {
                     assertThat(one.text("AUTH", "consumer", "secret")).isEqualTo("OK");
@@ -308,7 +309,10 @@ class BlockingTest {
                 setup.hold();
                 setup.letGoOnSecond();
                 setup.second.call("RPUSH", "list", "b", "c", "d");
-                assertThat(List.of(client.reply().text(), nobody.reply().text(), watching.reply().text()))
+                assertThat(List.of(
+                                client.reply().text(),
+                                nobody.reply().text(),
+                                watching.reply().text()))
                         .containsExactlyInAnyOrder("[list, b]", "[list, c]", "[list, d]");
                 assertThat(client.text("GET", "list")).startsWith("-NOPERM");
                 assertThat(watching.text("MULTI")).isEqualTo("OK");
@@ -323,14 +327,13 @@ class BlockingTest {
             server.call("ACL", "SETUSER", "fleet", "on", ">secret", "~*", "&*", "+@all");
             server.call("ACL", "SETUSER", "default", "-client");
             BackendRoute route = new BackendRoute(
-                    new FleetSpec(
-                            "old", ProxyFixture.endpoint(server), Optional.of(new Credential("fleet", "secret"))),
+                    new FleetSpec("old", ProxyFixture.endpoint(server), Optional.of(new Credential("fleet", "secret"))),
                     1);
             try (CacheProxy proxy = ProxyFixture.proxy(route, ProxyLimits.DEFAULT, 1);
                     RawClient client = ProxyFixture.client(proxy)) {
                 client.send("BLPOP", "list", "0");
-                Await.until(LIMIT, "it waits", () -> server.text("INFO", "clients")
-                        .contains("blocked_clients:1\r\n"));
+                Await.until(
+                        LIMIT, "it waits", () -> server.text("INFO", "clients").contains("blocked_clients:1\r\n"));
                 assertThat(ProxyFixture.hold(proxy, 2000)).isInstanceOf(HoldOutcome.Held.class);
                 proxy.letGo(route).join();
                 server.call("RPUSH", "list", "a");
@@ -345,15 +348,17 @@ class BlockingTest {
         return onEveryServer(folder, setup -> {
             try (RawClient client = ProxyFixture.client(setup.proxy);
                     RawClient other = ProxyFixture.client(setup.proxy)) {
-                if (String.valueOf(setup.first.call("COMMAND", "INFO", "WAITAOF")).equals("[null]")) {
+                if (String.valueOf(setup.first.call("COMMAND", "INFO", "WAITAOF"))
+                        .equals("[null]")) {
                     return;
                 }
                 assertThat(client.text("WAITAOF", "1", "0", "0")).startsWith("-ERR WAITAOF cannot be used");
                 setup.first.call("CONFIG", "SET", "appendfsync", "no");
                 setup.first.call("CONFIG", "SET", "appendonly", "yes");
-                Await.until(LIMIT, "the file is there", () -> setup.first
-                        .text("INFO", "persistence")
-                        .contains("aof_rewrite_in_progress:0\r\n"));
+                Await.until(
+                        LIMIT,
+                        "the file is there",
+                        () -> setup.first.text("INFO", "persistence").contains("aof_rewrite_in_progress:0\r\n"));
                 client.text("WATCH", "k");
                 assertThat(other.text("SET", "other", "1")).isEqualTo("OK");
                 assertThat(other.text("WAITAOF", "1", "0", "100")).isEqualTo("[0, 0]");
