@@ -204,6 +204,8 @@ final class SessionCommands {
                 session.transaction.selects = true;
                 yield SEND;
             }
+            case "script|kill", "function|kill" ->
+                inTransaction || command.length != 2 ? SEND : new Perform(new KillScript(session, command));
             case "quit" -> new Perform(LocalOperation.quit(session));
             case "reset" -> alone ? new Perform(LocalOperation.reset(session)) : SEND;
             default -> inTransaction ? refusedInTransaction(rule) : outsideTransaction(session, rule, command);

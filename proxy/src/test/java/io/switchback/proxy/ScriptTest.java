@@ -4,9 +4,11 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.switchback.fleet.Credential;
 import io.switchback.fleet.FleetSpec;
+import io.switchback.testkit.Await;
 import io.switchback.testkit.RealServer;
 import io.switchback.testkit.ServerBinary;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -22,6 +24,8 @@ class ScriptTest {
     private static final String FORGOTTEN = "return 'forgotten'";
     private static final String RUN = "return 'run'";
     private static final String IN_TRANSACTION = "return 'in transaction'";
+    private static final String LIBRARY =
+            "#!lua name=library\nredis.register_function('endless', function() while true do end end)";
     private static final String FAILING = "return redis.error_reply('WRONG')";
     private static final String LATE = "return 'late'";
 
@@ -178,6 +182,50 @@ class ScriptTest {
             proxy.letGo(next).join();
             assertThat(client.text("EVALSHA", loaded, "0")).startsWith("-NOSCRIPT");
         }
+    }
+
+    @TestFactory
+    List<DynamicTest> whatRunsForTooLongIsEndedByAClientThatSharesItsConnection(@TempDir Path folder) {
+        List<DynamicTest> tests = new ArrayList<>();
+        for (ServerBinary binary : ServerBinary.found()) {
+            tests.add(DynamicTest.dynamicTest(binary.name(), () -> endWhatRuns(binary, folder.resolve(binary.name()))));
+        }
+        return tests;
+    }
+
+    private static void endWhatRuns(ServerBinary binary, Path folder) {
+        try (RealServer server = RealServer.start(binary, folder, "--lua-time-limit", "20");
+                CacheProxy proxy = ProxyFixture.proxy(ProxyFixture.route("old", server, 1), ProxyLimits.DEFAULT, 1);
+                RawClient client = ProxyFixture.client(proxy);
+                RawClient other = ProxyFixture.client(proxy);
+                RawClient direct = new RawClient(ProxyFixture.endpoint(server))) {
+            assertThat(other.text("SCRIPT", "KILL")).startsWith("-NOTBUSY");
+            client.send("EVAL", "while true do end", "0");
+            awaitBusy(direct);
+            assertThat(other.text("SCRIPT", "KILL")).isEqualTo("OK");
+            assertThat(client.reply().isError()).isTrue();
+            boolean hasFunctions = !client.text("FUNCTION", "LOAD", LIBRARY).startsWith("-");
+            if (hasFunctions) {
+                assertThat(other.text("FUNCTION", "KILL")).startsWith("-NOTBUSY");
+                assertThat(other.text("SELECT", "1")).isEqualTo("OK");
+                assertThat(client.text("SELECT", "1")).isEqualTo("OK");
+                client.send("FCALL", "endless", "0");
+                awaitBusy(direct);
+                assertThat(other.text("FUNCTION", "KILL")).isEqualTo("OK");
+                assertThat(client.reply().isError()).isTrue();
+                assertThat(client.text("FUNCTION", "DELETE", "library")).isEqualTo("OK");
+            }
+            assertThat(client.text("PING")).isEqualTo("PONG");
+            assertThat(other.text("SCRIPT", "KILL", "x")).startsWith("-ERR");
+            assertThat(ProxyFixture.hold(proxy, 2000)).isInstanceOf(HoldOutcome.Held.class);
+        }
+    }
+
+    private static void awaitBusy(RawClient direct) {
+        Await.until(
+                Duration.ofSeconds(10),
+                "the server is busy",
+                () -> direct.text("PING").startsWith("-BUSY"));
     }
 
     private static String sha(RealServer server, String script) {
