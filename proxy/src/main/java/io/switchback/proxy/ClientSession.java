@@ -511,7 +511,13 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                 script = null;
                 return taken;
             }
-            case SessionCommands.Refuse(String why) -> {
+            case SessionCommands.Refuse(String why, boolean toAnybody) -> {
+                if (!toAnybody && Admission.isMissing(this)) {
+                    in.readerIndex(end);
+                    skipsNext = false;
+                    perform(Admission.before(this, new LocalOperation(this, () -> refuse(why, 1))));
+                    return true;
+                }
                 // Within MULTI nothing but the server's replies stands in the connection's queue: it may have to be
                 // replayed.
                 if (transaction.open && !isQuiet()) {

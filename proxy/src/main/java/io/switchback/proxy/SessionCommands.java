@@ -29,8 +29,17 @@ final class SessionCommands {
     /** It is passed on as it is; {@code script} is told what is answered. */
     record Send(@Nullable ScriptCommand script) implements Verdict {}
 
-    /** The client is told why not. */
-    record Refuse(String why) implements Verdict {}
+    /** The client is told why not; {@code toAnybody} where the servers say so before they ask who it is. */
+    record Refuse(String why, boolean toAnybody) implements Verdict {
+        Refuse(String why) {
+            this(why, false);
+        }
+
+        /** The command is none of the servers', or not as they read it. */
+        static Refuse misformed(String why) {
+            return new Refuse(why, true);
+        }
+    }
 
     /** The session sees to it. */
     record Perform(Operation operation) implements Verdict {}
@@ -48,13 +57,13 @@ final class SessionCommands {
             @Nullable CommandGuard guard) {
         String name = Wire.text(command[0]);
         if (byName == null) {
-            return new Refuse("ERR unknown command '" + shown(name)
+            return Refuse.misformed("ERR unknown command '" + shown(name)
                     + "': Switchback does not know it and passes on nothing that it" + " does not know");
         }
         CommandRule rule =
                 byName.treatment() == CommandRule.Treatment.BY_SUBCOMMAND ? CommandTable.find(command) : byName;
         if (rule == null) {
-            return new Refuse("ERR unknown subcommand '" + shown(Wire.text(command[1])) + "'. Try "
+            return Refuse.misformed("ERR unknown subcommand '" + shown(Wire.text(command[1])) + "'. Try "
                     + name.toUpperCase(Locale.ROOT) + " HELP.");
         }
         Verdict whileMonitoring = session.monitor.isOn() ? Monitor.judge(session, rule.name(), command) : null;
@@ -269,7 +278,7 @@ final class SessionCommands {
 
     private static Verdict subscribe(ClientSession session, CommandRule rule, byte[][] command, boolean adds) {
         if (adds && command.length == 1) {
-            return new Refuse("ERR wrong number of arguments for '" + rule.name() + "' command");
+            return Refuse.misformed("ERR wrong number of arguments for '" + rule.name() + "' command");
         }
         long bytes = session.subscriptions.nameBytes();
         for (byte[] name : command) {
