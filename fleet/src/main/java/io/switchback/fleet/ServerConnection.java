@@ -104,9 +104,7 @@ public final class ServerConnection implements AutoCloseable {
     }
 
     private void authenticate(Credential credential) {
-        Reply reply = credential.user().equals(Credential.DEFAULT_USER)
-                ? call("AUTH", credential.password())
-                : call("AUTH", credential.user(), credential.password());
+        Reply reply = call("AUTH", credential.user(), credential.password());
         if (reply instanceof Reply.Failure(String message)) {
             close();
             throw new FleetException(

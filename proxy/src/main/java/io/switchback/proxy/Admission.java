@@ -5,7 +5,7 @@ import static java.nio.charset.StandardCharsets.US_ASCII;
 import io.netty.buffer.ByteBuf;
 
 /**
- * Stands before the first command of a client without a password that Switchback answers by itself: whether such a client is served at
+ * Stands before the first command of a client without a password that Switchback answers or refuses by itself: whether such a client is served at
  * all, the server is asked by PING. What it says to other commands it says itself.
  */
 final class Admission extends FilteringOperation {
@@ -18,10 +18,12 @@ final class Admission extends FilteringOperation {
 
     /** What is to be performed first so that {@code wanted} is; itself, mostly. */
     static Operation before(ClientSession session, Operation wanted) {
-        // What lives on a connection of its own the server has granted.
-        boolean isKnown =
-                session.identity.credential() != null || session.identity.isAdmitted() || session.needsOwnConnection();
-        return wanted.isWithoutServer() && !isKnown ? new Admission(session, wanted) : wanted;
+        return wanted.needsAdmission() && isMissing(session) ? new Admission(session, wanted) : wanted;
+    }
+
+    /** Whether nobody knows yet that the server serves this client. What lives on a connection of its own the server has granted. */
+    static boolean isMissing(ClientSession session) {
+        return session.identity.credential() == null && !session.identity.isAdmitted() && !session.needsOwnConnection();
     }
 
     @Override

@@ -295,12 +295,9 @@ final class BackendOpening {
                                 : Wire.command("HELLO", "3", "AUTH", credential.user(), credential.password()));
                 commands++;
             } else if (credential != null) {
-                boolean byPasswordAlone = credential.user().equals(Credential.DEFAULT_USER);
-                add(
-                        handshake,
-                        byPasswordAlone
-                                ? Wire.command("AUTH", credential.password())
-                                : Wire.command("AUTH", credential.user(), credential.password()));
+                // Not by the password alone: a default user without one is taken by any with its name, and by none
+                // without.
+                add(handshake, Wire.command("AUTH", credential.user(), credential.password()));
                 commands++;
             }
             if (key.database() != 0) {

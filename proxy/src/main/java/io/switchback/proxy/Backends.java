@@ -1,10 +1,5 @@
 package io.switchback.proxy;
 
-import static java.nio.charset.StandardCharsets.US_ASCII;
-import static java.nio.charset.StandardCharsets.UTF_8;
-
-import io.netty.buffer.ByteBuf;
-import io.netty.buffer.Unpooled;
 import io.switchback.fleet.Endpoint;
 import io.switchback.resp.Protocol;
 import java.nio.ByteBuffer;
@@ -58,8 +53,7 @@ final class Backends {
     private @Nullable BackendRoute routeAhead;
 
     private String markAhead = "";
-    /** Over which scripts are brought there. */
-    private @Nullable BackendConnection scriptsAhead;
+    private final ScriptsAhead scriptsAhead;
 
     /** Of {@link #all}, those that make room for others, and are closed where nobody has used them by the next turn. */
     private final Set<BackendConnection> leaving = new HashSet<>();
@@ -91,6 +85,7 @@ final class Backends {
 
     Backends(ProxyLoop loop) {
         this.loop = loop;
+        this.scriptsAhead = new ScriptsAhead(loop, this);
         loop.executor().scheduleWithFixedDelay(this::sweep, SWEEP_SECONDS, SWEEP_SECONDS, TimeUnit.SECONDS);
     }
 
@@ -416,11 +411,8 @@ final class Backends {
                         : !isFeed(connection))
                 .limit(loop.limits().idleConnectionsPerLoopMax())
                 .forEach(connection -> wanted.add(connection.key));
-        boolean scripts = !loop.scripts().all().isEmpty();
-        if (scripts && !wanted.contains(controlKey(next))) {
-            wanted.add(controlKey(next));
-        }
-        Countdown countdown = new Countdown(wanted.size() + subscribed.size() + (scripts ? 1 : 0) + 1, scripts, done);
+        scriptsAhead.begin(next);
+        Countdown countdown = new Countdown(wanted.size() + subscribed.size() + 1, done);
         loop.largeCommands().prepareSwitch(countdown::largeCommandsEnded);
         subscribed.forEach(session -> session.subscriptions.openAhead(next, mark, countdown::subscribed));
         for (ConnectionKey key : wanted) {
@@ -431,98 +423,27 @@ final class Backends {
     }
 
     /** The fleet's own user, who may do what a client's may not. */
-    private static ConnectionKey controlKey(BackendRoute route) {
+    static ConnectionKey controlKey(BackendRoute route) {
         return ConnectionKey.of(route.fleet().credential().orElse(null), 0, Protocol.RESP2);
     }
 
-    /** A client loads a script, or runs it from its text. */
-    void scriptSeen(byte[] body) {
-        BackendRoute next = routeAhead;
-        if (!loop.scripts().remember(body) || next == null) {
-            return;
-        }
-        BackendConnection connection = scriptsAhead;
-        if (connection != null && connection.isOpen()) {
-            bringScripts(connection, List.of(body), () -> {});
-        } else {
-            // The first one that is seen.
-            loop.bringingBegan();
-            new BackendOpening(loop, controlKey(next), next, new ScriptsOpening(body), false).start();
+    /** Brings the scripts that are remembered, for all loops; behind {@link #openAhead} on every one of them. */
+    void bringScripts(CompletableFuture<Void> done) {
+        scriptsAhead.bringAll(done);
+    }
+
+    /** A client has loaded a script ({@code loaded}), or run it from its text. */
+    void scriptSeen(byte[] body, boolean loaded) {
+        Scripts.Script script = loop.scripts().remember(body, loaded, loop.nanoTime());
+        if (script != null) {
+            scriptsAhead.seen(script);
         }
     }
 
-    /** A connection over which scripts are brought where a switch leads. */
-    private final class ScriptsOpening implements BackendOpening.Result {
-        private final byte[] body;
-
-        ScriptsOpening(byte[] body) {
-            this.body = body;
-        }
-
-        @Override
-        public void opened(BackendConnection connection) {
-            if (!connection.route.equals(routeAhead)) {
-                connection.close();
-            } else {
-                all.add(connection);
-                ahead.add(connection);
-                scriptsAhead = connection;
-                bringScripts(connection, List.of(body), () -> {});
-            }
-            loop.bringingEnded();
-        }
-
-        @Override
-        public void failed(String error) {
-            LOG.warn("a script cannot be brought where a switch leads: {}", error);
-            loop.bringingEnded();
-        }
-
-        @Override
-        public void superseded() {
-            failed("the route has changed");
-        }
-    }
-
-    private void bringScripts(BackendConnection connection, List<byte[]> bodies, Runnable brought) {
-        ByteBuf commands = Unpooled.buffer();
-        for (byte[] body : bodies) {
-            ByteBuf one = Wire.command("SCRIPT".getBytes(US_ASCII), "LOAD".getBytes(US_ASCII), body);
-            commands.writeBytes(one);
-            one.release();
-        }
-        loop.bringingBegan();
-        connection.send(new Run(null, commands, bodies.size(), new ScriptsSink(brought), loop.nanoTime(), 1));
-    }
-
-    /** What comes of loading scripts: one that the server does not take, it would not have taken from a client either. */
-    private final class ScriptsSink implements ReplySink {
-        private final Runnable brought;
-
-        ScriptsSink(Runnable brought) {
-            this.brought = brought;
-        }
-
-        @Override
-        public void receive(Run run, ByteBuf in, int index, int length) {
-            if (run.errors > 0 && in.getByte(index) == '-') {
-                LOG.info(
-                        "a script is not loaded where a switch leads: {}",
-                        in.toString(index, length, UTF_8).strip());
-            }
-        }
-
-        @Override
-        public void answered(Run run) {
-            loop.bringingEnded();
-            brought.run();
-        }
-
-        @Override
-        public void lost(Run run, String why) {
-            loop.bringingEnded();
-            brought.run();
-        }
+    /** A connection to where a switch is about to lead. */
+    void openedAhead(BackendConnection connection) {
+        all.add(connection);
+        ahead.add(connection);
     }
 
     /** What is subscribed to is opened by the subscriptions themselves. */
@@ -574,10 +495,8 @@ final class Backends {
     private final class Countdown implements BackendOpening.Result {
         private final CompletableFuture<Void> done;
         private int missing;
-        private final boolean bringsScripts;
 
-        Countdown(int missing, boolean bringsScripts, CompletableFuture<Void> done) {
-            this.bringsScripts = bringsScripts;
+        Countdown(int missing, CompletableFuture<Void> done) {
             this.missing = missing;
             this.done = done;
             completeIfAllThere();
@@ -585,17 +504,7 @@ final class Backends {
 
         @Override
         public void opened(BackendConnection connection) {
-            all.add(connection);
-            ahead.add(connection);
-            missing--;
-            if (bringsScripts && scriptsAhead == null && connection.key.equals(controlKey(connection.route))) {
-                scriptsAhead = connection;
-                bringScripts(connection, loop.scripts().all(), this::scriptsBrought);
-            }
-            completeIfAllThere();
-        }
-
-        private void scriptsBrought() {
+            openedAhead(connection);
             missing--;
             completeIfAllThere();
         }
@@ -635,7 +544,7 @@ final class Backends {
     void closeAhead() {
         loop.largeCommands().switchIsOver();
         routeAhead = null;
-        scriptsAhead = null;
+        scriptsAhead.end();
         loop.sessions().forEach(session -> session.subscriptions.closeAhead());
         List<BackendOpening> unfinished = List.copyOf(openingAhead);
         openingAhead.clear();
@@ -732,7 +641,7 @@ final class Backends {
         List<BackendConnection> opened =
                 ahead.stream().filter(one -> one.route.equals(loop.route())).toList();
         routeAhead = null;
-        scriptsAhead = null;
+        scriptsAhead.end();
         openingAhead.clear();
         ahead.removeAll(opened);
         List<BackendConnection> kept = all.stream()

@@ -6,6 +6,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
+import io.switchback.fleet.Credential;
 import io.switchback.fleet.ReservedKeys;
 import io.switchback.resp.CommandRule;
 import io.switchback.resp.Protocol;
@@ -37,8 +38,10 @@ import org.slf4j.LoggerFactory;
  * answer says the whole entry as well, for which nobody else waits, and of which no more is kept than its beginning.
  *
  * <p>WAIT speaks of what its own connection wrote last, and what the client wrote went over others. So it has one of the fleet's own user,
- * over which something without effect is published first: what the servers bring to their replicas, if only a message, counts as
- * written, and behind it is everything that was answered before. Whether the client may WAIT is asked over a connection of its user.
+ * over which something without effect is written first, behind everything that was answered before. For WAIT it is published: what the
+ * servers bring to their replicas, if only a message, counts as written. WAITAOF waits for the file too, into which no message goes, and a
+ * server that has no replica does not count one at all: for it a database is swapped with itself, which the servers write down as a change.
+ * Whether the client may WAIT is asked over a connection of its user.
  *
  * <p>Another client may end the waiting as well ({@link #unblockFor}); then the server's answer is the client's. Who of
  * the two an answer goes back to is told by the replies to the CLIENT UNBLOCKs: of those one is answered by 1. Where the command waits in
@@ -61,6 +64,9 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
 
     private static final long UNKNOWN_ID = -1;
 
+    /** AUTH, CLIENT ID, AUTH. */
+    private static final int ID_AS_FLEETS_USER_REPLIES = 3;
+
     /** XREAD's {@code $}: of so many streams the last entry is asked for. */
     private static final int LAST_IDS_MAX = 4_096;
 
@@ -76,7 +82,9 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
         RIGHT,
         /** What the server calls the connection. */
         ID,
-        /** WAIT: a message that takes the connection's offset behind what is waited for. */
+        /** The same, where the client's user may not ask for it. */
+        ID_AS_FLEETS_USER,
+        /** WAIT: something that takes the connection's offset behind what is waited for. */
         OFFSET,
         /** XREAD: what {@code $} stands for. */
         LAST_IDS,
@@ -98,6 +106,8 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
     private final @Nullable OwnConnection lastIdsPlace;
     /** The keys whose last ids are still to be asked for, and which arguments these are. */
     private final Map<ByteBuffer, List<Integer>> lastIdsMissing = new LinkedHashMap<>(0);
+    /** The client's user may not ask what the server calls its connection. */
+    private boolean idIsRefused;
     /** The one whose offset is behind what is waited for. */
     private @Nullable BackendConnection offsetIsBehind;
 
@@ -232,8 +242,9 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
         switch (step) {
             case RIGHT -> session.ask(connection, this, waitingForNothing(), 1);
             case ID -> session.ask(connection, this, Wire.command("CLIENT", "ID"), 1);
-            case OFFSET ->
-                session.ask(connection, this, Wire.command("PUBLISH", ReservedKeys.SWITCH_CHANNEL, NO_MARK), 1);
+            case ID_AS_FLEETS_USER ->
+                session.ask(connection, this, idAsFleetsUser(connection), ID_AS_FLEETS_USER_REPLIES);
+            case OFFSET -> session.ask(connection, this, writtenWithoutEffect(), 1);
             case LAST_IDS -> askLastId();
             case COMMAND -> sendCommand(connection);
         }
@@ -244,7 +255,7 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
             return Step.RIGHT;
         }
         if (connection.clientId() == 0) {
-            return Step.ID;
+            return idIsRefused ? Step.ID_AS_FLEETS_USER : Step.ID;
         }
         if (asksForItsOwnWrites() && offsetIsBehind != connection) {
             return Step.OFFSET;
@@ -255,6 +266,12 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
     /** As the command, which is answered at once. */
     private ByteBuf waitingForNothing() {
         return rule.name().equals("wait") ? Wire.command("WAIT", "0", "0") : Wire.command("WAITAOF", "0", "0", "0");
+    }
+
+    private ByteBuf writtenWithoutEffect() {
+        return rule.name().equals("wait")
+                ? Wire.command("PUBLISH", ReservedKeys.SWITCH_CHANNEL, NO_MARK)
+                : Wire.command("SWAPDB", "0", "0");
     }
 
     private void sendCommand(BackendConnection connection) {
@@ -287,6 +304,7 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
         ByteBuf failure = switch (step) {
             case RIGHT -> rightCame(reply);
             case ID -> idCame(reply);
+            case ID_AS_FLEETS_USER -> idAsFleetsUserCame(reply);
             case OFFSET -> offsetCame(reply);
             case LAST_IDS, COMMAND -> throw new IllegalStateException("its reply is not collected");
         };
@@ -308,10 +326,43 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
 
     private @Nullable ByteBuf idCame(ByteBuf reply) {
         BackendConnection own = place.current();
-        if (own != null) {
-            Reply id = FilteringOperation.read(reply, 1)[0];
-            // Who may not ask for it cannot be unblocked by it: then a hold waits, and says for whom.
+        Reply id = FilteringOperation.read(reply, 1)[0];
+        if (id instanceof Reply.Failure(String message) && message.startsWith("NOPERM")) {
+            idIsRefused = true;
+        } else if (own != null) {
             own.clientId(id instanceof Reply.Int(long number) ? number : UNKNOWN_ID);
+        }
+        return null;
+    }
+
+    /**
+     * Nothing of the client's is on its way over the connection, and nothing is sent before it is the client's user again. By its address it
+     * could not be told from others where something between here and the server translates addresses.
+     */
+    private ByteBuf idAsFleetsUser(BackendConnection connection) {
+        return Unpooled.wrappedBuffer(
+                authentication(session.loop().route().fleet().credential().orElse(null)),
+                Wire.command("CLIENT", "ID"),
+                authentication(connection.key.identity()));
+    }
+
+    /** Who gave no password is the default user, which then has none: any is right. */
+    private static ByteBuf authentication(@Nullable Credential user) {
+        return user == null
+                ? Wire.command("AUTH", Credential.DEFAULT_USER, "none")
+                : Wire.command("AUTH", user.user(), user.password());
+    }
+
+    private @Nullable ByteBuf idAsFleetsUserCame(ByteBuf replies) {
+        idIsRefused = false;
+        BackendConnection own = place.current();
+        if (own != null) {
+            Reply[] each = FilteringOperation.read(replies, ID_AS_FLEETS_USER_REPLIES);
+            // Where the fleet's user may not ask either a hold waits, and says for whom.
+            own.clientId(each[1] instanceof Reply.Int(long number) ? number : UNKNOWN_ID);
+            if (each[2].isError()) {
+                own.close(); // it is another user's, and the client's password has just been changed
+            }
         }
         return null;
     }

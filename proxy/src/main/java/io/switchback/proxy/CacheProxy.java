@@ -430,7 +430,14 @@ public final class CacheProxy implements AutoCloseable {
             each.add(done);
             loop.execute(() -> loop.backends().openAhead(next, mark, done));
         }
-        return CompletableFuture.allOf(each.toArray(CompletableFuture<?>[]::new));
+        // What a client of any loop loads from then on, that loop brings.
+        return CompletableFuture.allOf(each.toArray(CompletableFuture<?>[]::new))
+                .thenCompose(ready -> {
+                    CompletableFuture<Void> brought = new CompletableFuture<>();
+                    ProxyLoop first = loops.getFirst();
+                    first.execute(() -> first.backends().bringScripts(brought));
+                    return brought;
+                });
     }
 
     /** What {@link #openAhead} waits for where a client is sending a large command, in words; empty where none is. */

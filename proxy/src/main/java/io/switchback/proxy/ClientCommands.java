@@ -54,7 +54,7 @@ final class ClientCommands {
     }
 
     private static Verdict arity(CommandRule rule) {
-        return new SessionCommands.Refuse("ERR wrong number of arguments for '" + rule.name() + "' command");
+        return SessionCommands.Refuse.misformed("ERR wrong number of arguments for '" + rule.name() + "' command");
     }
 
     private static Verdict setName(ClientSession session, String name) {

@@ -40,6 +40,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     /** A command of no more is performed however much there is of others, lest those keep everybody from MULTI. */
     private static final int ALWAYS_PERFORMED_BYTES = 16 * 1024;
+    private static final @Nullable CommandRule EVALSHA = CommandTable.find("evalsha");
+    private static final @Nullable CommandRule EVALSHA_RO = CommandTable.find("evalsha_ro");
 
     private final ProxyLoop loop;
     private final Channel channel;
@@ -90,6 +92,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     private boolean aheadOfMemory;
 
     private Memory.@Nullable View memoryView;
+    /** What the command that is being sent is about, where that is scripts. */
+    private @Nullable ScriptCommand script;
 
     ClientSession(ProxyLoop loop, Channel channel, long id) {
         this.loop = loop;
@@ -309,6 +313,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             RequestScanner.Outcome outcome = scanner.next(in, from);
             if (outcome == RequestScanner.Outcome.COMMAND) {
                 CommandRule rule = CommandTable.find(in, from + scanner.nameOffset(), scanner.nameLength());
+                noteUse(rule, in, from);
                 boolean plain = rule != null
                         && rule.treatment() == CommandRule.Treatment.PLAIN
                         && (!guarded || rule.repeatable())
@@ -484,11 +489,22 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (rule == null || !LargeCommand.mayBePassedOn(loop, rule, scanner)) {
             return null;
         }
+        if (scanner.wholeArguments() > 1) {
+            noteUse(rule, in, from);
+        }
         if (loop.largeCommands().areMany()) {
             loop.reached(Limit.LARGE_COMMANDS);
             return null;
         }
         return beginLarge(LargeCommand.passedOn(this, rule, scanner, in, from));
+    }
+
+    /** EVALSHA runs a script that others may be forgotten before. */
+    private void noteUse(@Nullable CommandRule rule, ByteBuf in, int from) {
+        boolean namesScript = rule != null && (rule == EVALSHA || rule == EVALSHA_RO);
+        if (namesScript && RequestScanner.hasArguments(in, from)) {
+            loop.scripts().used(RequestScanner.copyArguments(in, from, 2)[1], loop.nanoTime());
+        }
     }
 
     private LargeCommand beginLarge(LargeCommand command) {
@@ -541,9 +557,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (transaction.open) {
             transaction.keep(in, start, end - start, commands);
         }
-        ask(
-                connection,
-                loop.runs().plain(this, in.retainedSlice(start, end - start), commands, loop.nanoTime(), writesNow));
+        Run run = loop.runs().plain(this, in.retainedSlice(start, end - start), commands, loop.nanoTime(), writesNow);
+        run.script = script;
+        ask(connection, run);
         in.readerIndex(end);
         skipsNext = false;
         tracking.nextIsSent();
@@ -625,12 +641,21 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         SessionCommands.Verdict verdict =
                 withinLimits(SessionCommands.judge(this, command, rule, marked, loop.guard()), end - from);
         switch (verdict) {
-            case SessionCommands.Send() -> {
+            case SessionCommands.Send(ScriptCommand about) -> {
                 boolean writes = rule == null || !rule.repeatable();
                 largeIsNext = !needsOwnConnection() && LargeCommand.isLarge(command);
-                return largeIsNext ? sendLarge(in, from, end, writes) : sendRun(in, from, end, 1, writes);
+                script = about;
+                boolean taken = largeIsNext ? sendLarge(in, from, end, writes) : sendRun(in, from, end, 1, writes);
+                script = null;
+                return taken;
             }
-            case SessionCommands.Refuse(String why) -> {
+            case SessionCommands.Refuse(String why, boolean toAnybody) -> {
+                if (!toAnybody && Admission.isMissing(this)) {
+                    in.readerIndex(end);
+                    skipsNext = false;
+                    perform(Admission.before(this, new LocalOperation(this, () -> refuse(why, 1))));
+                    return true;
+                }
                 // Within MULTI nothing but the server's replies stands in the connection's queue: it may have to be
                 // replayed.
                 if (transaction.open && !isQuiet()) {
@@ -966,6 +991,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     @Override
     public void receive(Run run, ByteBuf in, int index, int length) {
+        if (run.script != null) {
+            run.script.receive(in, index, length);
+        }
         if (closed || run.silent) {
             return;
         }
@@ -993,6 +1021,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             output.write(run.request.retain());
         } else {
             replySizes.learn(run.commands, run.replyBytes);
+            if (run.script != null) {
+                run.script.answered(loop);
+            }
             if (transaction.open) {
                 transaction.answered += run.commands;
                 transaction.failed |= run.errors > 0;

@@ -20,6 +20,7 @@ final class Execute extends AskingOperation implements ReplySink {
     private Deque<Integer> selected = new ArrayDeque<>();
     /** The server has said that it has not run. */
     private boolean sentAgain;
+    private @Nullable TransactionScripts scripts;
 
     Execute(ClientSession session) {
         super(session);
@@ -86,6 +87,7 @@ final class Execute extends AskingOperation implements ReplySink {
             selected = databases();
             connection.spoil();
         }
+        scripts = session.transaction.hasScripts ? new TransactionScripts(queue()) : null;
         session.ask(connection, Wire.command("EXEC"), 1, this, true);
     }
 
@@ -94,12 +96,18 @@ final class Execute extends AskingOperation implements ReplySink {
         for (int i = 0; beginLength < LENGTH && i < length; i++) {
             begin[beginLength++] = in.getByte(index + i);
         }
+        if (scripts != null) {
+            scripts.receive(in, index, length);
+        }
         session.receive(run, in, index, length);
     }
 
     @Override
     public void answered(Run run) {
         session.operationRepliedTo(run);
+        if (scripts != null) {
+            scripts.answered(session.loop());
+        }
         session.transaction.ended();
         // Whatever it was that the server refused, the connection is not given to anybody else.
         session.transactionOver(begin[0] != '-');

@@ -37,8 +37,8 @@ final class Hello extends AskingOperation {
         String version = Wire.text(command[1]);
         if (!version.equals("2") && !version.equals("3")) {
             return isNumber(version)
-                    ? new SessionCommands.Refuse("NOPROTO unsupported protocol version")
-                    : new SessionCommands.Refuse("ERR Protocol version is not an integer or out of range");
+                    ? SessionCommands.Refuse.misformed("NOPROTO unsupported protocol version")
+                    : SessionCommands.Refuse.misformed("ERR Protocol version is not an integer or out of range");
         }
         byte @Nullable [][] auth = null;
         String name = null;
@@ -52,7 +52,8 @@ final class Hello extends AskingOperation {
                 name = Wire.text(command[i + 1]);
                 i += 2;
             } else {
-                return new SessionCommands.Refuse("ERR Syntax error in HELLO option '" + Wire.text(command[i]) + "'");
+                return SessionCommands.Refuse.misformed(
+                        "ERR Syntax error in HELLO option '" + Wire.text(command[i]) + "'");
             }
         }
         if (auth != null && Authenticate.isTooLate(session, Authenticate.credential(auth, 1))) {
@@ -60,7 +61,7 @@ final class Hello extends AskingOperation {
         }
         String refusal = name == null ? null : ClientCommands.refusal("Client names", name);
         if (refusal != null) {
-            return new SessionCommands.Refuse(refusal);
+            return SessionCommands.Refuse.misformed(refusal);
         }
         return new SessionCommands.Perform(
                 new Hello(session, version.equals("3") ? Protocol.RESP3 : Protocol.RESP2, auth, name));

@@ -185,7 +185,7 @@ final class LargeCommand implements ReplySink {
         run.endIsMissing = !isAll;
         sent = true;
         if (script != null) {
-            session.loop().backends().scriptSeen(script);
+            run.script = ScriptCommand.runs(script);
         }
         session.ask(own, run);
         session.tracking.nextIsSent();

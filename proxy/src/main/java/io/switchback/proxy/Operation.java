@@ -26,6 +26,11 @@ abstract class Operation {
         return false;
     }
 
+    /** Whether the server would say in other words than this client waits for that it wants a password first. */
+    boolean needsAdmission() {
+        return isWithoutServer();
+    }
+
     /** Nobody waits for the reply any more. */
     void clientGone() {}
 

@@ -35,7 +35,7 @@ final class OtherClients extends FilteringOperation {
 
     static Verdict kill(ClientSession session, byte[][] command) {
         if (command.length == 2) {
-            return new SessionCommands.Refuse("ERR wrong number of arguments for 'client|kill' command");
+            return SessionCommands.Refuse.misformed("ERR wrong number of arguments for 'client|kill' command");
         }
         return judge(session, command, true, command.length == 3);
     }

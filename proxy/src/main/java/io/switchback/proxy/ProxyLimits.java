@@ -24,7 +24,7 @@ import java.time.Duration;
  * @param largeCommandsPerLoopMax commands that are passed on as they come, at one time; past it one more is collected as others are
  * @param subscriptionBytesMax the names that one client is subscribed to; past it the command is refused
  * @param trackingBytesMax what one client has said to CLIENT TRACKING; past it the command is refused
- * @param scriptBytesMax the scripts that are remembered for switches; past it the one that was not used for longest is forgotten
+ * @param scriptBytesMax the scripts that are remembered for switches, of which there are no more than {@link Scripts#SCRIPTS_MAX}; past it the one that was not used for longest is forgotten
  * @param backendConnectionsPerLoopMax connections to servers that no client has to itself; past it the one that was not used for longest is
  *     closed, and where all are in use the command that needs one more is refused
  * @param ownConnectionsPerLoopMax connections to servers that clients have to themselves; past it the command that needs one is refused

@@ -47,6 +47,10 @@ final class Run {
     /** How many of its replies end in what is kept. */
     int repliesKept;
 
+    /** Where it is one command that is about scripts: told what is answered. */
+    @Nullable
+    ScriptCommand script;
+
     /** A large command, of which nobody has the whole: {@link #request} is its beginning. */
     boolean inPieces;
     /** The server does not have all of it yet. */
@@ -108,6 +112,7 @@ final class Run {
         begun = false;
         kept = false;
         repliesKept = 0;
+        script = null;
         inPieces = false;
         endIsMissing = false;
         notRun = null;

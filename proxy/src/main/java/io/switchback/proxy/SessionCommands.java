@@ -26,11 +26,20 @@ final class SessionCommands {
     /** What becomes of a command. */
     sealed interface Verdict permits Send, Refuse, Perform, Close {}
 
-    /** It is passed on as it is. */
-    record Send() implements Verdict {}
+    /** It is passed on as it is; {@code script} is told what is answered. */
+    record Send(@Nullable ScriptCommand script) implements Verdict {}
 
-    /** The client is told why not. */
-    record Refuse(String why) implements Verdict {}
+    /** The client is told why not; {@code toAnybody} where the servers say so before they ask who it is. */
+    record Refuse(String why, boolean toAnybody) implements Verdict {
+        Refuse(String why) {
+            this(why, false);
+        }
+
+        /** The command is none of the servers', or not as they read it. */
+        static Refuse misformed(String why) {
+            return new Refuse(why, true);
+        }
+    }
 
     /** The session sees to it. */
     record Perform(Operation operation) implements Verdict {}
@@ -38,7 +47,7 @@ final class SessionCommands {
     /** The client is no client. */
     record Close() implements Verdict {}
 
-    private static final Verdict SEND = new Send();
+    private static final Verdict SEND = new Send(null);
 
     static Verdict judge(
             ClientSession session,
@@ -48,13 +57,13 @@ final class SessionCommands {
             @Nullable CommandGuard guard) {
         String name = Wire.text(command[0]);
         if (byName == null) {
-            return new Refuse("ERR unknown command '" + shown(name)
+            return Refuse.misformed("ERR unknown command '" + shown(name)
                     + "': Switchback does not know it and passes on nothing that it" + " does not know");
         }
         CommandRule rule =
                 byName.treatment() == CommandRule.Treatment.BY_SUBCOMMAND ? CommandTable.find(command) : byName;
         if (rule == null) {
-            return new Refuse("ERR unknown subcommand '" + shown(Wire.text(command[1])) + "'. Try "
+            return Refuse.misformed("ERR unknown subcommand '" + shown(Wire.text(command[1])) + "'. Try "
                     + name.toUpperCase(Locale.ROOT) + " HELP.");
         }
         Verdict whileMonitoring = session.monitor.isOn() ? Monitor.judge(session, rule.name(), command) : null;
@@ -84,10 +93,7 @@ final class SessionCommands {
         return switch (rule.treatment()) {
             case PLAIN -> SEND;
             case BLOCKING -> blocking(session, rule, command);
-            case SCRIPT -> {
-                scriptSeen(session, rule, command);
-                yield SEND;
-            }
+            case SCRIPT -> script(session, rule, command);
             case FILTERED -> filtered(session, rule, command);
             case SESSION -> ofSession(session, rule, command);
             case REFUSED -> byName.name().equals("post") || byName.name().equals("host:") ? new Close() : refused(rule);
@@ -133,13 +139,11 @@ final class SessionCommands {
         return Wire.text(command[index]).toUpperCase(Locale.ROOT);
     }
 
-    private static void scriptSeen(ClientSession session, CommandRule rule, byte[][] command) {
-        int body = rule.name().startsWith("eval") ? 1 : 2;
-        if (rule.name().equals("script|flush")) {
-            session.loop().scripts().forget();
-        } else if (command.length > body) {
-            session.loop().backends().scriptSeen(command[body]);
-        }
+    /** Within MULTI it is EXEC that loads or runs it. */
+    private static Verdict script(ClientSession session, CommandRule rule, byte[][] command) {
+        session.transaction.hasScripts |= session.transaction.open;
+        ScriptCommand script = session.transaction.open ? null : ScriptCommand.of(rule, command);
+        return script == null ? SEND : new Send(script);
     }
 
     /** Within MULTI nothing waits. */
@@ -209,6 +213,8 @@ final class SessionCommands {
                 session.transaction.selects = true;
                 yield SEND;
             }
+            case "script|kill", "function|kill" ->
+                inTransaction || command.length != 2 ? SEND : new Perform(new KillScript(session, command));
             case "quit" -> new Perform(LocalOperation.quit(session));
             case "reset" -> alone ? new Perform(LocalOperation.reset(session)) : SEND;
             default -> inTransaction ? refusedInTransaction(rule) : outsideTransaction(session, rule, command);
@@ -272,7 +278,7 @@ final class SessionCommands {
 
     private static Verdict subscribe(ClientSession session, CommandRule rule, byte[][] command, boolean adds) {
         if (adds && command.length == 1) {
-            return new Refuse("ERR wrong number of arguments for '" + rule.name() + "' command");
+            return Refuse.misformed("ERR wrong number of arguments for '" + rule.name() + "' command");
         }
         long bytes = session.subscriptions.nameBytes();
         for (byte[] name : command) {

@@ -43,6 +43,12 @@ final class Subscribe extends AskingOperation {
         return session.own().get(Protocol.RESP3);
     }
 
+    /** Its connection speaks RESP3, and a server that wants a password says so to it in the words of HELLO. */
+    @Override
+    boolean needsAdmission() {
+        return true;
+    }
+
     @Override
     boolean isWithoutServer() {
         boolean nothing =

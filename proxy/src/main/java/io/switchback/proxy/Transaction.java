@@ -24,6 +24,8 @@ final class Transaction {
     boolean failed;
     /** SELECT is in the queue: EXEC may change the client's database. */
     boolean selects;
+    /** Something that loads, runs or flushes scripts is in the queue. */
+    boolean hasScripts;
 
     int commands;
     int answered;
@@ -68,6 +70,7 @@ final class Transaction {
         refused = false;
         failed = false;
         selects = false;
+        hasScripts = false;
         commands = 0;
         answered = 0;
         queue.release();

@@ -2,6 +2,8 @@ package io.switchback.proxy;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.switchback.fleet.Credential;
+import io.switchback.fleet.FleetSpec;
 import io.switchback.resp.Reply;
 import io.switchback.testkit.Await;
 import io.switchback.testkit.RealServer;
@@ -11,6 +13,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.Optional;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestFactory;
@@ -269,6 +272,105 @@ class BlockingTest {
                     setup.second.resume();
                     assertThat(client.text("WAIT", "1", "0")).isEqualTo("1");
                 }
+            }
+        });
+    }
+
+    /** Without the right to CLIENT ID nobody could tell the server whom to unblock. */
+    @TestFactory
+    List<DynamicTest> whoMayDoLittleMoreThanWaitIsLedOverASwitchToo(@TempDir Path folder) {
+        return onEveryServer(folder, setup -> {
+            try (RawClient client = ProxyFixture.client(setup.proxy);
+                    RawClient nobody = ProxyFixture.client(setup.proxy);
+                    RawClient watching = ProxyFixture.client(setup.proxy)) {
+                for (RealServer server : List.of(setup.first, setup.second)) {
+                    server.call(
+                            "ACL", "SETUSER", "consumer", "on", ">secret", "~*", "+blpop", "+multi", "+exec", "+watch");
+                }
+                for (RawClient one : List.of(client, watching)) {
+                    assertThat(one.text("AUTH", "consumer", "secret")).isEqualTo("OK");
+                }
+                nobody.text("PING");
+                watching.text("WATCH", "watched");
+                client.send("BLPOP", "list", "0");
+                setup.awaitBlocked(1);
+                watching.send("BLPOP", "list", "0");
+                setup.awaitBlocked(2);
+                nobody.send("BLPOP", "list", "0");
+                setup.awaitBlocked(3);
+                assertThat(setup.first.text("CLIENT", "LIST").lines())
+                        .filteredOn(line -> line.contains("user=consumer") && line.contains("cmd=blpop"))
+                        .hasSize(2);
+                setup.first.call("RPUSH", "list", "a");
+                assertThat(client.reply().text()).isEqualTo("[list, a]");
+                assertThat(client.text("GET", "list")).startsWith("-NOPERM");
+                client.send("BLPOP", "list", "0");
+                setup.awaitBlocked(3);
+                setup.hold();
+                setup.letGoOnSecond();
+                setup.second.call("RPUSH", "list", "b", "c", "d");
+                assertThat(List.of(
+                                client.reply().text(),
+                                nobody.reply().text(),
+                                watching.reply().text()))
+                        .containsExactlyInAnyOrder("[list, b]", "[list, c]", "[list, d]");
+                assertThat(client.text("GET", "list")).startsWith("-NOPERM");
+                assertThat(watching.text("MULTI")).isEqualTo("OK");
+                assertThat(watching.raw("EXEC")).isEqualTo("*-1\r\n");
+            }
+        });
+    }
+
+    @Test
+    void soIsWhoGivesNoPasswordAndMayNotAskForItsId(@TempDir Path folder) {
+        try (RealServer server = ProxyFixture.server(folder)) {
+            server.call("ACL", "SETUSER", "fleet", "on", ">secret", "~*", "&*", "+@all");
+            server.call("ACL", "SETUSER", "default", "-client");
+            BackendRoute route = new BackendRoute(
+                    new FleetSpec("old", ProxyFixture.endpoint(server), Optional.of(new Credential("fleet", "secret"))),
+                    1);
+            try (CacheProxy proxy = ProxyFixture.proxy(route, ProxyLimits.DEFAULT, 1);
+                    RawClient client = ProxyFixture.client(proxy)) {
+                client.send("BLPOP", "list", "0");
+                Await.until(
+                        LIMIT, "it waits", () -> server.text("INFO", "clients").contains("blocked_clients:1\r\n"));
+                assertThat(ProxyFixture.hold(proxy, 2000)).isInstanceOf(HoldOutcome.Held.class);
+                proxy.letGo(route).join();
+                server.call("RPUSH", "list", "a");
+                assertThat(client.reply().text()).isEqualTo("[list, a]");
+            }
+        }
+    }
+
+    /** A message, which does for WAIT, is not written to the file, and without a replica counts as nothing. */
+    @TestFactory
+    List<DynamicTest> waitAofSpeaksOfTheFileAlsoWhereThereIsNoReplica(@TempDir Path folder) {
+        return onEveryServer(folder, setup -> {
+            try (RawClient client = ProxyFixture.client(setup.proxy);
+                    RawClient other = ProxyFixture.client(setup.proxy)) {
+                if (String.valueOf(setup.first.call("COMMAND", "INFO", "WAITAOF"))
+                        .equals("[null]")) {
+                    return;
+                }
+                assertThat(client.text("WAITAOF", "1", "0", "0")).startsWith("-ERR WAITAOF cannot be used");
+                setup.first.call("CONFIG", "SET", "appendfsync", "no");
+                setup.first.call("CONFIG", "SET", "appendonly", "yes");
+                Await.until(
+                        LIMIT,
+                        "the file is there",
+                        () -> setup.first.text("INFO", "persistence").contains("aof_rewrite_in_progress:0\r\n"));
+                client.text("WATCH", "k");
+                assertThat(other.text("SET", "other", "1")).isEqualTo("OK");
+                assertThat(other.text("WAITAOF", "1", "0", "100")).isEqualTo("[0, 0]");
+                assertThat(client.text("MULTI")).isEqualTo("OK");
+                client.text("SET", "k", "1");
+                assertThat(client.text("EXEC")).isEqualTo("[OK]");
+                assertThat(client.text("WAITAOF", "1", "0", "100")).isEqualTo("[0, 0]");
+                other.send("WAITAOF", "1", "0", "0");
+                setup.awaitBlocked(1);
+                setup.first.call("CONFIG", "SET", "appendfsync", "everysec");
+                assertThat(other.reply().text()).isEqualTo("[1, 0]");
+                assertThat(client.text("DBSIZE")).isEqualTo("2");
             }
         });
     }

@@ -6,6 +6,7 @@ import io.switchback.fleet.Credential;
 import io.switchback.resp.Reply;
 import io.switchback.testkit.Await;
 import io.switchback.testkit.RealServer;
+import io.switchback.testkit.ServerBinary;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -13,7 +14,9 @@ import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestFactory;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Nobody's commands run with another's rights, and everybody's database and name are their own. */
@@ -59,6 +62,77 @@ class IdentityTest {
                             new Credential("writer", "w"),
                             new Credential("default", "secret"));
         }
+    }
+
+    /** As the servers have it: any password is right for a default user that has none. */
+    @Test
+    void aPasswordThatTheServerDoesNotWantIsTakenWhereTheServerTakesIt(@TempDir Path folder) {
+        try (RealServer open = ProxyFixture.server(folder.resolve("open"));
+                RealServer next = ProxyFixture.server(folder.resolve("next"));
+                CacheProxy ofOpen = ProxyFixture.proxy(ProxyFixture.route("old", open, 1), ProxyLimits.DEFAULT, 1);
+                RawClient client = ProxyFixture.client(ofOpen);
+                RawClient resp3 = ProxyFixture.client(ofOpen)) {
+            assertThat(client.text("AUTH", "any")).startsWith("-ERR AUTH <password> called without any password");
+            assertThat(client.text("AUTH", "default", "any")).isEqualTo("OK");
+            assertThat(client.text("SET", "k", "v")).isEqualTo("OK");
+            assertThat(client.raw("BLPOP", "none", "0.01")).isEqualTo("*-1\r\n");
+            assertThat(resp3.call("HELLO", "3", "AUTH", "default", "any").isError())
+                    .isFalse();
+            assertThat(resp3.text("GET", "k")).isEqualTo("v");
+            BackendRoute second = ProxyFixture.route("new", next, 2);
+            ofOpen.openAhead(second).join();
+            ProxyFixture.hold(ofOpen, 2000);
+            ofOpen.letGo(second).join();
+            assertThat(client.text("SET", "k", "v2")).isEqualTo("OK");
+            assertThat(resp3.text("GET", "k")).isEqualTo("v2");
+        }
+    }
+
+    /** What the proxy refuses by itself too: whoever has given no password is told no more than by the server. */
+    @TestFactory
+    List<DynamicTest> beforeAPasswordEveryCommandIsAnsweredInTheServersWords(@TempDir Path folder) {
+        List<DynamicTest> tests = new ArrayList<>();
+        for (ServerBinary binary : ServerBinary.found()) {
+            tests.add(DynamicTest.dynamicTest(binary.name(), () -> {
+                try (RealServer closed =
+                                RealServer.start(binary, folder.resolve(binary.name()), "--requirepass", "secret");
+                        CacheProxy ofClosed =
+                                ProxyFixture.proxy(ProxyFixture.route("old", closed, 1), ProxyLimits.DEFAULT, 1)) {
+                    for (String command : List.of(
+                            "SELECT x",
+                            "SELECT 1",
+                            "CLIENT SETNAME \u0001",
+                            "CLIENT LIST bad",
+                            "CLIENT REPLY x",
+                            "CLIENT NO-EVICT x",
+                            "CLIENT TRACKING ON",
+                            "SHUTDOWN",
+                            "CLUSTER RESET",
+                            "GET switchback:reserved:x",
+                            "SUBSCRIBE a",
+                            "UNSUBSCRIBE",
+                            "MONITOR",
+                            "MULTI",
+                            "WATCH k",
+                            "BLPOP a 0",
+                            "WAIT 0 0",
+                            "KEYS *",
+                            "EVAL x 0",
+                            "SCRIPT KILL",
+                            "HELLO 9",
+                            "HELLO 3",
+                            "PING")) {
+                        try (RawClient direct = new RawClient(ProxyFixture.endpoint(closed));
+                                RawClient nobody = ProxyFixture.client(ofClosed)) {
+                            assertThat(nobody.raw(command.split(" ")))
+                                    .as(command)
+                                    .isEqualTo(direct.raw(command.split(" ")));
+                        }
+                    }
+                }
+            }));
+        }
+        return tests;
     }
 
     @Test

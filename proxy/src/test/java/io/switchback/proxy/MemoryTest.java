@@ -234,8 +234,8 @@ class MemoryTest {
         for (String[] ahead : seen) {
             server.call("SET", "k", "1");
             try (HeldWire wire = new HeldWire(ProxyFixture.endpoint(server), "TRACKING");
-                    CacheProxy proxy = ProxyFixture.proxy(new BackendRoute(
-                            new FleetSpec("old", wire.endpoint(), Optional.empty()), 1));
+                    CacheProxy proxy = ProxyFixture.proxy(
+                            new BackendRoute(new FleetSpec("old", wire.endpoint(), Optional.empty()), 1));
                     RawClient client = ProxyFixture.client(proxy)) {
                 proxy.remember(new MemorySettings(MIB, LONG));
                 remembered(proxy, client, "GET", "k");
@@ -244,9 +244,13 @@ class MemoryTest {
                 assertThat(client.text("GET", "k")).as("nobody knows better").isEqualTo("1");
                 client.call(ahead);
                 client.send("GET", "k");
-                assertThat(client.hasReplyWithin(100)).as("%s from memory", (Object) ahead).isFalse();
+                assertThat(client.hasReplyWithin(100))
+                        .as("%s from memory", (Object) ahead)
+                        .isFalse();
                 wire.letGo();
-                assertThat(client.reply().text()).isEqualTo(server.text("GET", "k")).isNotEqualTo("1");
+                assertThat(client.reply().text())
+                        .isEqualTo(server.text("GET", "k"))
+                        .isNotEqualTo("1");
             }
         }
     }
@@ -255,14 +259,17 @@ class MemoryTest {
     @Test
     void nobodyIsAnsweredFromMemoryWhatThisNodeHasSeenWritten() {
         String[][] writes = {
-            {"SET", "k", "2"}, {"MSET", "x", "1", "k", "2"}, {"UNLINK", "x", "k"}, {"EVAL", "return redis.call('INCR', 'k')", "0"},
+            {"SET", "k", "2"},
+            {"MSET", "x", "1", "k", "2"},
+            {"UNLINK", "x", "k"},
+            {"EVAL", "return redis.call('INCR', 'k')", "0"},
             {"FLUSHALL"}
         };
         for (String[] write : writes) {
             server.call("SET", "k", "1");
             try (HeldWire wire = new HeldWire(ProxyFixture.endpoint(server), "TRACKING");
-                    CacheProxy proxy = ProxyFixture.proxy(new BackendRoute(
-                            new FleetSpec("old", wire.endpoint(), Optional.empty()), 1));
+                    CacheProxy proxy = ProxyFixture.proxy(
+                            new BackendRoute(new FleetSpec("old", wire.endpoint(), Optional.empty()), 1));
                     RawClient client = ProxyFixture.client(proxy)) {
                 proxy.remember(new MemorySettings(MIB, LONG));
                 remembered(proxy, client, "GET", "k");
@@ -273,7 +280,9 @@ class MemoryTest {
                     }
                 }
                 client.send("GET", "k");
-                assertThat(client.hasReplyWithin(100)).as("%s from memory", (Object) write).isFalse();
+                assertThat(client.hasReplyWithin(100))
+                        .as("%s from memory", (Object) write)
+                        .isFalse();
                 wire.letGo();
                 assertThat(client.rawReply()).isNotEqualTo("$1\r\n1\r\n");
             }
@@ -297,44 +306,50 @@ class MemoryTest {
         AtomicLong written = new AtomicLong();
         AtomicBoolean over = new AtomicBoolean();
         server.call("MSET", "first", "0", "second", "0");
-        CompletableFuture<Void> writer = CompletableFuture.runAsync(() -> {
-            try (RawClient client = ProxyFixture.client(proxy)) {
-                for (int i = 1; i <= 1500; i++) {
-                    client.call("SET", "second", Integer.toString(i));
-                    client.call("SET", "first", Integer.toString(i));
-                    written.set(i);
-                    for (int pause = 0; pause < 3; pause++) {
-                        client.call("ECHO", "x");
+        CompletableFuture<Void> writer = CompletableFuture.runAsync(
+                () -> {
+                    try (RawClient client = ProxyFixture.client(proxy)) {
+                        for (int i = 1; i <= 1500; i++) {
+                            client.call("SET", "second", Integer.toString(i));
+                            client.call("SET", "first", Integer.toString(i));
+                            written.set(i);
+                            for (int pause = 0; pause < 3; pause++) {
+                                client.call("ECHO", "x");
+                            }
+                        }
+                    } finally {
+                        over.set(true);
                     }
-                }
-            } finally {
-                over.set(true);
-            }
-        }, THREADS);
+                },
+                THREADS);
         List<CompletableFuture<Void>> readers = new ArrayList<>();
         for (int r = 0; r < 4; r++) {
             boolean past = r == 0;
-            readers.add(CompletableFuture.runAsync(() -> {
-                try (RawClient client = ProxyFixture.client(proxy)) {
-                    long firstSeen = 0;
-                    long secondSeen = 0;
-                    for (int i = 0; !over.get(); i++) {
-                        long known = written.get();
-                        if (past && i % 5 == 0) {
-                            // By a command that goes past memory.
-                            client.send("MGET", "first");
-                            String seen = client.rawReply().replaceAll("(?s).*\r\n(\\d+)\r\n", "$1");
-                            firstSeen = Math.max(firstSeen, Long.parseLong(seen));
+            readers.add(CompletableFuture.runAsync(
+                    () -> {
+                        try (RawClient client = ProxyFixture.client(proxy)) {
+                            long firstSeen = 0;
+                            long secondSeen = 0;
+                            for (int i = 0; !over.get(); i++) {
+                                long known = written.get();
+                                if (past && i % 5 == 0) {
+                                    // By a command that goes past memory.
+                                    client.send("MGET", "first");
+                                    String seen = client.rawReply().replaceAll("(?s).*\r\n(\\d+)\r\n", "$1");
+                                    firstSeen = Math.max(firstSeen, Long.parseLong(seen));
+                                }
+                                long first = Long.parseLong(client.text("GET", "first"));
+                                long second = Long.parseLong(client.text("GET", "second"));
+                                assertThat(first).as("of the first").isGreaterThanOrEqualTo(Math.max(firstSeen, known));
+                                assertThat(second)
+                                        .as("of the second")
+                                        .isGreaterThanOrEqualTo(Math.max(secondSeen, first));
+                                firstSeen = first;
+                                secondSeen = second;
+                            }
                         }
-                        long first = Long.parseLong(client.text("GET", "first"));
-                        long second = Long.parseLong(client.text("GET", "second"));
-                        assertThat(first).as("of the first").isGreaterThanOrEqualTo(Math.max(firstSeen, known));
-                        assertThat(second).as("of the second").isGreaterThanOrEqualTo(Math.max(secondSeen, first));
-                        firstSeen = first;
-                        secondSeen = second;
-                    }
-                }
-            }, THREADS));
+                    },
+                    THREADS));
         }
         writer.join();
         readers.forEach(CompletableFuture::join);

@@ -37,7 +37,7 @@ public final class CommandTable {
 
     private static final String WRITING = """
             acl append bgrewriteaof bgsave bitfield bitop commandlog config copy decr decrby del delex delifeq evalsha
-            expire expireat fcall flushall flushdb function geoadd georadius georadiusbymember geosearchstore getdel getex
+            expire expireat fcall flushall flushdb geoadd georadius georadiusbymember geosearchstore getdel getex
             getset hdel hexpire hexpireat hgetdel hgetex hincrby hincrbyfloat hmset hpersist hpexpire hpexpireat hset hsetex
             hsetnx incr incrby incrbyfloat latency linsert lmove lmpop lpop lpush lpushx lrem lset ltrim migrate module move mset
             msetex msetnx persist pexpire pexpireat pfadd pfdebug pfmerge pfselftest psetex publish rename renamenx restore rpop
@@ -101,7 +101,14 @@ public final class CommandTable {
         add(Treatment.REFUSED, false, CLUSTER, "asking readonly readwrite restore-asking clusterscan");
         add(Treatment.REFUSED, false, ATTACK, "post host:");
 
-        container("script", "exists help kill show");
+        container("script", "exists help show");
+        add(Treatment.BY_SUBCOMMAND, false, "", "function");
+        add(Treatment.PLAIN, false, "", "function|*");
+        add(
+                Treatment.SESSION,
+                false,
+                "over another connection than what it ends; who shares the connection of what it ends waits until then, and is not told BUSY",
+                "script|kill function|kill");
         add(Treatment.REFUSED, false, "it changes what its connection is", "script|debug");
         add(Treatment.BY_SUBCOMMAND, false, "", "debug");
         add(

@@ -405,6 +405,12 @@ public final class RequestScanner {
         return copyArguments(in, index, count);
     }
 
+    /** Whether the command that begins at {@code from}, and whose length has come, has an argument beside its name. */
+    public static boolean hasArguments(ByteBuf in, int from) {
+        int[] index = {from + 1};
+        return readNumber(in, index) > 1;
+    }
+
     private static byte[][] copyArguments(ByteBuf in, int[] index, int count) {
         byte[][] copies = new byte[count][];
         for (int i = 0; i < copies.length; i++) {

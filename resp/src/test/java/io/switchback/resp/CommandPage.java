@@ -33,6 +33,9 @@ final class CommandPage {
               too; the id is Switchback's. CLIENT LIST, KILL and UNBLOCK are about the clients of the node that is asked.
             - RESET works on Redis 6.0 too.
             - SELECT wants its number without zeros in front.
+            - While a script or function runs for longer than the server's `busy-reply-threshold`, who shares its connection waits for its end and is
+              not told BUSY: the clients of one event loop, user, database and protocol. SCRIPT KILL and FUNCTION KILL reach the server. A client
+              that begins with HELLO may wait as well; one of RESP2 need not say HELLO.
             - A client that authenticates again, or changes the protocol, within WATCH loses what was watched: the next EXEC answers nil.
             - Passwords and user names must be UTF-8.
             - A script can still reach reserved keys.
@@ -41,8 +44,8 @@ final class CommandPage {
               (`client-output-buffer-limit pubsub`) closes it. A client of RESP2 that subscribes within WATCH loses what was watched.
             - PUBSUB shows the channel `switchback:reserved:switch`, and numbers of subscribers that are Switchback's.
             - WAIT and WAITAOF wait for everything that was written at the server before, by whomever. They are sent as the fleet's user in the
-              node's file, behind a message without meaning to the channel `switchback:reserved:switch`; a client's user needs the right to them
-              none the less.
+              node's file, WAIT behind a message without meaning to the channel `switchback:reserved:switch`, WAITAOF behind `SWAPDB 0 0`, which changes
+              nothing and is written down as a change: the fleet's user needs the right to that. A client's user needs the right to WAIT or WAITAOF none the less.
             - Where the server wants a password, it ends a connection over which somebody who has not given one sends more than 10 arguments or
               16 KiB; such clients share one, and their commands that are under way fail as well.
             - SELECT, AUTH, HELLO, CLIENT, KEYS, SCAN and its like take no argument of 256 KiB or more.
@@ -59,7 +62,8 @@ final class CommandPage {
             - Subscriptions go along: no message is lost, none comes twice, and those of one publisher keep their order. For this the user of a
               subscriber, and the user of the fleets in the node's file, need the channel `switchback:reserved:switch` (in rules of ACL:
               `&switchback:reserved:switch`); without it what clients of other nodes publish in the few milliseconds of a switch can be missed.
-            - Scripts that were loaded or run over a node (the last 16 MiB of them) are there as well, unless the node was started anew since.
+            - Scripts that were loaded or run over a node (the last 500 of them, and 16 MiB) are there as well, unless the node was started anew since.
+              For this the fleet's user needs the right to SCRIPT. Where they cannot be brought the switch goes on, and EVALSHA answers NOSCRIPT.
             - A cursor of SCAN begins again.
             - The next EXEC after WATCH answers nil; a MULTI goes on.
 

@@ -24,11 +24,7 @@ final class MetricsPage {
     private final StringBuilder page = new StringBuilder();
 
     private record Sample(
-            String cache,
-            CacheProxy proxy,
-            ProxyLoad load,
-            MemoryCounts memory,
-            TreeMap<String, FleetTraffic> fleets) {
+            String cache, CacheProxy proxy, ProxyLoad load, MemoryCounts memory, TreeMap<String, FleetTraffic> fleets) {
         static Sample of(ManagedCache cache) {
             CacheProxy proxy = cache.proxy();
             TreeMap<String, FleetTraffic> fleets = new TreeMap<>();
@@ -116,8 +112,7 @@ final class MetricsPage {
     private void memory(
             Collection<Sample> samples, String name, String type, String help, ToLongFunction<MemoryCounts> value) {
         head("memory_" + name, type, help);
-        samples.forEach(sample ->
-                line("memory_" + name, value.applyAsLong(sample.memory), sample.cache));
+        samples.forEach(sample -> line("memory_" + name, value.applyAsLong(sample.memory), sample.cache));
     }
 
     private void fleets(Collection<Sample> samples) {

@@ -80,6 +80,7 @@ public record NodeFile(
     private static final int CLIENTS_MAX_MAX = 1_000_000;
     /** Sentinels, or nodes of a cluster, from which the others are learned. */
     private static final int ASKED_MAX = 100;
+
     private static final long MEMORY_MIB_MAX = 1024 * 1024;
     private static final Duration MEMORY_AGE_MIN = Duration.ofMillis(1);
     private static final Duration MEMORY_AGE_MAX = Duration.ofHours(1);
@@ -117,7 +118,16 @@ public record NodeFile(
                 Map<String, FleetSpec> fleets,
                 int eventLoops,
                 int clientsMax) {
-            this(name, listen, active, fleets, eventLoops, clientsMax, Optional.empty(), ProxySettings.SOCKET_MODE, Optional.empty());
+            this(
+                    name,
+                    listen,
+                    active,
+                    fleets,
+                    eventLoops,
+                    clientsMax,
+                    Optional.empty(),
+                    ProxySettings.SOCKET_MODE,
+                    Optional.empty());
         }
     }
 
@@ -258,8 +268,7 @@ public record NodeFile(
         int clientsMax =
                 Math.toIntExact(map.integer("max-clients", ProxyLimits.DEFAULT.clientsMax(), 1, CLIENTS_MAX_MAX));
         Optional<MemorySettings> memory = map.optionalMap("memory").map(NodeFile::memory);
-        return new CacheSettings(
-                name, listen, active, fleets, eventLoops, clientsMax, tls, socketMode, memory);
+        return new CacheSettings(name, listen, active, fleets, eventLoops, clientsMax, tls, socketMode, memory);
     }
 
     private static MemorySettings memory(YamlMap map) {

@@ -107,11 +107,23 @@ class NodeFileTest {
     void memoryNeedsASize() throws IOException {
         String caches = "node: n\nledger: embedded:./d\n"
                 + "caches: { c: { listen: a:1, active: f, memory: %s, fleets: { f: { standalone: b:1 } } } }\n";
-        assertThat(NodeFile.read(write(caches.formatted("{ max-mib: 1 }"))).caches().getFirst().memory())
+        assertThat(NodeFile.read(write(caches.formatted("{ max-mib: 1 }")))
+                        .caches()
+                        .getFirst()
+                        .memory())
                 .contains(new MemorySettings(1024 * 1024, MemorySettings.AGE_MAX_DEFAULT));
-        assertThat(problemsOf(caches.formatted("{ max-age: 1s }"))).singleElement().asString().contains("max-mib");
-        assertThat(problemsOf(caches.formatted("{ max-mib: 0 }"))).singleElement().asString().contains("max-mib");
-        assertThat(problemsOf(caches.formatted("{ max-mib: 1, max-age: 2h }"))).singleElement().asString().contains("max-age");
+        assertThat(problemsOf(caches.formatted("{ max-age: 1s }")))
+                .singleElement()
+                .asString()
+                .contains("max-mib");
+        assertThat(problemsOf(caches.formatted("{ max-mib: 0 }")))
+                .singleElement()
+                .asString()
+                .contains("max-mib");
+        assertThat(problemsOf(caches.formatted("{ max-mib: 1, max-age: 2h }")))
+                .singleElement()
+                .asString()
+                .contains("max-age");
     }
 
     @Test
@@ -277,8 +289,10 @@ class NodeFileTest {
                         ":6: caches.sessions.listen: expected " + ADDRESS_FORMS + ", or a list of them, found \"6379\"",
                         ":7: caches.sessions.active: expected one of the fleets blue, green, mauve, found \"red\"",
                         ":9: caches.sessions.fleets.blue.user: has no password; expected the key \"password\" beside it",
-                        ":9: caches.sessions.fleets.blue.standalone: expected " + ADDRESS_FORMS + ", found \"10.0.0.5\"",
-                        ":10: caches.sessions.fleets.green.standalone: expected " + ADDRESS_FORMS + ", found \"10.0.1.5:0\"",
+                        ":9: caches.sessions.fleets.blue.standalone: expected " + ADDRESS_FORMS
+                                + ", found \"10.0.0.5\"",
+                        ":10: caches.sessions.fleets.green.standalone: expected " + ADDRESS_FORMS
+                                + ", found \"10.0.1.5:0\"",
                         ":10: caches.sessions.fleets.green.pasword: unknown key; did you mean \"password\"?",
                         ":11: caches.sessions.fleets.mauve.standalone: missing; expected " + ADDRESS_FORMS,
                         ":12: caches.a b: is no name; expected a name of up to 64 letters, digits, dots, dashes and underscores that begins with a letter or digit",
@@ -404,9 +418,7 @@ class NodeFileTest {
                             fleets:
                               v1: { endpoints: [http://10.0.0.7:8081, http://10.0.0.8:8081], health: /healthz }
                               v2: { endpoints: [http://10.0.1.7:8081, http://10.0.1.8:8081], health: /healthz }
-                        """))
-                .containsExactly(
-                        ":12: services: not supported yet by this version");
+                        """)).containsExactly(":12: services: not supported yet by this version");
     }
 
     @Test

@@ -47,10 +47,7 @@ final class SourceConnection implements AutoCloseable {
         this.out = stream.output();
         if (source.credential().isPresent()) {
             Credential credential = source.credential().get();
-            demand(
-                    credential.user().equals(Credential.DEFAULT_USER)
-                            ? List.of("AUTH", credential.password())
-                            : List.of("AUTH", credential.user(), credential.password()));
+            demand(List.of("AUTH", credential.user(), credential.password()));
         }
         this.clientId = demand(List.of("CLIENT", "ID")) instanceof Reply.Int(long id) ? id : -1;
     }

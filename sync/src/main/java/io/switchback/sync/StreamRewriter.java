@@ -241,7 +241,7 @@ final class StreamRewriter {
         return switch (name(command)) {
             case "FLUSHALL" -> true;
             case "FLUSHDB" -> database == 0;
-            case "SWAPDB" -> command.length > 2 && (isZero(command[1]) || isZero(command[2]));
+            case "SWAPDB" -> command.length > 2 && isZero(command[1]) != isZero(command[2]);
             default -> false;
         };
     }

@@ -129,6 +129,19 @@ class StreamRewriterTest {
     }
 
     @Test
+    void aDatabaseThatIsSwappedWithItselfTakesNoMarkerAlong() throws Exception {
+        for (String other : List.of("0", "1")) {
+            ByteArrayOutputStream stream = new ByteArrayOutputStream();
+            add(stream, "SELECT", "0");
+            add(stream, "SWAPDB", "0", other);
+            String sent = run(stream.toByteArray(), Optional.empty(), BASE.targetOffset())
+                    .sent
+                    .toString(ISO_8859_1);
+            assertThat(sent.contains("MULTI")).as(other).isEqualTo(other.equals("1"));
+        }
+    }
+
+    @Test
     void aRelayThatStartsAgainAtAnyPointSendsExactlyWhatWasStillToCome() throws Exception {
         for (long seed = 1; seed <= 25; seed++) {
             byte[] stream = stream(seed, 120, seed % 5 == 0);
