@@ -40,6 +40,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     /** A command of no more is performed however much there is of others, lest those keep everybody from MULTI. */
     private static final int ALWAYS_PERFORMED_BYTES = 16 * 1024;
+
     private static final @Nullable CommandRule EVALSHA = CommandTable.find("evalsha");
     private static final @Nullable CommandRule EVALSHA_RO = CommandTable.find("evalsha_ro");
 

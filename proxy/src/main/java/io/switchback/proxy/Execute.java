@@ -20,6 +20,7 @@ final class Execute extends AskingOperation implements ReplySink {
     private Deque<Integer> selected = new ArrayDeque<>();
     /** The server has said that it has not run. */
     private boolean sentAgain;
+
     private @Nullable TransactionScripts scripts;
 
     Execute(ClientSession session) {
