@@ -501,6 +501,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     }
 
     /** EVALSHA runs a script that others may be forgotten before. */
+    @SuppressWarnings("ReferenceEquality") // every command is asked, and the table has one rule of a name
     private void noteUse(@Nullable CommandRule rule, ByteBuf in, int from) {
         boolean namesScript = rule != null && (rule == EVALSHA || rule == EVALSHA_RO);
         if (namesScript && RequestScanner.hasArguments(in, from)) {
