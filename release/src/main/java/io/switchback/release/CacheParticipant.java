@@ -78,6 +78,11 @@ final class CacheParticipant implements AutoCloseable {
     private static final Duration HOLD_LIMIT_AFTER_RESTART = Duration.ofMillis(500);
     /** For so long a node that was made ready waits to be asked; who made it ready may be gone, and nobody says so then. */
     private static final Duration READY_KEPT = Duration.ofSeconds(30);
+    /**
+     * What of the hold limit is left to clients' commands to be answered. Less than what the leader waits for, which would else give up
+     * before it is told which command it was.
+     */
+    private static final double SHARE_UNTIL_QUIET = 0.7;
     /** How long a peer may take to answer. */
     private static final Duration PEER_LIMIT = Duration.ofMillis(500);
 
@@ -540,7 +545,10 @@ final class CacheParticipant implements AutoCloseable {
             return DONE;
         }
         of.holdAtNanos = environment.nanoTime();
-        CompletableFuture<HoldOutcome> holding = cache.proxy().hold(of.holdLimit);
+        CompletableFuture<HoldOutcome> holding = cache.proxy()
+                .hold(of.holdLimit
+                        .multipliedBy((long) (SHARE_UNTIL_QUIET * 100))
+                        .dividedBy(100));
         if (!of.fromAnswers) {
             cache.proxy().giveUpUnanswered();
         }

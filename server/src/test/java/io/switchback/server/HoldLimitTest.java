@@ -62,6 +62,24 @@ final class HoldLimitTest {
         }
     }
 
+    @Test
+    void theReleaseSaysWhoseCommandItWas() throws InterruptedException {
+        try (TwoFleets fleets = TwoFleets.start(ServerBinary.any(), ServerBinary.any(), folder)) {
+            // Nobody, not even the fleet's user, may end the waiting.
+            fleets.blue.call("ACL", "SETUSER", "default", "-client|unblock");
+            fleets.startNode();
+            try (Jedis client = fleets.client();
+                    Jedis other = fleets.client()) {
+                Thread waiting = Thread.ofPlatform().start(() -> client.blpop(0, "list"));
+                fleets.begin(TwoFleets.release(RELEASE, "hold: { limit: 2s, attempts: 1 }"));
+                ReleaseStatus paused = fleets.awaitStatus(RELEASE, Status.PAUSED);
+                assertThat(paused.detail()).contains("waits for the reply to BLPOP");
+                other.rpush("list", "a");
+                waiting.join();
+            }
+        }
+    }
+
     /** A client that runs one slow script after the other, so that a command of it is never answered in time. */
     private static final class SlowScripts implements AutoCloseable {
         private static final String SCRIPT = """
