@@ -79,10 +79,10 @@ final class CacheParticipant implements AutoCloseable {
     /** For so long a node that was made ready waits to be asked; who made it ready may be gone, and nobody says so then. */
     private static final Duration READY_KEPT = Duration.ofSeconds(30);
     /**
-     * What of the hold limit is left to clients' commands to be answered. Less than what the leader waits for, which would else give up
+     * What of the hold limit, in tenths, is left to clients' commands to be answered. Less than what the leader waits for, which would else give up
      * before it is told which command it was.
      */
-    private static final double SHARE_UNTIL_QUIET = 0.7;
+    private static final int TENTHS_UNTIL_QUIET = 7;
     /** How long a peer may take to answer. */
     private static final Duration PEER_LIMIT = Duration.ofMillis(500);
 
@@ -545,10 +545,8 @@ final class CacheParticipant implements AutoCloseable {
             return DONE;
         }
         of.holdAtNanos = environment.nanoTime();
-        CompletableFuture<HoldOutcome> holding = cache.proxy()
-                .hold(of.holdLimit
-                        .multipliedBy((long) (SHARE_UNTIL_QUIET * 100))
-                        .dividedBy(100));
+        CompletableFuture<HoldOutcome> holding =
+                cache.proxy().hold(of.holdLimit.multipliedBy(TENTHS_UNTIL_QUIET).dividedBy(10));
         if (!of.fromAnswers) {
             cache.proxy().giveUpUnanswered();
         }

@@ -105,8 +105,11 @@ class NodeFileTest {
 
     @Test
     void memoryNeedsASize() throws IOException {
-        String caches = "node: n\nledger: embedded:./d\n"
-                + "caches: { c: { listen: a:1, active: f, memory: %s, fleets: { f: { standalone: b:1 } } } }\n";
+        String caches = """
+                node: n
+                ledger: embedded:./d
+                caches: { c: { listen: a:1, active: f, memory: %s, fleets: { f: { standalone: b:1 } } } }
+                """;
         assertThat(NodeFile.read(write(caches.formatted("{ max-mib: 1 }")))
                         .caches()
                         .getFirst()
