@@ -4,11 +4,13 @@ import static java.nio.charset.StandardCharsets.ISO_8859_1;
 import static java.nio.charset.StandardCharsets.US_ASCII;
 
 import io.netty.buffer.ByteBuf;
+import io.switchback.resp.CommandRule.Placement;
 import io.switchback.resp.CommandRule.Treatment;
 import java.util.Collection;
 import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.SortedMap;
 import java.util.TreeMap;
 import java.util.regex.Pattern;
@@ -58,6 +60,28 @@ public final class CommandTable {
     private static final String REPLICATES = "it would change or join the fleet's replication behind Switchback's back";
     private static final String ATTACK = "an HTTP request, not a command; the servers themselves close the connection";
     private static final String CLUSTER = "this instance has cluster support disabled";
+
+    /** What in a cluster does not go by keys, and not to one node. */
+    private static final Map<String, Placement> PLACEMENTS = new TreeMap<>();
+
+    static {
+        place(Placement.SPLIT, "del exists mget mset touch unlink");
+        place(Placement.EVERYWHERE, """
+                acl|deluser acl|load acl|save acl|setuser config|resetstat config|rewrite config|set dbsize flushall flushdb function|delete
+                function|flush function|load function|restore keys pubsub|channels pubsub|numpat pubsub|numsub
+                pubsub|shardchannels pubsub|shardnumsub randomkey scan script|exists script|flush script|load
+                """);
+        place(Placement.SWITCHBACK, """
+                asking cluster|count-failure-reports cluster|info cluster|keyslot cluster|links cluster|myid cluster|myshardid cluster|nodes
+                cluster|replicas cluster|shards cluster|slaves cluster|slots readonly readwrite
+                """);
+        place(Placement.KEYS, "cluster|countkeysinslot cluster|getkeysinslot");
+        place(Placement.REFUSED, """
+                client|caching client|import-source client|no-touch client|pause client|tracking client|unpause cluster|getslotmigrations
+                cluster|slot-stats function|kill monitor script|kill wait waitaof
+                """);
+        place(Placement.BY_SUBCOMMAND, "acl config function pubsub");
+    }
 
     private static final SortedMap<String, CommandRule> RULES = new TreeMap<>();
     private static final byte[][] NAMES = new byte[SLOTS][];
@@ -169,10 +193,54 @@ public final class CommandTable {
 
     private static void add(Treatment treatment, boolean repeatable, String note, String names) {
         for (String name : words(names)) {
-            if (RULES.put(name, new CommandRule(name, treatment, repeatable, note)) != null) {
+            CommandRule rule = new CommandRule(
+                    name, treatment, repeatable, note, KeyPlaces.of(name), placementOf(name, treatment));
+            if (RULES.put(name, rule) != null) {
                 throw new IllegalStateException("two rules for the command " + name);
             }
         }
+    }
+
+    private static void place(Placement placement, String names) {
+        words(names).forEach(name -> PLACEMENTS.put(name, placement));
+    }
+
+    private static Placement placementOf(String name, Treatment treatment) {
+        Placement named = PLACEMENTS.get(name);
+        if (named != null) {
+            return named;
+        }
+        if (treatment == Treatment.BY_SUBCOMMAND) {
+            return Placement.BY_SUBCOMMAND;
+        }
+        return KeyPlaces.of(name) instanceof KeyPlaces.None ? Placement.ONE : Placement.KEYS;
+    }
+
+    /** Where a whole command that falls under this rule goes in a cluster, its subcommand looked at. */
+    public static Placement placement(CommandRule rule, byte[][] command) {
+        Placement placement = command.length < 2
+                ? null
+                : PLACEMENTS.get(container(rule) + "|" + new String(command[1], ISO_8859_1).toLowerCase(Locale.ROOT));
+        if (placement != null) {
+            return placement;
+        }
+        return rule.placement() == Placement.BY_SUBCOMMAND ? Placement.ONE : rule.placement();
+    }
+
+    /** The command itself, of which the rule may be for a subcommand. */
+    private static String container(CommandRule rule) {
+        int bar = rule.name().indexOf('|');
+        return bar < 0 ? rule.name() : rule.name().substring(0, bar);
+    }
+
+    /** The subcommands of a container that in a cluster go to every shard, though its others do not. */
+    public static List<String> subcommandsOfEveryShard(String container) {
+        return PLACEMENTS.entrySet().stream()
+                .filter(entry -> entry.getValue() == Placement.EVERYWHERE)
+                .map(Map.Entry::getKey)
+                .filter(name -> name.startsWith(container + "|"))
+                .map(name -> name.substring(container.length() + 1).toUpperCase(Locale.ROOT))
+                .toList();
     }
 
     private static List<String> words(String text) {
@@ -259,7 +327,7 @@ public final class CommandTable {
         }
         if (command.length == 1) {
             // COMMAND alone is a command; the others are answered by the server's own error.
-            return new CommandRule(rule.name(), Treatment.PLAIN, false, "");
+            return new CommandRule(rule.name(), Treatment.PLAIN, false, "", KeyPlaces.NONE, Placement.ONE);
         }
         CommandRule exact = find(name + "|" + new String(command[1], ISO_8859_1));
         return exact != null ? exact : find(name + "|*");

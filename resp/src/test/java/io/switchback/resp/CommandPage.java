@@ -1,5 +1,6 @@
 package io.switchback.resp;
 
+import java.util.List;
 import java.util.Locale;
 
 /** Writes docs/commands.md out of the table that the proxy uses. */
@@ -24,6 +25,8 @@ final class CommandPage {
 
             *Again* says whether a command is sent again when its connection broke before it was answered. Where it is
             not, the client is told that the command may or may not have run.
+
+            *In a cluster* says where a command goes whose fleet is a cluster; see below.
 
             Names that begin with `switchback:reserved:` are Switchback's own: no argument of a command may begin so, and
             SCAN, KEYS, RANDOMKEY and DBSIZE do not show them (inside MULTI and scripts they do).
@@ -67,8 +70,27 @@ final class CommandPage {
             - A cursor of SCAN begins again.
             - The next EXEC after WATCH answers nil; a MULTI goes on.
 
-            | command | treatment | again | |
-            | --- | --- | --- | --- |
+            ## In front of a cluster
+            - To a client it is one server: it is never redirected. What MOVED, ASK, TRYAGAIN, CLUSTERDOWN, LOADING, MASTERDOWN and READONLY say has
+              not run, and is sent again, for up to 5 s; then the client gets that error as it is. So it does where a later command of its own
+              has run meanwhile for a key of that one: in its place it would come out of order.
+            - A cluster client finds a cluster of one node with all slots: the node that it is connected to, at the address by which it has come (or `announce`).
+            - A command with keys of several slots is answered `CROSSSLOT`, as by a server, but for MGET, MSET, DEL, UNLINK, EXISTS and TOUCH, which are
+              split. Such a MSET is not atomic, and where one of its slots fails the others have been set.
+            - Commands that are sent together and are of different shards run in any order; their replies keep theirs. Those for one key keep their order.
+            - Within MULTI and WATCH all keys must be of one slot.
+            - SCAN begins again where the cluster's layout has changed; what is being moved between two shards during one walk can be missed, as by any client that
+              asks each shard. KEYS, DBSIZE and RANDOMKEY (a key of any shard, which is chosen in turn) likewise.
+            - Scripts run at the shard of their keys. SCRIPT LOAD loads them at every shard; what EVAL has run is known at its own.
+            - The channels of SSUBSCRIBE must all be of shards with one primary, and a client that has subscribed by SUBSCRIBE already can subscribe to those of one
+              shard alone. When their slot moves, the client is told so by SUNSUBSCRIBE, as by a server.
+            - Commands that are about one server (INFO, CONFIG GET, SLOWLOG, MEMORY STATS, BGSAVE, LATENCY, DEBUG and the like) are answered by one node.
+            - Of notifications about keys (`__keyspace@0__:` and its like) a subscriber hears those of one shard: servers do not pass them on to each other.
+            - Refused are WAIT and WAITAOF (a connection can wait for its own writes only), SCRIPT KILL and FUNCTION KILL, MONITOR, CLIENT TRACKING and CACHING, NO-TOUCH, IMPORT-SOURCE, PAUSE and UNPAUSE. A client
+              for which one of them is on is closed by a switch that leads to a cluster.
+
+            | command | treatment | again | in a cluster | |
+            | --- | --- | --- | --- | --- |
             """;
 
     private CommandPage() {}
@@ -89,10 +111,25 @@ final class CommandPage {
                     .append(" | ")
                     .append(rule.repeatable() ? "yes" : "")
                     .append(" | ")
+                    .append(placement(rule))
+                    .append(" | ")
                     .append(rule.note())
                     .append(" |\n");
         }
         return page.toString();
+    }
+
+    private static String placement(CommandRule rule) {
+        List<String> everywhere =
+                CommandTable.subcommandsOfEveryShard(rule.name().replace("|*", ""));
+        if (!everywhere.isEmpty()) {
+            return "every shard, joined: " + String.join(", ", everywhere) + "; else one node";
+        }
+        boolean isRefused = rule.treatment() == CommandRule.Treatment.REFUSED
+                && rule.placement() != CommandRule.Placement.SWITCHBACK;
+        boolean isOfSession =
+                rule.treatment() == CommandRule.Treatment.SESSION && rule.placement() == CommandRule.Placement.ONE;
+        return isRefused || isOfSession ? "" : rule.placement().words();
     }
 
     private static String words(CommandRule rule) {
