@@ -37,7 +37,7 @@ public final class RealCluster implements AutoCloseable {
     private final List<RealServer> nodes = new ArrayList<>();
 
     /** One line of CLUSTER NODES. */
-    private record Line(String id, int port, List<String> flags, String primaryId, List<String> slots) {
+    private record Line(String id, int port, List<String> flags, String primaryId, String epoch, List<String> slots) {
         static Line parse(String line) {
             String[] words = line.split(" ", -1);
             String address = words[1].substring(0, words[1].indexOf('@'));
@@ -46,6 +46,7 @@ public final class RealCluster implements AutoCloseable {
                     Integer.parseInt(address.substring(address.lastIndexOf(':') + 1)),
                     List.of(words[2].split(",", -1)),
                     words[3],
+                    words[6],
                     List.of(words).subList(8, words.length));
         }
 
@@ -277,7 +278,8 @@ public final class RealCluster implements AutoCloseable {
         to.call("CLUSTER", "BUMPEPOCH");
         awaitNodes(
                 "slot " + slot + " belongs to " + to,
-                node -> lines(node).stream().anyMatch(line -> line.id().equals(owner) && line.has(slot)));
+                node -> lines(node).stream().anyMatch(line -> line.id().equals(owner) && line.has(slot))
+                        && agreesOnEpochs(node));
     }
 
     private Optional<String> password() {
@@ -342,6 +344,16 @@ public final class RealCluster implements AutoCloseable {
                         .anyMatch(line -> line.id().equals(own.id())
                                 && line.isPrimary() == own.isPrimary()
                                 && line.primaryId().equals(own.primaryId())));
+    }
+
+    /** Whether this node knows each other one's epoch: who has not heard of it claims the next slot with one that is too small, and then nobody has it. */
+    private boolean agreesOnEpochs(RealServer node) {
+        List<Line> seen = lines(node);
+        return running()
+                .map(RealCluster::own)
+                .allMatch(own -> seen.stream()
+                        .anyMatch(line ->
+                                line.id().equals(own.id()) && line.epoch().equals(own.epoch())));
     }
 
     private interface Question {
