@@ -450,7 +450,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
                     run.setAside();
                 }
             }
-            int wanted = run.commands - run.answered;
+            int wanted = run.isPart ? 1 : run.commands - run.answered;
             boolean notRun = begins && run.notRun != null && NotPrimary.isSaidBy(in, index, limit - index);
             int end = primaryCanChange
                     ? scanner.scanToError(in, index, limit, wanted)
@@ -515,7 +515,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         ClientSession session = run.session;
         long bytes = run.replyBytes + scanner.bytesMissing();
         if (session != null
-                && run.sink == session
+                && (run.sink == session || run.isPart)
                 && bytes >= ReplySizes.LARGE_BYTES
                 && bytes / (run.answered + 1) >= ReplySizes.LARGE_BYTES) {
             loop.backends().keepFromOthers(session, this);
@@ -609,7 +609,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
             sink.answered(run);
         }
         run.release();
-        if (sink == run.session && !aside) {
+        if ((sink == run.session || run.isPart) && !aside) {
             loop.runs().giveBack(run);
         }
         if (!waitingForRoom.isEmpty() && bytesOutstanding < bytesOutstandingMax / 2 + 1) {

@@ -182,7 +182,12 @@ final class BackendOpening {
         }
         return switch (loop.topology(route.fleet())) {
             case Topology.Replicated(Endpoint primary, List<Endpoint> _) -> primary;
-            case Topology.Sharded _ -> null; // there the key names it
+            case Topology.Sharded(
+                    List<Topology.Shard> shards,
+                    int[] _) -> // for what is about no key; who is not there is not asked twice
+                shards.isEmpty()
+                        ? null
+                        : shards.get(Math.max(0, attempts - 1) % shards.size()).primary();
             case null -> null;
         };
     }

@@ -1,6 +1,7 @@
 package io.switchback.proxy;
 
 import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.Topology;
 import io.switchback.resp.Protocol;
 import java.nio.ByteBuffer;
 import java.util.ArrayDeque;
@@ -10,6 +11,7 @@ import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
@@ -53,7 +55,8 @@ final class Backends {
     private @Nullable BackendRoute routeAhead;
 
     private String markAhead = "";
-    private final ScriptsAhead scriptsAhead;
+    /** One for each of the servers to which a switch is about to lead. */
+    private final List<ScriptsAhead> scriptsAhead = new ArrayList<>();
 
     /** Of {@link #all}, those that make room for others, and are closed where nobody has used them by the next turn. */
     private final Set<BackendConnection> leaving = new HashSet<>();
@@ -85,7 +88,6 @@ final class Backends {
 
     Backends(ProxyLoop loop) {
         this.loop = loop;
-        this.scriptsAhead = new ScriptsAhead(loop, this);
         loop.executor().scheduleWithFixedDelay(this::sweep, SWEEP_SECONDS, SWEEP_SECONDS, TimeUnit.SECONDS);
     }
 
@@ -401,17 +403,26 @@ final class Backends {
         List<ClientSession> subscribed = loop.sessions().stream()
                 .filter(session -> !session.subscriptions.isEmpty())
                 .toList();
+        Set<ConnectionKey> inUse = openKeys();
         Set<ConnectionKey> used = new LinkedHashSet<>();
         loop.sessions().forEach(session -> used.add(session.key()));
-        used.removeIf(key -> !isOpen(shared.get(key)));
-        List<ConnectionKey> wanted = new ArrayList<>(used);
-        all.stream()
-                .filter(connection -> connection.owner() == null
-                        ? used.contains(connection.key) && !isShared(connection)
-                        : !isFeed(connection))
-                .limit(loop.limits().idleConnectionsPerLoopMax())
-                .forEach(connection -> wanted.add(connection.key));
-        scriptsAhead.begin(next);
+        used.retainAll(inUse);
+        List<ConnectionKey> wanted = new ArrayList<>();
+        used.forEach(key -> wanted.addAll(atEachServer(key, next)));
+        // To a cluster these are opened when they are needed: which of its servers they will lead to nobody knows.
+        if (!(loop.topology(next.fleet()) instanceof Topology.Sharded)) {
+            all.stream()
+                    .filter(connection -> connection.owner() == null
+                            ? used.contains(connection.key.at(null)) && !isShared(connection)
+                            : !isFeed(connection))
+                    .limit(loop.limits().idleConnectionsPerLoopMax())
+                    .forEach(connection -> wanted.add(connection.key.at(null)));
+        }
+        for (ConnectionKey key : atEachServer(controlKey(next), next)) {
+            ScriptsAhead scripts = new ScriptsAhead(loop, this, key);
+            scripts.begin(next);
+            scriptsAhead.add(scripts);
+        }
         Countdown countdown = new Countdown(wanted.size() + subscribed.size() + 1, done);
         loop.largeCommands().prepareSwitch(countdown::largeCommandsEnded);
         subscribed.forEach(session -> session.subscriptions.openAhead(next, mark, countdown::subscribed));
@@ -422,6 +433,26 @@ final class Backends {
         }
     }
 
+    /** What shared connections there are, whatever servers they lead to. */
+    private Set<ConnectionKey> openKeys() {
+        Set<ConnectionKey> open = new HashSet<>();
+        shared.forEach((key, slot) -> {
+            if (isOpen(slot)) {
+                open.add(key.at(null));
+            }
+        });
+        return open;
+    }
+
+    /** The connections that clients of this key will share there: one, or one for each shard. */
+    private List<ConnectionKey> atEachServer(ConnectionKey key, BackendRoute next) {
+        return loop.topology(next.fleet()) instanceof Topology.Sharded sharded
+                ? sharded.shards().stream()
+                        .map(shard -> key.at(shard.primary()))
+                        .toList()
+                : List.of(key.at(null));
+    }
+
     /** The fleet's own user, who may do what a client's may not. */
     static ConnectionKey controlKey(BackendRoute route) {
         return ConnectionKey.of(route.fleet().credential().orElse(null), 0, Protocol.RESP2);
@@ -429,15 +460,27 @@ final class Backends {
 
     /** Brings the scripts that are remembered, for all loops; behind {@link #openAhead} on every one of them. */
     void bringScripts(CompletableFuture<Void> done) {
-        scriptsAhead.bringAll(done);
+        List<CompletableFuture<Void>> each = new ArrayList<>();
+        for (ScriptsAhead scripts : List.copyOf(scriptsAhead)) {
+            CompletableFuture<Void> one = new CompletableFuture<>();
+            each.add(one);
+            scripts.bringAll(one);
+        }
+        CompletableFuture.allOf(each.toArray(CompletableFuture<?>[]::new)).thenRun(() -> done.complete(null));
     }
 
     /** A client has loaded a script ({@code loaded}), or run it from its text. */
     void scriptSeen(byte[] body, boolean loaded) {
         Scripts.Script script = loop.scripts().remember(body, loaded, loop.nanoTime());
         if (script != null) {
-            scriptsAhead.seen(script);
+            List.copyOf(scriptsAhead).forEach(scripts -> scripts.seen(script));
         }
+    }
+
+    private void endScriptsAhead() {
+        List<ScriptsAhead> former = List.copyOf(scriptsAhead);
+        scriptsAhead.clear();
+        former.forEach(ScriptsAhead::end);
     }
 
     /** A connection to where a switch is about to lead. */
@@ -544,7 +587,7 @@ final class Backends {
     void closeAhead() {
         loop.largeCommands().switchIsOver();
         routeAhead = null;
-        scriptsAhead.end();
+        endScriptsAhead();
         loop.sessions().forEach(session -> session.subscriptions.closeAhead());
         List<BackendOpening> unfinished = List.copyOf(openingAhead);
         openingAhead.clear();
@@ -641,7 +684,7 @@ final class Backends {
         List<BackendConnection> opened =
                 ahead.stream().filter(one -> one.route.equals(loop.route())).toList();
         routeAhead = null;
-        scriptsAhead.end();
+        endScriptsAhead();
         openingAhead.clear();
         ahead.removeAll(opened);
         List<BackendConnection> kept = all.stream()
@@ -649,12 +692,11 @@ final class Backends {
                 .toList();
         List<BackendConnection> former = new ArrayList<>(all);
         former.removeAll(kept);
-        Set<ConnectionKey> sharedKeys = new HashSet<>(shared.keySet());
-        sharedKeys.removeIf(key -> !isOpen(shared.get(key)));
+        Set<ConnectionKey> sharedKeys = openKeys();
         forget();
         all.addAll(kept);
         for (BackendConnection connection : opened) {
-            if (sharedKeys.contains(connection.key)) {
+            if (sharedKeys.contains(connection.key.at(null))) {
                 takeIntoUse(connection);
             } else {
                 giveBack(connection);

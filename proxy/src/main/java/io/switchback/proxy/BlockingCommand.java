@@ -7,6 +7,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import io.switchback.fleet.Credential;
+import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.ReservedKeys;
 import io.switchback.resp.CommandRule;
 import io.switchback.resp.Protocol;
@@ -98,6 +99,9 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
     /** Over which it waits. */
     private final OwnConnection place;
 
+    /** How often servers of a cluster have not run it. */
+    private final Retries retries;
+
     private byte[][] command;
     private Step step = Step.RIGHT;
     private boolean mayWait;
@@ -151,6 +155,7 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
         this.blocking = blocking;
         this.nanosMax = blocking.nanos(command);
         this.startedAtNanos = session.loop().nanoTime();
+        this.retries = new Retries(session);
         this.lastIdsKnown = !rule.name().equals("xread") || dollars(command).length == 0;
         this.lastIdsPlace = lastIdsKnown ? null : new OwnConnection(session);
         if (!lastIdsKnown) {
@@ -167,8 +172,14 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
 
     /** Over which the server is told to unblock, and asked for last ids: as the fleet's own user, who may do that. */
     private ConnectionKey controlKey() {
-        return ConnectionKey.of(
-                session.loop().route().fleet().credential().orElse(null), session.identity.database(), Protocol.RESP2);
+        BackendConnection own = session.loop().isSharded() ? place.current() : null;
+        return new ConnectionKey(
+                own == null ? null : own.server,
+                session.loop().route().fleet().credential().orElse(null),
+                session.identity.database(),
+                Protocol.RESP2,
+                false,
+                false);
     }
 
     private @Nullable BackendConnection control() {
@@ -180,6 +191,9 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
     BackendConnection connection() {
         ProxyLoop loop = session.loop();
         if (!rule.repeatable() && !loop.confirmations().mayWrite(session)) {
+            return null;
+        }
+        if (loop.isSharded() && (asksForItsOwnWrites() || !findShard())) {
             return null;
         }
         if (!mayWait) {
@@ -204,6 +218,17 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
         return false;
     }
 
+    /** Whether its shard can be asked now; the own connection leads there then. */
+    private boolean findShard() {
+        if (!retries.isTime()) {
+            return false;
+        }
+        Endpoint asked = retries.next();
+        session.ownAt(
+                asked != null ? asked : session.lane().server(session.lane().slot(command, rule)));
+        return place.get() != null;
+    }
+
     private boolean asksForItsOwnWrites() {
         return rule.name().startsWith("wait");
     }
@@ -221,6 +246,9 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
     @Override
     @Nullable
     String failure() {
+        if (session.loop().isSharded() && asksForItsOwnWrites()) {
+            return ClusterCommands.refusal(rule); // it came before a switch led here
+        }
         if (!mayWait) {
             return session.loop().backends().failure(session.key());
         }
@@ -283,6 +311,9 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
         sentBefore = true;
         waiting = true;
         session.loop().blocks(this);
+        if (session.loop().isSharded() && retries.asks()) {
+            session.ask(connection, Wire.command("ASKING"), 1, new Swallowed(session));
+        }
         session.ask(connection, run);
     }
 
@@ -707,7 +738,7 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
     @Override
     public void receive(Run run, ByteBuf in, int index, int length) {
         boolean begins = !run.begun && error == null;
-        if (begins && unblocking && in.getByte(index) == '-') {
+        if (begins && (unblocking || session.loop().isSharded()) && in.getByte(index) == '-') {
             error = Unpooled.buffer(length);
         }
         ByteBuf kept = error;
@@ -723,8 +754,15 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
         waiting = false;
         session.operationRepliedTo(run);
         ByteBuf kept = error;
-        if (kept != null && kept.toString(US_ASCII).startsWith("-UNBLOCKED")) {
+        if (kept != null && unblocking && kept.toString(US_ASCII).startsWith("-UNBLOCKED")) {
             unblocked();
+            return;
+        }
+        if (kept != null && isNotRun(kept)) {
+            error = null;
+            kept.release();
+            session.forgetUpstream();
+            askNext();
             return;
         }
         keptAreTooLate();
@@ -737,6 +775,12 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
         } else {
             finish(kept);
         }
+    }
+
+    private boolean isNotRun(ByteBuf reply) {
+        BackendConnection own = place.current();
+        NotExecuted answer = own == null || !session.loop().isSharded() ? null : NotExecuted.read(reply, own.server);
+        return answer != null && retries.again(answer);
     }
 
     /** Nothing was taken; it waits on at the new primary. */

@@ -6,6 +6,8 @@ import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.unix.DomainSocketAddress;
 import io.switchback.fleet.Credential;
+import io.switchback.fleet.Endpoint;
+import io.switchback.resp.CommandKeys;
 import io.switchback.resp.CommandRule;
 import io.switchback.resp.CommandTable;
 import io.switchback.resp.InlineCommand;
@@ -31,7 +33,8 @@ import org.slf4j.LoggerFactory;
  * taken stays in {@link #received} as it came, and reading stops, so that a client that cannot be served is slowed down and
  * not buffered.
  *
- * <p>Invariants: all runs of a client that are not answered are on one connection ({@link #upstream}); nothing is sent
+ * <p>Invariants: all runs of a client that are not answered are on one connection ({@link #upstream}), except where the fleet is a
+ * cluster: there they are in the {@link ClusterLane}, or belong to one operation. Nothing is sent
  * while the loop holds; no command is taken while an {@link Operation} is under way.
  */
 @SuppressWarnings("FutureReturnValueIgnored") // what becomes of a close, write or task is told by other events
@@ -61,6 +64,11 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     private final ReplySizes replySizes = new ReplySizes();
 
     private @Nullable BackendConnection upstream;
+    /** What is under way at the shards of a cluster; null for a client that has never been in front of one. */
+    private @Nullable ClusterLane lane;
+    /** Where the connection of this client's own has to lead in a cluster; null where any server will do. */
+    private @Nullable Endpoint ownServer;
+
     private @Nullable Operation operation;
     /** Brings what lives on the own connection to another one. */
     private @Nullable Operation replay;
@@ -153,6 +161,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         loop.receivingBytesChanged(-receivingBytes);
         receivingBytes = 0;
         lost.discard();
+        if (lane != null) {
+            lane.clientGone();
+        }
         if (operation != null) {
             operation.clientGone();
         }
@@ -238,7 +249,15 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (replay == null && monitor.mustBeAsked()) {
             replay = monitor.asking(true);
         }
-        if (replay == null && transaction.open && !transaction.placed) {
+        if (transaction.misplaced && replay == null) {
+            if (!isQuiet()) {
+                return false;
+            }
+            transaction.misplaced = false;
+            leaveForAnother();
+        }
+        // In front of a cluster it stays nowhere until it is known which shard it is for.
+        if (replay == null && transaction.open && !transaction.placed && (transaction.wanted || !loop.isSharded())) {
             replay = new ReplayTransaction(this);
         }
         if (replay != null) {
@@ -252,6 +271,10 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (!lost.isEmpty()) {
             return lost.next();
         }
+        ClusterLane underWay = lane;
+        if (underWay != null && underWay.bars()) {
+            return false;
+        }
         if (operation != null) {
             if (operation.proceed()) {
                 operation = null;
@@ -263,7 +286,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (large != null) {
             return goOn(large);
         }
-        if (!output.isReading()) {
+        if (!output.isReading() || (underWay != null && underWay.isFull())) {
             loop.reached(Limit.OUTPUT_PAUSE);
             return false;
         }
@@ -309,7 +332,11 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         boolean guarded = loop.guard() != null;
         boolean restricted = isRestricted() || monitor.isOn();
         boolean writes = false;
-        Memory.View view = loop.memory() == null || restricted ? null : memoryView();
+        // Within a transaction each one is looked at, lest it is for another shard.
+        boolean sharded = loop.isSharded();
+        ClusterLane toShards = sharded && !transaction.open ? lane() : null;
+        // What is kept in memory is what one server has been asked to tell of.
+        Memory.View view = loop.memory() == null || restricted || sharded ? null : memoryView();
         while (true) {
             RequestScanner.Outcome outcome = scanner.next(in, from);
             if (outcome == RequestScanner.Outcome.COMMAND) {
@@ -321,6 +348,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                         && !restricted
                         && !scanner.marked()
                         && scanner.end() - from < LargeCommand.ARGUMENT_BYTES;
+                if (plain && sharded && rule != null) {
+                    plain = toShards != null && toShards.takes(in, from, scanner, rule, commands == 0);
+                }
                 if (plain && view != null && commands == 0 && Memory.keeps(rule)) {
                     switch (takeFromMemory(view, in, from)) {
                         case TAKEN -> {
@@ -475,6 +505,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (bytes < LargeCommand.ARGUMENT_BYTES || restricted) {
             return null;
         }
+        if (loop.isSharded() && !transaction.open) {
+            return null; // its server may not be the one to which it has to go in the end
+        }
         if (!subscriptions.isEmpty()) {
             return null; // to that connection the subscriptions send something at any time, and refused is a large
             // command by its end
@@ -524,6 +557,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     private boolean sendRun(ByteBuf in, int start, int end, int commands, boolean writes) {
         silent = repliesOff || skipsNext;
+        if (loop.isSharded() && !transaction.open) {
+            return sendToShard(in, start, end, commands, writes);
+        }
         if (transaction.open && pastQueueLimit(end - start, commands)) {
             if (!isQuiet()) {
                 scanner.reset();
@@ -561,11 +597,115 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         }
         Run run = loop.runs().plain(this, in.retainedSlice(start, end - start), commands, loop.nanoTime(), writesNow);
         run.script = script;
+        if (loop.isSharded()) {
+            run.sink = new QueuedReplies(this); // the slot may have been moved
+        }
         ask(connection, run);
         in.readerIndex(end);
         skipsNext = false;
         tracking.nextIsSent();
         return true;
+    }
+
+    private boolean sendToShard(ByteBuf in, int start, int end, int commands, boolean writes) {
+        ClusterLane to = lane();
+        boolean mayWrite = !writes || loop.confirmations().mayWrite(this);
+        BackendConnection connection = mayWrite ? to.connection(to.target()) : null;
+        if (connection != null) {
+            to.send(connection, in.retainedSlice(start, end - start), commands, writes);
+        } else {
+            String failure =
+                    mayWrite ? to.failure(to.target()) : loop.confirmations().failure();
+            if (failure == null || !isQuiet()) {
+                scanner.reset();
+                return false;
+            }
+            loop.routeTraffic().notAnswered(commands);
+            refuse(failure, commands);
+        }
+        in.readerIndex(end);
+        skipsNext = false;
+        return true;
+    }
+
+    /** Sends a part of what is under way at a cluster: so many commands of this client's. */
+    void sendPart(BackendConnection connection, Run run, int commands) {
+        upstream = connection;
+        runsUnanswered++;
+        commandsInFlight += commands;
+        connection.send(run);
+    }
+
+    /** The client has the replies to a part, or somebody else sees to them. */
+    void partEnded(int commands) {
+        runsUnanswered--;
+        commandsInFlight -= commands;
+        if (stuck && !closed) {
+            loop.resumeLater(this);
+        }
+    }
+
+    /** Bytes of the replies to the part whose turn it is. {@code ended}: how many replies end in them, where they must be kept until they are confirmed; else -1. */
+    void passOn(ByteBuf in, int index, int length, int ended, boolean endsInside) {
+        if (closed) {
+            return;
+        }
+        if (ended >= 0) {
+            output.keep(in, index, length, ended, endsInside);
+        } else {
+            output.pass(in, index, length, endsInside);
+        }
+        BackendConnection from = own.current();
+        if (from != null && !from.isShared() && !output.isReading()) {
+            from.pauseReading(output.isFull());
+        }
+    }
+
+    void learn(Run run) {
+        replySizes.learn(run.commands, run.replyBytes);
+    }
+
+    /** What the command that is being sent is about, where that is scripts. */
+    @Nullable
+    ScriptCommand script() {
+        return script;
+    }
+
+    boolean isSilent() {
+        return silent;
+    }
+
+    LostCommands lostCommands() {
+        return lost;
+    }
+
+    /** The own connection, where it leads there, brings more than can be kept. */
+    void pauseOwn(Endpoint server) {
+        BackendConnection from = own.current();
+        if (from != null && from.server.equals(server)) {
+            from.pauseReading(output.isFull());
+        }
+    }
+
+    void readOnOwn() {
+        BackendConnection from = own.current();
+        if (from != null && output.isReading()) {
+            from.readOn();
+        }
+    }
+
+    void closeForOutput(long bytes) {
+        loop.reached(Limit.OUTPUT_BYTES);
+        LOG.warn("client {} is closed: {} bytes of replies wait for their turn", address, bytes);
+        output.close();
+    }
+
+    void closeInsideReply(@Nullable String why) {
+        LOG.info(
+                "client {} is closed: it has part of a reply, and the connection that carried it broke: {}",
+                address,
+                why);
+        output.close();
     }
 
     private boolean pastQueueLimit(int bytes, int commands) {
@@ -581,7 +721,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     /** Sends commands of an open transaction, already in its queue, whose replies the client has not had. */
     void sendQueued(BackendConnection connection, ByteBuf commands, int count) {
-        ask(connection, new Run(this, commands, count, this, loop.nanoTime(), 1));
+        ReplySink sink = loop.isSharded() ? new QueuedReplies(this) : this;
+        ask(connection, new Run(this, commands, count, sink, loop.nanoTime(), 1));
     }
 
     /** CLIENT REPLY: what comes next is answered, or not. */
@@ -619,6 +760,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             return false;
         }
         boolean taken;
+        if (loop.isSharded() && !transaction.open) {
+            ownAt(lane().target());
+        }
         if (own.get() != null) {
             taken = sendRun(in, from, end, 1, writes);
         } else {
@@ -645,6 +789,12 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         switch (verdict) {
             case SessionCommands.Send(ScriptCommand about) -> {
                 boolean writes = rule == null || !rule.repeatable();
+                if (loop.isSharded()) {
+                    if (transaction.open && !isPlaced(in, from, rule)) {
+                        return true; // a connection to its shard comes first
+                    }
+                    lane().take(in, from, rule);
+                }
                 largeIsNext = !needsOwnConnection() && LargeCommand.isLarge(command);
                 script = about;
                 boolean taken = largeIsNext ? sendLarge(in, from, end, writes) : sendRun(in, from, end, 1, writes);
@@ -738,9 +888,34 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         }
     }
 
+    /**
+     * Whether the transaction is where a command of its queue has to go. The first one with keys decides; it, or one without keys, is waited for with the connection.
+     */
+    private boolean isPlaced(ByteBuf in, int from, @Nullable CommandRule rule) {
+        int slot = lane().slot(in, from, rule);
+        if (slot >= 0 && transaction.slot < 0) {
+            transaction.slot = slot;
+            Endpoint server = lane().server(slot);
+            BackendConnection current = own.current();
+            if (transaction.placed && current != null && !current.server.equals(server)) {
+                transaction.misplaced = true;
+                transaction.placed = false;
+            }
+        }
+        boolean isPlaced = transaction.placed && !transaction.misplaced;
+        transaction.wanted = true;
+        if (!isPlaced) {
+            scanner.reset();
+        }
+        return isPlaced;
+    }
+
     /** It is what comes next, before this client's next command. */
     void perform(Operation wanted) {
         operation = wanted;
+        if (lane != null) {
+            lane.forgetConnections(); // it may become somebody else
+        }
     }
 
     // --- where commands go
@@ -753,10 +928,57 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         return ConnectionKey.of(identity.credential(), identity.database(), protocol);
     }
 
+    /** To a server of a cluster; null for one that the fleet has to name. */
+    ConnectionKey key(@Nullable Endpoint server) {
+        return new ConnectionKey(server, identity.credential(), identity.database(), identity.protocol(), false, false);
+    }
+
+    /** Of the connection of its own. */
+    ConnectionKey ownKey(Protocol protocol) {
+        return new ConnectionKey(
+                loop.isSharded() ? ownServer : null,
+                identity.credential(),
+                identity.database(),
+                protocol,
+                false,
+                false);
+    }
+
+    /** Where the own connection has to lead from now on, in a cluster; null where any server will do. */
+    void ownAt(@Nullable Endpoint server) {
+        ownServer = server;
+    }
+
+    /** Whether the own connection leads where it has to. */
+    boolean isOwnWhereItHasToBe(BackendConnection connection) {
+        return !loop.isSharded() || ownServer == null || ownServer.equals(connection.server);
+    }
+
+    /** What is under way at the shards of the cluster in use. */
+    ClusterLane lane() {
+        ClusterLane made = lane;
+        if (made == null) {
+            made = new ClusterLane(this);
+            lane = made;
+        }
+        return made;
+    }
+
+    /** Why {@link #upstream} gave no connection; null where it is still to come. */
+    @Nullable
+    String failure() {
+        return loop.isSharded()
+                ? lane().failure(lane().server(CommandKeys.NO_SLOT))
+                : loop.backends().failure(key());
+    }
+
     /** The connection for this client's commands if one can be sent now; else null, and the session is resumed once it may. */
     @Nullable
     BackendConnection upstream() {
         BackendConnection connection = upstream;
+        if (loop.isSharded() && !transaction.open) {
+            return lane().connection(lane().server(CommandKeys.NO_SLOT));
+        }
         if (own.current() != null || needsOwnConnection()) {
             connection = own.current();
             if (connection == null || connection.isLeft()) {
@@ -830,6 +1052,16 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     /** Where the client has connected to. */
     String localAddress() {
         return shown(channel.localAddress());
+    }
+
+    /** Where cluster clients are to connect to: by what this one has, where nothing else is to be said. */
+    Endpoint announcedAddress() {
+        return loop.settings()
+                .announce()
+                .orElseGet(() ->
+                        channel.localAddress() instanceof InetSocketAddress internet && internet.getAddress() != null
+                                ? new Endpoint(internet.getAddress().getHostAddress(), internet.getPort())
+                                : loop.settings().listen().getFirst());
     }
 
     long ageSeconds() {
@@ -924,6 +1156,12 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     void replyInTurn(ByteBuf reply) {
         if (closed) {
             reply.release();
+            return;
+        }
+        ClusterLane underWay = lane;
+        if (underWay != null && underWay.isUnderWay()) {
+            runsUnanswered++;
+            underWay.addLocal(reply);
             return;
         }
         BackendConnection connection = upstream;
@@ -1135,6 +1373,19 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         }
         forgottenByServer();
         forgetUpstream();
+        lost.routeChanged();
+        ownServer = null;
+        transaction.slot = CommandKeys.NO_SLOT;
+        if (lane != null) {
+            lane.forgetConnections();
+        }
+        if (loop.isSharded() && (tracking.isOn() || modes.needConnection() || monitor.isOn())) {
+            LOG.warn(
+                    "client {} is closed: what it has asked of its connection (CLIENT TRACKING, NO-TOUCH, IMPORT-SOURCE or MONITOR) cannot be had of"
+                            + " a cluster, which is in use now",
+                    address);
+            loop.execute(this::close);
+        }
     }
 
     /** The own connection is gone, and with it what the server kept for it. */
@@ -1193,7 +1444,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     /** Whether the connection, which it shares, can be its own. */
     boolean mayKeep(BackendConnection connection) {
-        return !closed && upstream == connection && connection.key.equals(key()) && own.isNone();
+        boolean isInUse = loop.isSharded() ? connection.key.server() != null : upstream == connection;
+        return !closed && isInUse && connection.key.equals(key(connection.key.server())) && own.isNone();
     }
 
     void ownConnectionClosed(BackendConnection connection) {
@@ -1226,6 +1478,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     /** Gives the own connection back, or closes it where it must not be used by others. The client must be quiet. */
     void leaveOwnConnection(boolean clean) {
         forgetUpstream();
+        ownServer = null;
         own.leave(clean);
     }
 

@@ -4,6 +4,7 @@ import io.netty.buffer.ByteBuf;
 import io.netty.buffer.ByteBufInputStream;
 import io.netty.buffer.Unpooled;
 import io.netty.util.concurrent.ScheduledFuture;
+import io.switchback.fleet.FleetAddress;
 import io.switchback.fleet.InfoReport;
 import io.switchback.resp.Protocol;
 import io.switchback.resp.Reply;
@@ -94,6 +95,12 @@ final class Confirmations {
     void set(BackendRoute next, Protection wanted, CompletableFuture<Void> ready) {
         if (next.epoch() < loop.route().epoch() || (route != null && next.epoch() < route.epoch())) {
             ready.completeExceptionally(new IllegalStateException(next + " has been left"));
+            return;
+        }
+        if (next.fleet().address() instanceof FleetAddress.Cluster) {
+            // Each of its primaries counts for itself, and has links of its own.
+            ready.completeExceptionally(new IllegalStateException(
+                    "fleet " + next.fleet().name() + " is a cluster, of which writes cannot be confirmed"));
             return;
         }
         if (!wanted.equals(protection) || !next.equals(route)) {

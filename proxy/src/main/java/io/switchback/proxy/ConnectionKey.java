@@ -31,4 +31,9 @@ record ConnectionKey(
     static ConnectionKey tracking(@Nullable Credential identity, int database) {
         return new ConnectionKey(null, identity, database, Protocol.RESP3, true, false);
     }
+
+    /** The same at another server; null for the one that its fleet names. */
+    ConnectionKey at(@Nullable Endpoint other) {
+        return new ConnectionKey(other, identity, database, protocol, tracks, proving);
+    }
 }

@@ -12,6 +12,12 @@ final class Discard extends AskingOperation {
     @Override
     @Nullable
     BackendConnection connection() {
+        if (session.loop().isSharded() && !session.transaction.placed) {
+            session.transaction.ended(); // it is nowhere yet
+            session.transactionOver(false);
+            finish(Wire.ok());
+            return null;
+        }
         return session.own().current();
     }
 

@@ -18,6 +18,8 @@ final class Execute extends AskingOperation implements ReplySink {
     private final byte[] begin = new byte[LENGTH];
     private int beginLength;
     private Deque<Integer> selected = new ArrayDeque<>();
+    /** In front of a cluster: an error, which may say that the slot is elsewhere. */
+    private @Nullable ByteBuf error;
     /** The server has said that it has not run. */
     private boolean sentAgain;
 
@@ -25,6 +27,7 @@ final class Execute extends AskingOperation implements ReplySink {
 
     Execute(ClientSession session) {
         super(session);
+        session.transaction.wanted = true;
     }
 
     @Override
@@ -94,8 +97,17 @@ final class Execute extends AskingOperation implements ReplySink {
 
     @Override
     public void receive(Run run, ByteBuf in, int index, int length) {
+        boolean begins = beginLength == 0;
         for (int i = 0; beginLength < LENGTH && i < length; i++) {
             begin[beginLength++] = in.getByte(index + i);
+        }
+        if (begins && begin[0] == '-' && session.loop().isSharded()) {
+            error = in.alloc().buffer(length);
+        }
+        ByteBuf kept = error;
+        if (kept != null) {
+            kept.writeBytes(in, index, length);
+            return;
         }
         if (scripts != null) {
             scripts.receive(in, index, length);
@@ -105,6 +117,24 @@ final class Execute extends AskingOperation implements ReplySink {
 
     @Override
     public void answered(Run run) {
+        ByteBuf kept = error;
+        error = null;
+        if (kept != null) {
+            boolean isPlacedAnew = isPlacedAnew(kept);
+            if (!isPlacedAnew) {
+                if (scripts != null) {
+                    scripts.receive(kept, kept.readerIndex(), kept.readableBytes());
+                }
+                session.receive(run, kept, kept.readerIndex(), kept.readableBytes());
+            }
+            kept.release();
+            if (isPlacedAnew) {
+                session.operationRepliedTo(run);
+                beginLength = 0;
+                askNext();
+                return;
+            }
+        }
         session.operationRepliedTo(run);
         if (scripts != null) {
             scripts.answered(session.loop());
@@ -119,6 +149,19 @@ final class Execute extends AskingOperation implements ReplySink {
         finish();
     }
 
+    /** Nothing of the transaction has been run: it is brought to where its slot is. What was watched cannot be, and the next try answers nil. */
+    private boolean isPlacedAnew(ByteBuf reply) {
+        BackendConnection own = session.own().current();
+        NotExecuted answer = own == null ? null : NotExecuted.read(reply, own.server);
+        Transaction transaction = session.transaction;
+        if (answer == null || !transaction.retries(session).again(answer)) {
+            return false;
+        }
+        transaction.misplaced = true;
+        transaction.placed = false;
+        return true;
+    }
+
     /** Nothing of it has run: the queue is brought to the new primary, and EXEC said again. What was watched is not watched there. */
     @Override
     public boolean notRun(Run run) {
@@ -128,6 +171,11 @@ final class Execute extends AskingOperation implements ReplySink {
 
     @Override
     public void lost(Run run, String why) {
+        ByteBuf kept = error;
+        error = null;
+        if (kept != null) {
+            kept.release();
+        }
         session.operationRepliedTo(run);
         if (sentAgain) {
             sentAgain = false;

@@ -24,7 +24,7 @@ abstract class FilteringOperation extends AskingOperation {
     @Override
     @Nullable
     String failure() {
-        return session.loop().backends().failure(session.key());
+        return session.failure();
     }
 
     @Override

@@ -48,6 +48,8 @@ public enum Limit {
     CONNECT_ATTEMPTS,
     /** A read was given up, however often it was sent. */
     READ_ATTEMPTS,
+    /** A command was given up that no server of a cluster has run. */
+    REDIRECTIONS,
     /** A fleet had no primary that takes commands for so long that commands were refused. */
     FAILOVER_WAIT;
 

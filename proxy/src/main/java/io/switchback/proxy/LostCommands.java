@@ -1,12 +1,14 @@
 package io.switchback.proxy;
 
 import io.netty.buffer.ByteBuf;
+import io.switchback.fleet.Endpoint;
 import io.switchback.resp.CommandRule;
 import io.switchback.resp.CommandTable;
 import io.switchback.resp.RequestScanner;
 import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.BitSet;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -28,6 +30,9 @@ import org.jspecify.annotations.Nullable;
  * ClientSession#upstream} gives only once the former one has answered, or lost, all that this session had sent over it. So what is added later was also
  * sent later, and each client's commands reach the primary in the order in which the client sent them. What a command that may have run has done before an earlier one that is sent again, stands in the
  * history as what its client was told: nobody knows when, or whether, it ran.
+ *
+ * <p>What a server of a cluster has not run ({@link NotExecuted}) comes here as well. To a cluster all is sent one after the other, each once the one before it is
+ * answered: so none can be run before another one that has to be sent elsewhere again.
  */
 final class LostCommands {
     private final ClientSession session;
@@ -36,11 +41,24 @@ final class LostCommands {
     /**
      * What is to be sent, as which attempt; without commands it is a reply whose turn has not come.
      *
-     * @param sinceNanos since when it has certainly not run; {@link #MAY_HAVE_RUN} where that is not so
+     * @param sinceNanos since when it has certainly not run, as a server said that is no primary; {@link #MAY_HAVE_RUN} where that is not so
+     * @param retries how often no server of a cluster has run it; null where that is not known of any
      */
-    private record Lost(ByteBuf bytes, int commands, int attempt, boolean silent, boolean writes, long sinceNanos) {
-        static Lost reply(ByteBuf bytes, Run run) {
-            return new Lost(bytes, 0, run.attempt, false, false, MAY_HAVE_RUN);
+    record Lost(
+            ByteBuf bytes,
+            int commands,
+            int attempt,
+            boolean silent,
+            boolean writes,
+            long sinceNanos,
+            @Nullable Retries retries) {
+        static Lost reply(ByteBuf bytes) {
+            return new Lost(bytes, 0, 1, false, false, MAY_HAVE_RUN, null);
+        }
+
+        /** One that goes to a cluster again. */
+        static Lost again(ByteBuf bytes, int attempt, boolean silent, boolean writes, @Nullable Retries retries) {
+            return new Lost(bytes, 1, attempt, silent, writes, MAY_HAVE_RUN, retries);
         }
 
         boolean hasNotRun() {
@@ -61,7 +79,7 @@ final class LostCommands {
     /** What of the run has not been answered. */
     void add(Run run, String why) {
         if (run.isLocal()) {
-            lost.add(Lost.reply(run.request.retain(), run));
+            lost.add(Lost.reply(run.request.retain()));
             return;
         }
         RequestScanner each = new RequestScanner(Integer.MAX_VALUE, SessionCommands.RESERVED);
@@ -75,13 +93,13 @@ final class LostCommands {
                 if (hasNotRun(run, i)) {
                     // Not an attempt: nothing but the wait is limited.
                     long since = run.notRunSinceNanos == 0 ? session.loop().nanoTime() : run.notRunSinceNanos;
-                    lost.add(new Lost(bytes.retain(), 1, run.attempt, run.silent, writes, since));
-                } else if (mayRunTwice(run, rule) && mayTryAgain(run)) {
-                    lost.add(new Lost(bytes.retain(), 1, run.attempt + 1, run.silent, writes, MAY_HAVE_RUN));
+                    lost.add(new Lost(bytes.retain(), 1, run.attempt, run.silent, writes, since, null));
+                } else if (mayRunTwice(run, rule) && mayTryAgain(run.attempt)) {
+                    lost.add(new Lost(bytes.retain(), 1, run.attempt + 1, run.silent, writes, MAY_HAVE_RUN, null));
                 } else {
                     session.loop().routeTraffic().notAnswered(1);
                     if (!run.silent) {
-                        lost.add(Lost.reply(Wire.error(session.lostMessage(why)), run));
+                        lost.add(Lost.reply(Wire.error(session.lostMessage(why))));
                     }
                 }
             }
@@ -101,12 +119,29 @@ final class LostCommands {
                 && !session.tracking.isOn(); // what was said of it by CLIENT CACHING is gone
     }
 
-    private boolean mayTryAgain(Run run) {
-        if (run.attempt < session.loop().limits().attemptsPerReadMax()) {
+    /** Whether a read of which this attempt was lost is to be sent again. */
+    boolean mayTryAgain(int attempt) {
+        if (attempt < session.loop().limits().attemptsPerReadMax()) {
             return true;
         }
         session.loop().reached(Limit.READ_ATTEMPTS);
         return false;
+    }
+
+    /** What was sent before all that is here. */
+    void addFirst(List<Lost> before) {
+        for (Lost one : before.reversed()) {
+            lost.addFirst(one);
+        }
+    }
+
+    /** Who was to be asked for what was not run is of another fleet. */
+    void routeChanged() {
+        for (Lost one : lost) {
+            if (one.retries() != null) {
+                one.retries().forgetNext();
+            }
+        }
     }
 
     /** Sends the next one, or gives its reply; false where it has to wait. */
@@ -117,25 +152,18 @@ final class LostCommands {
             session.replyInTurn(next.bytes());
             return true;
         }
+        return session.loop().isSharded() ? sendToShard(next) : send(next);
+    }
+
+    private boolean send(Lost next) {
         String refusal = refusal(next);
         boolean mayWrite = !next.writes() || session.loop().confirmations().mayWrite(session);
         BackendConnection connection = refusal == null && mayWrite ? session.upstream() : null;
         if (connection == null) {
-            if (refusal == null) {
-                refusal = mayWrite
-                        ? session.loop().backends().failure(session.key())
-                        : session.loop().confirmations().failure();
-            }
-            if (refusal == null || !session.isQuiet()) {
-                return false;
-            }
-            lost.remove();
-            next.bytes().release();
-            session.loop().routeTraffic().notAnswered(next.commands());
-            if (!next.silent()) {
-                session.replyInTurn(Wire.error(refusal));
-            }
-            return true;
+            String failure = mayWrite
+                    ? session.failure()
+                    : session.loop().confirmations().failure();
+            return answer(next, refusal == null ? failure : refusal);
         }
         lost.remove();
         Run again = new Run(
@@ -152,18 +180,63 @@ final class LostCommands {
         return true;
     }
 
+    private boolean sendToShard(Lost next) {
+        Retries retries = next.retries();
+        if (!session.isQuiet() || (retries != null && !retries.isTime())) {
+            return false;
+        }
+        String refusal = refusal(next);
+        if (refusal != null) {
+            return answer(next, refusal);
+        }
+        ClusterLane lane = session.lane();
+        Endpoint asked = retries == null ? null : retries.next();
+        Endpoint server = asked != null ? asked : lane.server(lane.slot(next.bytes(), 0, rule(next)));
+        boolean mayWrite = !next.writes() || session.loop().confirmations().mayWrite(session);
+        BackendConnection connection = mayWrite ? lane.connection(server) : null;
+        if (connection == null) {
+            return answer(
+                    next,
+                    mayWrite
+                            ? lane.failure(server)
+                            : session.loop().confirmations().failure());
+        }
+        lost.remove();
+        lane.sendAgain(connection, next.bytes(), next.writes(), next.silent(), next.attempt(), retries);
+        return true;
+    }
+
+    /** False where nothing speaks against it yet, or others are to be answered before. */
+    private boolean answer(Lost next, @Nullable String failure) {
+        if (failure == null || !session.isQuiet()) {
+            return false;
+        }
+        lost.remove();
+        next.bytes().release();
+        session.loop().routeTraffic().notAnswered(next.commands());
+        if (!next.silent()) {
+            session.replyInTurn(Wire.error(failure));
+        }
+        return true;
+    }
+
+    private static @Nullable CommandRule rule(Lost next) {
+        RequestScanner scanner = new RequestScanner(Integer.MAX_VALUE, SessionCommands.RESERVED);
+        scanner.next(next.bytes(), 0);
+        return CommandTable.find(next.bytes(), scanner.nameOffset(), scanner.nameLength());
+    }
+
     /** What the client of a command that has not run is told, where it is not sent again; null where it is. */
     private @Nullable String refusal(Lost next) {
-        if (!next.hasNotRun()) {
-            return null;
-        }
         ProxyLoop loop = session.loop();
-        Duration limit = loop.limits().failoverWait();
-        if (loop.nanoTime() - next.sinceNanos() >= limit.toNanos()) {
-            loop.reached(Limit.FAILOVER_WAIT);
-            return "ERR switchback: fleet " + loop.route().fleet().name()
-                    + " has had no primary that takes commands for " + limit.toMillis()
-                    + " ms; the command has not run";
+        if (next.hasNotRun()) {
+            Duration limit = loop.limits().failoverWait();
+            if (loop.nanoTime() - next.sinceNanos() >= limit.toNanos()) {
+                loop.reached(Limit.FAILOVER_WAIT);
+                return "ERR switchback: fleet " + loop.route().fleet().name()
+                        + " has had no primary that takes commands for " + limit.toMillis()
+                        + " ms; the command has not run";
+            }
         }
         CommandGuard guard = next.writes() ? loop.guard() : null; // it may have been set since
         return guard == null ? null : guard.refusal(RequestScanner.copyArguments(next.bytes(), 0));

@@ -49,10 +49,11 @@ final class OwnConnection {
     /** It; where it cannot be had now the session is resumed when it can, or {@link #takeFailure} says why not. One of another protocol is left. */
     @Nullable
     BackendConnection get(Protocol protocol) {
-        if (connection != null && connection.key.protocol() != protocol) {
+        ConnectionKey wanted = session.ownKey(protocol);
+        if (connection != null && (connection.key.protocol() != protocol || !session.isOwnWhereItHasToBe(connection))) {
             session.leaveForAnother();
         }
-        return get(session.key(protocol));
+        return get(wanted);
     }
 
     /** As {@link #get(Protocol)}, where there is none opened with this key. */

@@ -5,9 +5,11 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import io.netty.channel.EventLoop;
 import io.switchback.environment.Environment;
 import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.FleetAddress;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.ReservedKeys;
 import io.switchback.fleet.Topology;
+import io.switchback.resp.CommandKeys;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -19,6 +21,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -34,6 +37,9 @@ import org.jspecify.annotations.Nullable;
  */
 @SuppressWarnings("FutureReturnValueIgnored") // what becomes of a close, write or task is told by other events
 final class ProxyLoop {
+    /** Whoever looks needs a moment. */
+    private static final long LOOK_AGAIN_NANOS = TimeUnit.MILLISECONDS.toNanos(50);
+
     private final EventLoop executor;
     private final ProxySettings settings;
     private final Transport transport;
@@ -54,6 +60,12 @@ final class ProxyLoop {
 
     /** Where the servers of fleets are that are not one server, by the fleet's name. */
     private final Map<String, Topology> topologies = new HashMap<>();
+    /** Null where the fleet in use is no cluster. */
+    private @Nullable ClusterMap cluster;
+
+    private int nextShard;
+    private final CommandKeys keys = new CommandKeys();
+    private long lookedAtNanos = Long.MIN_VALUE;
 
     private BackendRoute route;
     private boolean holding;
@@ -111,6 +123,7 @@ final class ProxyLoop {
         this.backends = new Backends(this);
         this.confirmations = new Confirmations(this);
         links(List.of());
+        mapCluster();
     }
 
     EventLoop executor() {
@@ -119,6 +132,10 @@ final class ProxyLoop {
 
     Transport transport() {
         return transport;
+    }
+
+    ProxySettings settings() {
+        return settings;
     }
 
     ProxyLimits limits() {
@@ -190,6 +207,10 @@ final class ProxyLoop {
     /** Somebody has looked. */
     void topology(String fleet, Topology seen) {
         Topology before = topologies.put(fleet, seen);
+        ClusterMap map = cluster;
+        if (map != null && route.fleet().name().equals(fleet)) {
+            map.seen(seen);
+        }
         if (seen instanceof Topology.Replicated(Endpoint primary, var _) && !isPrimary(before, primary)) {
             outages.over(fleet);
             backends.primaryIs(fleet, primary);
@@ -199,6 +220,44 @@ final class ProxyLoop {
 
     private static boolean isPrimary(@Nullable Topology topology, Endpoint server) {
         return topology instanceof Topology.Replicated(Endpoint primary, var _) && primary.equals(server);
+    }
+
+    private void mapCluster() {
+        cluster = null;
+        if (route.fleet().address() instanceof FleetAddress.Cluster) {
+            ClusterMap map = new ClusterMap();
+            map.seen(topology(route.fleet()));
+            cluster = map;
+        }
+    }
+
+    /** Whether the fleet in use is a cluster. */
+    boolean isSharded() {
+        return cluster != null;
+    }
+
+    /** Who has which slot; null where the fleet in use is no cluster. */
+    @Nullable
+    ClusterMap cluster() {
+        return cluster;
+    }
+
+    CommandKeys keys() {
+        return keys;
+    }
+
+    /** Another one each time, so that no shard is asked more often than the others. */
+    int nextShard() {
+        return nextShard++;
+    }
+
+    /** Somebody should look at the fleet in use, where there is somebody who can; not more often than every {@link #LOOK_AGAIN_NANOS}. */
+    void lookAgain() {
+        long now = nanoTime();
+        if (lookedAtNanos == Long.MIN_VALUE || now - lookedAtNanos >= LOOK_AGAIN_NANOS) {
+            lookedAtNanos = now;
+            outages.doubt(route.fleet());
+        }
     }
 
     // --- turns
@@ -464,6 +523,7 @@ final class ProxyLoop {
         if (changed) {
             forgetReads();
             route = next;
+            mapCluster();
             confirmations.routeChanged(next);
             sessions.forEach(ClientSession::routeChanged);
         }

@@ -16,6 +16,7 @@ import java.util.Set;
  * @param loops event loops; 0 for one to two processors: the other half is for the kernel's part of the work, which is the greater one
  * @param tls empty where all clients speak in the clear
  * @param socketMode who may connect to a Unix socket
+ * @param announce what cluster clients are told that this node's address is; empty for the one that they have come by
  */
 public record ProxySettings(
         String cache,
@@ -24,7 +25,8 @@ public record ProxySettings(
         int loops,
         ProxyLimits limits,
         Optional<ListenerTls> tls,
-        Set<PosixFilePermission> socketMode) {
+        Set<PosixFilePermission> socketMode,
+        Optional<Endpoint> announce) {
     /** The owner's alone. */
     public static final Set<PosixFilePermission> SOCKET_MODE = Set.copyOf(PosixFilePermissions.fromString("rwx------"));
 
@@ -36,6 +38,18 @@ public record ProxySettings(
     /** In the clear. */
     public ProxySettings(String cache, String node, List<Endpoint> listen, int loops, ProxyLimits limits) {
         this(cache, node, listen, loops, limits, Optional.empty(), SOCKET_MODE);
+    }
+
+    /** Announced is the address that a client has come by. */
+    public ProxySettings(
+            String cache,
+            String node,
+            List<Endpoint> listen,
+            int loops,
+            ProxyLimits limits,
+            Optional<ListenerTls> tls,
+            Set<PosixFilePermission> socketMode) {
+        this(cache, node, listen, loops, limits, tls, socketMode, Optional.empty());
     }
 
     /** With one loop to two processors and the default limits. */

@@ -2,6 +2,10 @@ package io.switchback.proxy;
 
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
+import io.switchback.fleet.Endpoint;
+import io.switchback.resp.CommandKeys;
+import io.switchback.resp.CommandRule;
+import io.switchback.resp.CommandTable;
 import io.switchback.resp.RequestScanner;
 import org.jspecify.annotations.Nullable;
 
@@ -23,6 +27,9 @@ final class ReplayTransaction extends AskingOperation {
     @Nullable
     BackendConnection connection() {
         if (!begun) {
+            if (session.loop().isSharded() && !findPlace()) {
+                return null;
+            }
             return session.own().get();
         }
         BackendConnection own = session.own().current();
@@ -30,6 +37,37 @@ final class ReplayTransaction extends AskingOperation {
             finish(); // the session finds its transaction without a connection, and begins another replay
         }
         return own;
+    }
+
+    /** In front of a cluster: where it has to go. */
+    private boolean findPlace() {
+        Transaction transaction = session.transaction;
+        if (!transaction.isTime()) {
+            return false;
+        }
+        if (transaction.slot < 0) {
+            transaction.slot = slotOfQueue();
+        }
+        Endpoint asked = transaction.retries(session).next();
+        session.ownAt(asked != null ? asked : session.lane().server(transaction.slot));
+        return true;
+    }
+
+    /** Of the first command that has one: what was queued at a fleet that was no cluster may be of several, which the cluster has to say. */
+    private int slotOfQueue() {
+        ByteBuf queue = session.transaction.queue();
+        RequestScanner scanner = new RequestScanner(Integer.MAX_VALUE, SessionCommands.RESERVED);
+        int index = queue.readerIndex();
+        for (int i = 0; i < session.transaction.commands; i++) {
+            scanner.next(queue, index);
+            CommandRule rule = CommandTable.find(queue, index + scanner.nameOffset(), scanner.nameLength());
+            int slot = session.lane().slot(queue, index, rule);
+            if (slot >= 0) {
+                return slot;
+            }
+            index = scanner.end();
+        }
+        return CommandKeys.NO_SLOT;
     }
 
     @Override
@@ -51,6 +89,11 @@ final class ReplayTransaction extends AskingOperation {
             sendQueue(connection);
             finish();
         } else {
+            if (session.loop().isSharded()
+                    && session.transaction.retries(session).asks()) {
+                // Before MULTI it is good for all that comes up to EXEC.
+                session.ask(connection, Wire.command("ASKING"), 1, new Swallowed(session));
+            }
             session.ask(connection, this, Wire.command("MULTI"), 1);
         }
     }
@@ -72,7 +115,8 @@ final class ReplayTransaction extends AskingOperation {
         int boundary = endOf(queue, transaction.answered);
         int owed = transaction.commands - transaction.answered;
         if (transaction.answered > 0) {
-            session.ask(connection, queue.retainedSlice(0, boundary), transaction.answered, new Swallowed(session));
+            ReplySink sink = session.loop().isSharded() ? new QueuedReplies(session, true) : new Swallowed(session);
+            session.ask(connection, queue.retainedSlice(0, boundary), transaction.answered, sink);
         }
         if (owed > 0) {
             session.sendQueued(connection, queue.retainedSlice(boundary, queue.writerIndex() - boundary), owed);

@@ -39,6 +39,8 @@ final class Run {
     boolean silent;
     /** Its response time tells how fast the fleet is; not so where the command waits for something. */
     boolean timed = true;
+    /** It is part of what a client has under way at a cluster ({@link ClusterLane}): its replies are looked at one by one. */
+    boolean isPart;
 
     /** Whether bytes of its replies have come, and are kept until its writes are confirmed. */
     boolean begun;
@@ -109,6 +111,7 @@ final class Run {
         counted = false;
         silent = false;
         timed = true;
+        isPart = false;
         begun = false;
         kept = false;
         repliesKept = 0;

@@ -37,6 +37,7 @@ final class ScriptsAhead {
 
     private final ProxyLoop loop;
     private final Backends backends;
+    private final ConnectionKey key;
     /** Where a switch is about to lead; null without one. */
     private @Nullable BackendRoute next;
 
@@ -47,7 +48,9 @@ final class ScriptsAhead {
 
     private int underWay;
 
-    ScriptsAhead(ProxyLoop loop, Backends backends) {
+    /** {@code key}: over what; it names the server where the fleet has several. */
+    ScriptsAhead(ProxyLoop loop, Backends backends, ConnectionKey key) {
+        this.key = key;
         this.loop = loop;
         this.backends = backends;
     }
@@ -140,7 +143,7 @@ final class ScriptsAhead {
         onceOpened.add(then);
         if (opening == null) {
             loop.bringingBegan();
-            BackendOpening begun = new BackendOpening(loop, Backends.controlKey(to), to, new Opened(to), false);
+            BackendOpening begun = new BackendOpening(loop, key, to, new Opened(to), false);
             opening = begun;
             begun.start();
         }

@@ -90,6 +90,10 @@ final class SessionCommands {
         if (tooLarge != null) {
             return new Refuse(tooLarge);
         }
+        Verdict inCluster = session.loop().isSharded() ? ClusterCommands.judge(session, rule, command) : null;
+        if (inCluster != null) {
+            return inCluster;
+        }
         return switch (rule.treatment()) {
             case PLAIN -> SEND;
             case BLOCKING -> blocking(session, rule, command);
@@ -118,7 +122,7 @@ final class SessionCommands {
         return new Refuse("ERR switchback: " + rule.words() + " is refused: " + rule.note());
     }
 
-    private static Verdict refusedInTransaction(CommandRule rule) {
+    static Verdict refusedInTransaction(CommandRule rule) {
         return new Refuse("ERR switchback: " + rule.words() + " is not supported inside MULTI");
     }
 

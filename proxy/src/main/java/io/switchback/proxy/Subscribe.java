@@ -5,6 +5,7 @@ import static java.nio.charset.StandardCharsets.US_ASCII;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import io.switchback.proxy.Subscriptions.Kind;
+import io.switchback.resp.KeySlot;
 import io.switchback.resp.Protocol;
 import java.nio.ByteBuffer;
 import java.util.LinkedHashSet;
@@ -21,12 +22,14 @@ final class Subscribe extends AskingOperation {
     private final boolean adds;
     private final byte[][] command;
     private final Set<ByteBuffer> changed = new LinkedHashSet<>();
+    private final Retries retries;
 
     Subscribe(ClientSession session, Kind kind, boolean adds, byte[][] command) {
         super(session);
         this.kind = kind;
         this.adds = adds;
         this.command = command;
+        this.retries = new Retries(session);
     }
 
     private String name() {
@@ -40,6 +43,12 @@ final class Subscribe extends AskingOperation {
             answerByItself();
             return null;
         }
+        if (!retries.isTime()) {
+            return null;
+        }
+        // Its channels are of a shard as keys are; others any server brings.
+        boolean isOfShard = session.loop().isSharded() && adds && kind == Kind.SHARD;
+        session.ownAt(isOfShard ? session.lane().server(KeySlot.of(command[1])) : null);
         return session.own().get(Protocol.RESP3);
     }
 
@@ -105,6 +114,7 @@ final class Subscribe extends AskingOperation {
     private final class Asked extends Feed.Asked {
         private final Feed feed;
         private boolean refused;
+        private @Nullable ByteBuf refusal;
 
         Asked(Feed feed, int names) {
             super(names);
@@ -130,13 +140,41 @@ final class Subscribe extends AskingOperation {
         @Override
         public void receive(Run run, ByteBuf in, int index, int length) {
             refused = true;
-            session.receive(run, in, index, length);
+            if (!session.loop().isSharded()) {
+                session.receive(run, in, index, length);
+                return;
+            }
+            if (refusal == null) {
+                refusal = in.alloc().buffer(length);
+            }
+            refusal.writeBytes(in, index, length);
+        }
+
+        /** Whether the slot is elsewhere, and is asked for there. */
+        private boolean goesElsewhere(Run run) {
+            ByteBuf said = refusal;
+            refusal = null;
+            if (said == null) {
+                return false;
+            }
+            NotExecuted answer = NotExecuted.read(said, feed.connection.server);
+            boolean goes = answer != null && session.subscriptions.isEmpty() && retries.again(answer);
+            if (!goes) {
+                session.receive(run, said, said.readerIndex(), said.readableBytes());
+            }
+            said.release();
+            return goes;
         }
 
         @Override
         public void answered(Run run) {
             feed.ended(this);
+            boolean goesElsewhere = goesElsewhere(run);
             session.operationRepliedTo(run);
+            if (goesElsewhere) {
+                askNext();
+                return;
+            }
             session.loop().backends().subscribed(session, name(), changed);
             if (!session.needsOwnConnection()) {
                 session.leaveOwnConnection(!refused);

@@ -2,6 +2,8 @@ package io.switchback.proxy;
 
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
+import io.switchback.resp.CommandKeys;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What a session with MULTI or WATCH needs to go on over another connection: whether it watches, and the queue.
@@ -16,6 +18,12 @@ final class Transaction {
     boolean placed;
     /** WATCH was answered by OK, and nothing has ended it since. */
     boolean watching;
+    /** The slot of its keys, in front of a cluster; negative as long as none is known. */
+    int slot = CommandKeys.NO_SLOT;
+    /** In front of a cluster: something is to be sent, so that it needs its place. */
+    boolean wanted;
+    /** Its queue was not taken where it is, and is to be brought elsewhere. */
+    boolean misplaced;
     /** What was watched is not any more, since the connection is another one: EXEC must answer nil. */
     boolean watchLost;
     /** The proxy refused a command within MULTI: EXEC must answer EXECABORT. */
@@ -27,6 +35,9 @@ final class Transaction {
     /** Something that loads, runs or flushes scripts is in the queue. */
     boolean hasScripts;
 
+    /** How often servers of a cluster have not taken it. */
+    private @Nullable Retries retries;
+
     int commands;
     int answered;
     private ByteBuf queue = Unpooled.EMPTY_BUFFER;
@@ -36,12 +47,27 @@ final class Transaction {
         return open || watching;
     }
 
+    /** How often servers of a cluster have not taken it, to be counted on. */
+    Retries retries(ClientSession session) {
+        Retries so = retries;
+        if (so == null) {
+            so = new Retries(session);
+            retries = so;
+        }
+        return so;
+    }
+
     int queueBytes() {
         return queue.readableBytes();
     }
 
     ByteBuf queue() {
         return queue;
+    }
+
+    /** Whether it may be brought to its place now. */
+    boolean isTime() {
+        return retries == null || retries.isTime();
     }
 
     /** Remembers commands that are being sent. */
@@ -71,6 +97,10 @@ final class Transaction {
         failed = false;
         selects = false;
         hasScripts = false;
+        slot = CommandKeys.NO_SLOT;
+        wanted = false;
+        misplaced = false;
+        retries = null;
         commands = 0;
         answered = 0;
         queue.release();

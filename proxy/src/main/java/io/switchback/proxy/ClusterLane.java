@@ -1,0 +1,663 @@
+package io.switchback.proxy;
+
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.Unpooled;
+import io.switchback.fleet.Endpoint;
+import io.switchback.resp.CommandKeys;
+import io.switchback.resp.CommandRule;
+import io.switchback.resp.CommandTable;
+import io.switchback.resp.KeyPlaces;
+import io.switchback.resp.KeySlot;
+import io.switchback.resp.RequestScanner;
+import java.nio.ByteBuffer;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.Iterator;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One session's commands that are under way to the shards of a cluster: sent over as many connections as there are shards, answered to the
+ * client in its own order.
+ *
+ * <p>Consecutive commands to one server are one {@link Part}. The replies to the first part are passed on as they come, those to the others
+ * are kept until it is their turn; what is kept counts towards the limits of the client's output ({@link #isFull}). In each part the replies are
+ * looked at one by one, since one may say that its command was not run ({@link NotExecuted}), or its connection may break. Then nothing more is taken from
+ * the client until everything sent is answered; and what was not run is sent again in the client's order, one command after the other ({@link
+ * LostCommands}), before anything else is.
+ *
+ * <p>So commands for one key keep their order. They are of one slot, and while something is unanswered they all go to one server: where a slot is
+ * found to be at another one ({@link ClusterMap#version}) nothing is sent before all is answered. Where a later command for
+ * a key has been run although an earlier one was not (a slot that comes and goes meanwhile, or whose move keeps commands of several keys waiting), the earlier one
+ * would come too late: it is not sent again, and its client is told that it has not run.
+ *
+ * <p>Owned by its session's event loop. Invariants: {@link #parts} is in the client's order; every part of it is counted once in the session's
+ * unanswered runs, until it leaves; while the session has a transaction open or an operation under way there are none.
+ */
+final class ClusterLane {
+    private static final String TOO_LATE =
+            "TRYAGAIN switchback: the slot of this command was moved; the command has not run, and a later one of this client's for its key has";
+
+    private final ClientSession session;
+    private final ArrayDeque<Part> parts = new ArrayDeque<>();
+    /** Of the session's user, database and protocol. */
+    private final Map<Endpoint, BackendConnection> connections = new HashMap<>();
+
+    private @Nullable Endpoint target;
+    private int version;
+    private int unanswered;
+    /** Of answered parts that wait for their turn, their commands among it. */
+    private long keptBytes;
+    /** A command was not run, or its connection has broken. */
+    private boolean troubled;
+    /** What was not run has been sent again. */
+    private boolean again;
+
+    private boolean closed;
+
+    ClusterLane(ClientSession session) {
+        this.session = session;
+    }
+
+    /** Something is under way, or waits for its turn to be given to the client. */
+    boolean isUnderWay() {
+        return !parts.isEmpty();
+    }
+
+    /** Nothing may be taken from the client now; the session is resumed later. */
+    boolean bars() {
+        return troubled || again || (!parts.isEmpty() && version != map().version());
+    }
+
+    /** More is kept than should be. */
+    boolean isFull() {
+        return keptBytes >= session.loop().limits().outputBytesPerClientPause();
+    }
+
+    private ClusterMap map() {
+        ClusterMap map = session.loop().cluster();
+        if (map == null) {
+            throw new IllegalStateException("the fleet in use is no cluster");
+        }
+        return map;
+    }
+
+    // --- where commands go
+
+    /**
+     * Whether the plain command that was scanned last can be sent with those before it; the {@code first} one says where. If not, it goes elsewhere or needs a closer look.
+     */
+    boolean takes(ByteBuf in, int from, RequestScanner scanned, CommandRule rule, boolean first) {
+        int slot;
+        switch (rule.placement()) {
+            case KEYS, SPLIT -> slot = session.loop().keys().slot(in, from, scanned, rule.keys());
+            case ONE -> slot = CommandKeys.NO_SLOT;
+            default -> {
+                return false;
+            }
+        }
+        if (slot == CommandKeys.SEVERAL_SLOTS) {
+            return false;
+        }
+        Endpoint server = server(slot);
+        if (first) {
+            target = server;
+            return true;
+        }
+        return server != null && server.equals(target);
+    }
+
+    /** The command that begins there is sent alone. */
+    void take(ByteBuf in, int from, @Nullable CommandRule rule) {
+        target = server(slot(in, from, rule));
+    }
+
+    /** The slot of a whole command. */
+    int slot(ByteBuf in, int from, @Nullable CommandRule rule) {
+        if (rule == null) {
+            return CommandKeys.NO_SLOT;
+        }
+        CommandKeys keys = session.loop().keys();
+        keys.find(in, from, rule.keys());
+        return keys.slot(in);
+    }
+
+    /** As {@link #slot(ByteBuf, int, CommandRule)}. */
+    int slot(byte[][] command, CommandRule rule) {
+        if (rule.keys() instanceof KeyPlaces.First) {
+            return command.length < 2 ? CommandKeys.NO_SLOT : KeySlot.of(command[1]);
+        }
+        ByteBuf encoded = Wire.command(command);
+        int slot = slot(encoded, encoded.readerIndex(), rule);
+        encoded.release();
+        return slot;
+    }
+
+    /** A slot that nobody is known to have is asked for at any server, which says what there is to say. */
+    @Nullable
+    Endpoint server(int slot) {
+        ClusterMap map = map();
+        Endpoint server = map.server(slot);
+        return server == null ? map.server(CommandKeys.NO_SLOT) : server;
+    }
+
+    /** Where the commands go that were looked at last. */
+    @Nullable
+    Endpoint target() {
+        return target;
+    }
+
+    /** The session's connection to that server if something can be sent now; else null, and the session is resumed later or {@link #failure} says why not. */
+    @Nullable
+    BackendConnection connection(@Nullable Endpoint server) {
+        BackendConnection own = session.own().current();
+        BackendConnection connection;
+        if (own != null && own.server.equals(server) && !session.needsOwnConnection()) {
+            connection = own; // it may have commands for the same keys
+        } else {
+            connection = server == null ? null : connections.get(server);
+            if (connection == null || !connection.isOpen() || !connection.mayBeUsedBy(session)) {
+                connection = session.loop().backends().shared(session.key(server), session);
+                if (connection == null) {
+                    return null;
+                }
+                if (server != null) {
+                    connections.put(server, connection);
+                }
+            }
+        }
+        map().reached(connection.server);
+        if (!connection.hasRoom()) {
+            connection.awaitRoom(session);
+            return null;
+        }
+        return connection;
+    }
+
+    /** Why there is no connection; null where it is still to come: for a while another primary may be found. */
+    @Nullable
+    String failure(@Nullable Endpoint server) {
+        ProxyLoop loop = session.loop();
+        String failure = loop.backends().failure(session.key(server));
+        if (failure == null) {
+            return null;
+        }
+        if (server != null) {
+            map().avoid(server);
+        }
+        long now = loop.nanoTime();
+        if (server == null || now - map().unreachableSince(server, now) > Retries.LIMIT_NANOS) {
+            return failure;
+        }
+        loop.lookAgain();
+        Retries.resumeInAMoment(session);
+        return null;
+    }
+
+    /** The session is somebody else now, or the route is another one. */
+    void forgetConnections() {
+        connections.clear();
+    }
+
+    // --- what is under way
+
+    /** Commands that were sent together, and what has come back. */
+    final class Part implements ReplySink {
+        private final ByteBuf request;
+        private final int commands;
+        private final boolean writes;
+        private final boolean silent;
+        private final int attempt;
+        /** Where they were sent; null for a reply of the proxy's own. */
+        private final @Nullable Endpoint server;
+        /** ASKING stands in front, whose reply is nobody's. */
+        private int repliesToSkip;
+
+        private final @Nullable Retries retries;
+
+        /** Where it is one command that is about scripts. */
+        private final @Nullable ScriptCommand script;
+
+        private boolean isAnswered;
+        private boolean begun;
+        private boolean kept;
+        /** Why its connection broke. */
+        private @Nullable String lost;
+        /** How many of its commands have been answered, up to the first that was not run. */
+        private int answered;
+
+        /** Part of a reply has been passed on. */
+        private boolean passedInside;
+        /** The last bytes of replies were not the end of one. */
+        private boolean inside;
+        /** Of the replies before that, as far as it is not their turn. */
+        private @Nullable ByteBuf replies;
+        /** How many replies end in them, and where the last of those ends. */
+        private int repliesKept;
+
+        private int repliesKeptBytes;
+        /** Part of an error. */
+        private @Nullable ByteBuf error;
+        /** From the first command that was not run on: its {@link NotExecuted}, or the bytes of its reply. */
+        private @Nullable List<Object> outcomes;
+
+        private @Nullable ByteBuf outcome;
+
+        Part(
+                ByteBuf request,
+                int commands,
+                boolean writes,
+                boolean silent,
+                int attempt,
+                @Nullable Endpoint server,
+                @Nullable Retries retries) {
+            this.request = request;
+            this.commands = commands;
+            this.writes = writes;
+            this.silent = silent;
+            this.attempt = attempt;
+            this.server = server;
+            this.retries = retries;
+            this.script = retries == null && commands > 0 ? session.script() : null;
+        }
+
+        @Override
+        public void receive(Run run, ByteBuf in, int index, int length) {
+            boolean begins = !inside;
+            inside = run.partial;
+            if (closed) {
+                return;
+            }
+            if (repliesToSkip > 0) {
+                repliesToSkip -= inside ? 0 : 1;
+                return;
+            }
+            ByteBuf part = error;
+            if (part == null && begins && in.getByte(index) == '-') {
+                part = in.alloc().buffer(length);
+                error = part;
+            }
+            if (part == null) {
+                deliver(in, index, length);
+                return;
+            }
+            part.writeBytes(in, index, length);
+            if (!inside || part.readableBytes() > NotExecuted.BYTES_MAX) {
+                error = null;
+                NotExecuted answer = inside || server == null ? null : NotExecuted.read(part, server);
+                if (answer == null) {
+                    deliver(part, part.readerIndex(), part.readableBytes());
+                } else {
+                    notExecuted(run, answer);
+                }
+                part.release();
+            }
+        }
+
+        private void notExecuted(Run run, NotExecuted answer) {
+            run.errors--; // of the fleet it is none
+            troubled = true;
+            if (outcomes == null) {
+                outcomes = new ArrayList<>();
+            }
+            outcomes.add(answer);
+        }
+
+        private void deliver(ByteBuf in, int index, int length) {
+            if (script != null) {
+                script.receive(in, index, length);
+            }
+            List<Object> later = outcomes;
+            if (later != null) {
+                ByteBuf so = outcome;
+                if (so == null) {
+                    so = in.alloc().buffer(length);
+                    outcome = so;
+                }
+                so.writeBytes(in, index, length);
+                kept(length);
+                if (!inside) {
+                    later.add(so);
+                    outcome = null;
+                }
+                return;
+            }
+            answered += inside ? 0 : 1;
+            if (parts.peek() == this) {
+                passOn(in, index, length, inside ? 0 : 1);
+                return;
+            }
+            ByteBuf so = replies;
+            if (so == null) {
+                so = in.alloc().buffer(length);
+                replies = so;
+            }
+            so.writeBytes(in, index, length);
+            if (!inside) {
+                repliesKept++;
+                repliesKeptBytes = so.readableBytes();
+            }
+            kept(length);
+        }
+
+        private void kept(int bytes) {
+            keptBytes += bytes;
+            if (keptBytes > session.loop().limits().outputBytesPerClientMax()) {
+                session.closeForOutput(keptBytes);
+            } else if (isFull() && server != null) {
+                session.pauseOwn(server); // it is not the first one's, since that would have come before
+            }
+        }
+
+        private void passOn(ByteBuf in, int index, int length, int ended) {
+            if (silent) {
+                return;
+            }
+            passedInside = inside;
+            boolean keeps = session.loop().confirmations().keeps();
+            kept = begun ? kept && keeps : writes && keeps;
+            begun = true;
+            session.passOn(in, index, length, kept ? ended : -1, inside);
+        }
+
+        /** It is the first one from now on. */
+        private void itsTurn() {
+            ByteBuf so = replies;
+            if (so != null) {
+                replies = null;
+                keptBytes -= so.readableBytes();
+                passOn(so, so.readerIndex(), so.readableBytes(), repliesKept);
+                repliesKept = 0;
+                so.release();
+            }
+        }
+
+        @Override
+        public void answered(Run run) {
+            session.learn(run);
+            if (script != null && outcomes == null) {
+                script.answered(session.loop());
+            }
+            ended();
+        }
+
+        @Override
+        public void lost(Run run, String why) {
+            lost = why;
+            troubled = true;
+            ended();
+        }
+
+        private void ended() {
+            isAnswered = true;
+            unanswered--;
+            if (closed) {
+                release();
+                return;
+            }
+            keptBytes += request.readableBytes();
+            go();
+        }
+
+        private void release() {
+            request.release();
+            releaseReplies();
+        }
+
+        private void releaseReplies() {
+            for (ByteBuf one : new @Nullable ByteBuf[] {replies, error, outcome}) {
+                if (one != null) {
+                    one.release();
+                }
+            }
+            replies = null;
+            error = null;
+            outcome = null;
+            if (outcomes != null) {
+                outcomes.forEach(one -> {
+                    if (one instanceof ByteBuf bytes) {
+                        bytes.release();
+                    }
+                });
+                outcomes = null;
+            }
+        }
+    }
+
+    /** Sends commands, which it takes over. */
+    void send(BackendConnection connection, ByteBuf commands, int count, boolean writes) {
+        send(connection, commands, count, writes, session.isSilent(), 1, null);
+    }
+
+    /** Sends one command that was not run, or whose connection broke, once more. Nothing else may be under way. */
+    void sendAgain(
+            BackendConnection connection,
+            ByteBuf command,
+            boolean writes,
+            boolean silent,
+            int attempt,
+            @Nullable Retries retries) {
+        again = true;
+        send(connection, command, 1, writes, silent, attempt, retries);
+    }
+
+    private void send(
+            BackendConnection connection,
+            ByteBuf commands,
+            int count,
+            boolean writes,
+            boolean silent,
+            int attempt,
+            @Nullable Retries retries) {
+        if (parts.isEmpty() && version != map().version()) {
+            version = map().version();
+            connections.clear(); // some may lead to servers that are none of the cluster's any more
+        }
+        // With indices of its own, since those of what is written move.
+        Part part = new Part(commands.retainedDuplicate(), count, writes, silent, attempt, connection.server, retries);
+        boolean asks = retries != null && retries.asks();
+        part.repliesToSkip = asks ? 1 : 0;
+        ByteBuf bytes = asks ? Unpooled.wrappedBuffer(Wire.command("ASKING"), commands) : commands;
+        ProxyLoop loop = session.loop();
+        Run run = loop.runs().plain(session, bytes, asks ? count + 1 : count, loop.nanoTime(), writes);
+        run.sink = part;
+        run.isPart = true;
+        run.silent = silent;
+        run.attempt = attempt;
+        parts.add(part);
+        unanswered++;
+        session.sendPart(connection, run, count);
+    }
+
+    /** A reply of the proxy's own, in its turn; which is taken over. */
+    void addLocal(ByteBuf reply) {
+        Part part = new Part(Unpooled.EMPTY_BUFFER, 0, false, false, 1, null, null);
+        part.isAnswered = true;
+        part.replies = reply;
+        keptBytes += reply.readableBytes();
+        parts.add(part);
+    }
+
+    /** Gives the client what it is the turn of. */
+    private void go() {
+        for (Part head = parts.peek(); head != null && head.isAnswered; head = parts.peek()) {
+            if (head.lost != null || head.outcomes != null) {
+                break;
+            }
+            parts.remove();
+            keptBytes -= head.request.readableBytes();
+            head.release();
+            session.partEnded(head.commands);
+            Part next = parts.peek();
+            if (next != null) {
+                next.itsTurn();
+            }
+        }
+        if (parts.isEmpty()) {
+            again = false;
+        }
+        if (troubled && unanswered == 0) {
+            giveUp();
+        }
+        session.readOnOwn();
+    }
+
+    // --- what was not run
+
+    /** Everything sent is answered or lost, and something is to be sent again: from here on {@link LostCommands} has it, in the client's order. */
+    private void giveUp() {
+        markThoseThatAreTooLate();
+        List<LostCommands.Lost> rest = new ArrayList<>();
+        while (!parts.isEmpty()) {
+            Part part = parts.remove();
+            if (part.passedInside) {
+                session.closeInsideReply(part.lost);
+                part.release();
+                discardAll();
+                return;
+            }
+            giveUp(part, rest);
+            session.partEnded(part.commands);
+        }
+        keptBytes = 0;
+        troubled = false;
+        again = false;
+        session.lostCommands().addFirst(rest);
+        session.loop().resumeLater(session);
+    }
+
+    private void giveUp(Part part, List<LostCommands.Lost> rest) {
+        ByteBuf before = part.replies;
+        boolean isLocal = part.server == null;
+        if (before != null && !part.silent && (isLocal || part.repliesKept > 0)) {
+            int whole = isLocal ? before.readableBytes() : part.repliesKeptBytes;
+            rest.add(LostCommands.Lost.reply(before.retainedSlice(before.readerIndex(), whole)));
+        }
+        RequestScanner each = new RequestScanner(Integer.MAX_VALUE, SessionCommands.RESERVED);
+        int index = part.request.readerIndex();
+        for (int i = 0; i < part.commands; i++) {
+            each.next(part.request, index);
+            int length = each.end() - index;
+            List<Object> outcomes = part.outcomes;
+            int at = i - part.answered;
+            if (at >= 0) {
+                Object outcome = outcomes == null || at >= outcomes.size() ? null : outcomes.get(at);
+                switch (outcome) {
+                    case ByteBuf reply -> {
+                        if (!part.silent) {
+                            rest.add(LostCommands.Lost.reply(reply.retain()));
+                        }
+                    }
+                    case NotExecuted answer -> notRun(part, answer, index, length, rest);
+                    case null, default -> isLost(part, each, index, length, rest);
+                }
+            }
+            index = each.end();
+        }
+        part.release();
+    }
+
+    private void notRun(Part part, NotExecuted answer, int index, int length, List<LostCommands.Lost> rest) {
+        Retries retries = part.retries == null ? new Retries(session) : part.retries;
+        if (!answer.error().equals(TOO_LATE) && retries.again(answer)) {
+            rest.add(LostCommands.Lost.again(
+                    part.request.retainedSlice(index, length), part.attempt, part.silent, part.writes, retries));
+            return;
+        }
+        session.loop().routeTraffic().notAnswered(1);
+        if (!part.silent) {
+            rest.add(LostCommands.Lost.reply(Wire.error(answer.error())));
+        }
+    }
+
+    private void isLost(Part part, RequestScanner each, int index, int length, List<LostCommands.Lost> rest) {
+        CommandRule rule = CommandTable.find(part.request, index + each.nameOffset(), each.nameLength());
+        if (rule != null && rule.repeatable() && session.lostCommands().mayTryAgain(part.attempt)) {
+            if (part.retries != null) {
+                part.retries.forgetNext(); // whether it still is asked for there, who has the slot says
+            }
+            rest.add(LostCommands.Lost.again(
+                    part.request.retainedSlice(index, length), part.attempt + 1, part.silent, false, part.retries));
+            return;
+        }
+        session.loop().routeTraffic().notAnswered(1);
+        if (!part.silent) {
+            String why = part.lost == null ? "it was closed" : part.lost;
+            rest.add(LostCommands.Lost.reply(Wire.error(session.lostMessage(why))));
+        }
+    }
+
+    /** Commands that were not run although a later one for a key of theirs was, or may have been. */
+    private void markThoseThatAreTooLate() {
+        Set<ByteBuffer> run = new HashSet<>();
+        CommandKeys keys = session.loop().keys();
+        for (Iterator<Part> backwards = parts.descendingIterator(); backwards.hasNext(); ) {
+            Part part = backwards.next();
+            int[] begins = beginnings(part);
+            for (int i = part.commands - 1; i >= 0; i--) {
+                List<Object> outcomes = part.outcomes;
+                int at = i - part.answered;
+                Object outcome = outcomes == null || at < 0 || at >= outcomes.size() ? null : outcomes.get(at);
+                boolean wasNotRun = outcome instanceof NotExecuted;
+                boolean isTooLate = false;
+                int count = keys.find(part.request, begins[i], places(part, begins[i]));
+                for (int key = 0; key < count; key++) {
+                    ByteBuffer bytes = ByteBuffer.wrap(keys.key(part.request, key));
+                    if (wasNotRun) {
+                        isTooLate |= run.contains(bytes);
+                    } else {
+                        run.add(bytes);
+                    }
+                }
+                if (isTooLate && outcomes != null) {
+                    outcomes.set(at, new NotExecuted(NotExecuted.Kind.DOWN, -1, null, TOO_LATE));
+                }
+            }
+        }
+    }
+
+    private static KeyPlaces places(Part part, int from) {
+        RequestScanner scanner = new RequestScanner(Integer.MAX_VALUE, SessionCommands.RESERVED);
+        scanner.next(part.request, from);
+        CommandRule rule = CommandTable.find(part.request, from + scanner.nameOffset(), scanner.nameLength());
+        return rule == null ? KeyPlaces.NONE : rule.keys();
+    }
+
+    private static int[] beginnings(Part part) {
+        RequestScanner each = new RequestScanner(Integer.MAX_VALUE, SessionCommands.RESERVED);
+        int[] begins = new int[part.commands];
+        int index = part.request.readerIndex();
+        for (int i = 0; i < begins.length; i++) {
+            begins[i] = index;
+            each.next(part.request, index);
+            index = each.end();
+        }
+        return begins;
+    }
+
+    // --- endings
+
+    /** Nobody waits for the replies any more. */
+    void clientGone() {
+        closed = true;
+        discardAll();
+    }
+
+    private void discardAll() {
+        for (Part part : parts) {
+            part.releaseReplies();
+            if (part.isAnswered) {
+                part.request.release();
+            }
+        }
+        parts.clear();
+        connections.clear();
+        keptBytes = 0;
+        troubled = false;
+        again = false;
+    }
+}

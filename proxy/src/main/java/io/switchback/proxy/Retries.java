@@ -1,0 +1,97 @@
+package io.switchback.proxy;
+
+import io.switchback.fleet.Endpoint;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * How often and for how long one command has been sent to servers of a cluster that have not run it ({@link NotExecuted}), and where and
+ * when it is to be sent next. Owned by its session's event loop.
+ */
+@SuppressWarnings("FutureReturnValueIgnored") // what becomes of a task is told by other events
+final class Retries {
+    /** So long after a command was not run when it was sent again its client is told why. */
+    static final long LIMIT_NANOS = TimeUnit.SECONDS.toNanos(5);
+    /** Or once it was sent so often. */
+    static final int TRIES_MAX = 1_024;
+
+    /** Redirections in a row that are followed at once; more of them are two servers that do not agree yet. */
+    private static final int AT_ONCE_MAX = 3;
+
+    private static final long PAUSE_MS = 10;
+
+    private final ClientSession session;
+    private int tries;
+    private long sinceNanos;
+    private long notBeforeNanos;
+    private @Nullable Endpoint next;
+    private boolean asks;
+
+    Retries(ClientSession session) {
+        this.session = session;
+    }
+
+    /** Where the next try goes; null where the slot says that. */
+    @Nullable
+    Endpoint next() {
+        return next;
+    }
+
+    /** Whether ASKING has to stand in front of it. */
+    boolean asks() {
+        return asks;
+    }
+
+    /** The next try goes nowhere in particular. */
+    void forgetNext() {
+        next = null;
+        asks = false;
+    }
+
+    /** Whether the time has come for the next try; else the session is resumed when it has. */
+    boolean isTime() {
+        return tries == 0 || session.loop().nanoTime() - notBeforeNanos >= 0;
+    }
+
+    /** It was not run. Whether it is to be sent again; the session is resumed when it is time. */
+    boolean again(NotExecuted answer) {
+        ProxyLoop loop = session.loop();
+        long now = loop.nanoTime();
+        if (tries < 2) {
+            sinceNanos = now; // for its first repetition it may have waited for those of others
+        }
+        tries++;
+        if (tries > TRIES_MAX || now - sinceNanos > LIMIT_NANOS) {
+            loop.reached(Limit.REDIRECTIONS);
+            return false;
+        }
+        next = answer.to(); // also of MOVED: which keys a command has the server knows best
+        asks = answer.kind() == NotExecuted.Kind.ASK;
+        boolean atOnce = switch (answer.kind()) {
+            case MOVED -> {
+                ClusterMap map = loop.cluster();
+                Endpoint to = answer.to();
+                if (map != null && to != null) {
+                    map.moved(answer.slot(), to);
+                }
+                loop.lookAgain();
+                yield tries <= AT_ONCE_MAX;
+            }
+            case ASK -> tries <= AT_ONCE_MAX;
+            case TRY_AGAIN -> false;
+            case DOWN -> {
+                loop.lookAgain();
+                yield false;
+            }
+        };
+        notBeforeNanos = atOnce ? now : now + TimeUnit.MILLISECONDS.toNanos(PAUSE_MS);
+        if (!atOnce) {
+            resumeInAMoment(session);
+        }
+        return true;
+    }
+
+    static void resumeInAMoment(ClientSession session) {
+        session.loop().executor().schedule(() -> session.loop().resumeLater(session), PAUSE_MS, TimeUnit.MILLISECONDS);
+    }
+}
