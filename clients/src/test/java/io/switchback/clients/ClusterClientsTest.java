@@ -5,7 +5,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.lettuce.core.RedisURI;
 import io.lettuce.core.SetArgs;
 import io.lettuce.core.cluster.ClusterClientOptions;
-import io.lettuce.core.cluster.ClusterTopologyRefreshOptions;
 import io.lettuce.core.cluster.RedisClusterClient;
 import io.lettuce.core.cluster.api.StatefulRedisClusterConnection;
 import io.lettuce.core.cluster.api.sync.RedisAdvancedClusterCommands;
@@ -97,12 +96,8 @@ class ClusterClientsTest {
         String prefix = "lettuce:" + protocol + ":";
         RedisClusterClient client = RedisClusterClient.create(
                 RedisURI.create(address().host(), address().port()));
-        client.setOptions(ClusterClientOptions.builder()
-                .protocolVersion(protocol)
-                .topologyRefreshOptions(ClusterTopologyRefreshOptions.builder()
-                        .enableAllAdaptiveRefreshTriggers()
-                        .build())
-                .build());
+        client.setOptions(
+                ClusterClientOptions.builder().protocolVersion(protocol).build());
         try (StatefulRedisClusterConnection<String, String> connection = client.connect();
                 StatefulRedisClusterPubSubConnection<String, String> subscriber = client.connectPubSub()) {
             assertThat(client.getPartitions()).hasSize(1);
