@@ -15,12 +15,13 @@ import org.jspecify.annotations.Nullable;
  * A session's commands that were sent and not answered, and are to be sent again or named, in their order: those whose connection broke, and those
  * of which the server has said that it is no primary any more ({@link NotPrimary}).
  *
- * <p>Three kinds, and no command is ever both sent again and told lost:
+ * <p>Four kinds, and no command is ever both sent again and told lost:
  *
  * <ul>
  *   <li>What has certainly not run, as the server said, is sent again to whoever is the primary then; where there is none for {@link
  *       ProxyLimits#failoverWait}, the client is told that it has not run.
- *   <li>What only reads is sent again, {@link ProxyLimits#attemptsPerReadMax} times in all.
+ *   <li>So is what only reads and stands behind such a command, however often the former primary answers it meanwhile.
+ *   <li>What else only reads is sent again, {@link ProxyLimits#attemptsPerReadMax} times in all.
  *   <li>Of the rest nobody knows whether it has run, and the client is told so. So it is with a write behind one that has not run whose own answer was
  *       another one: the server has become a primary again in between, say, and it may not run twice; nor may its answer come before that
  *       of the earlier one, which is still to be sent.
@@ -90,7 +91,7 @@ final class LostCommands {
             if (i >= run.answered) {
                 ByteBuf bytes = run.request.slice(index, each.end() - index);
                 boolean writes = rule == null || !rule.repeatable();
-                if (hasNotRun(run, i)) {
+                if (hasNotRun(run, i) || (run.notRun != null && mayRunTwice(run, rule))) {
                     // Not an attempt: nothing but the wait is limited.
                     long since = run.notRunSinceNanos == 0 ? session.loop().nanoTime() : run.notRunSinceNanos;
                     lost.add(new Lost(bytes.retain(), 1, run.attempt, run.silent, writes, since, null));
