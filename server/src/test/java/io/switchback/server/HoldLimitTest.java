@@ -7,6 +7,7 @@ import io.switchback.release.ReleaseState.Side;
 import io.switchback.release.ReleaseState.Status;
 import io.switchback.release.ReleaseStatus;
 import io.switchback.release.Step;
+import io.switchback.testkit.RequiresServers;
 import io.switchback.testkit.ServerBinary;
 import io.switchback.testkit.load.Load;
 import io.switchback.testkit.load.LoadSettings;
@@ -63,8 +64,10 @@ final class HoldLimitTest {
     }
 
     @Test
+    @RequiresServers("redis-7.0") // before it a right to a subcommand cannot be taken away
     void theReleaseSaysWhoseCommandItWas() throws InterruptedException {
-        try (TwoFleets fleets = TwoFleets.start(ServerBinary.any(), ServerBinary.any(), folder)) {
+        ServerBinary seven = ServerBinary.named("redis-7.0").orElseThrow();
+        try (TwoFleets fleets = TwoFleets.start(seven, seven, folder)) {
             // Nobody, not even the fleet's user, may end the waiting.
             fleets.blue.call("ACL", "SETUSER", "default", "-client|unblock");
             fleets.startNode();

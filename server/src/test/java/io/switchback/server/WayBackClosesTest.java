@@ -177,6 +177,10 @@ final class WayBackClosesTest {
                 fleets.green.stop();
                 try {
                     Future<String> lost = other.submit(() -> waiting.set("never", "answered"));
+                    Await.until(
+                            TwoFleets.STEP_LIMIT,
+                            "it is sent to the new fleet",
+                            () -> fleets.node().proxy(TwoFleets.CACHE).commandsUnanswered() > 0);
                     fleets.rollbackAcceptingLoss(RELEASE);
                     assertThat(fleets.awaitStatus(RELEASE, Status.ROLLED_BACK).side())
                             .isEqualTo(Side.OLD);
