@@ -38,6 +38,7 @@ class SentinelNodeTest {
             assertThat(blue.primary().text("GET", "key")).isEqualTo("first");
 
             RealServer next = blue.failover();
+            blue.awaitFollowing(); // until then the former primary takes writes that nobody else gets
             assertThat(client.set("key", "second")).isEqualTo("OK");
             Await.until(LIMIT, "the next primary has it", () -> "second".equals(next.call("GET", "key")));
 
