@@ -41,6 +41,9 @@ import org.slf4j.LoggerFactory;
  *       their order which of its commands have certainly not run;
  *   <li>other clients, none of whose commands waits, get their replies as before.
  * </ul>
+ *
+ * <p>A replica's errors no client gets to see: it is the same with those, but that the connection is used on. Its answers are passed on only while they are young
+ * enough ({@link Replicas}).
  */
 @SuppressWarnings("FutureReturnValueIgnored") // what becomes of a close, write or task is told by other events
 final class BackendConnection extends ChannelInboundHandlerAdapter implements Flushable {
@@ -56,6 +59,8 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
     final BackendRoute route;
     /** Where it goes. */
     final Endpoint server;
+    /** Which replica that is, for reads; null where it is none. */
+    final @Nullable Replica replica;
 
     private final ProxyLoop loop;
     private final Channel channel;
@@ -86,6 +91,8 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
     private boolean outlivesRoute;
     /** Another server of the fleet can become its primary. */
     private final boolean primaryCanChange;
+    /** Each answer is looked at where it begins. */
+    private final boolean looksAtErrors;
     /** Its server is not the primary any more. */
     private boolean left;
     /** Of whom a command has not run that was sent over it. */
@@ -94,6 +101,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
     private @Nullable ByteBuf errorBegun;
 
     private final long openedNanos;
+    private long standsSinceNanos;
     /** The end of what was sent last is missing. */
     private boolean insideCommand;
 
@@ -115,6 +123,8 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         this.usedAtNanos = loop.nanoTime();
         this.openedNanos = usedAtNanos;
         this.primaryCanChange = key.server() == null && Outages.canChange(route.fleet());
+        this.replica = loop.replica(key, route);
+        this.looksAtErrors = primaryCanChange || replica != null;
     }
 
     /** The session that has this connection to itself; null where it is shared or kept for later. */
@@ -284,6 +294,21 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         return open;
     }
 
+    /** Who is there has been there since then at the latest. */
+    long standsSinceNanos() {
+        return standsSinceNanos;
+    }
+
+    /** The server has answered, or has taken the connection at least. */
+    void stands() {
+        standsSinceNanos = loop.nanoTime();
+    }
+
+    /** Part of a reply to a client has come. */
+    boolean isInsideReply() {
+        return scanner.insideReply();
+    }
+
     boolean isQuiet() {
         return unanswered.isEmpty();
     }
@@ -326,6 +351,13 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
             carriesClients = true;
             loop.sent(run.commands, run.requestBytes);
             run.counted = true;
+        }
+        if (replica == null) {
+            run.overReplica = null;
+        } else {
+            run.overReplica = this;
+            run.hasAllUntilNanos = replica.hasAllUntilNanos();
+            replica.sent(run.commands);
         }
         unanswered.add(run);
         bytesOutstanding += run.requestBytes;
@@ -439,20 +471,26 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
                 broken("it sent a reply that nobody had asked for");
                 return;
             }
-            boolean begins = primaryCanChange && !scanner.insideReply();
+            boolean begins = looksAtErrors && !scanner.insideReply();
+            if (begins && run.overReplica != null && isTooOld(run, now)) {
+                return;
+            }
             if (begins) {
                 if (in.getByte(index) == '-' && isUnfinished(in, index, limit)) {
                     errorBegun = in.alloc().buffer(ERROR_BYTES_MAX);
                     errorBegun.writeBytes(in, index, limit - index);
                     return;
                 }
-                if (setAside.contains(run.session) || saysNotPrimary(run, in, index, limit)) {
+                if (setAside.contains(run.session)
+                        || (replica == null
+                                ? saysNotPrimary(run, in, index, limit)
+                                : isErrorOfReplica(run, in, index, limit))) {
                     run.setAside();
                 }
             }
             int wanted = run.isPart ? 1 : run.commands - run.answered;
             boolean notRun = begins && run.notRun != null && NotPrimary.isSaidBy(in, index, limit - index);
-            int end = primaryCanChange
+            int end = looksAtErrors
                     ? scanner.scanToError(in, index, limit, wanted)
                     : scanner.scan(in, index, limit, wanted);
             if (end == ReplyScanner.MALFORMED) {
@@ -488,6 +526,43 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         }
     }
 
+    /** Of a replica, more than the cache allows for: then nothing that it says is believed until it has caught up. */
+    private boolean isTooOld(Run run, long now) {
+        Replicas replicas = loop.replicas();
+        if (run.session == null || replicas == null || now - run.hasAllUntilNanos <= replicas.ageMaxNanos()) {
+            return false;
+        }
+        giveUp("what its replica answers is too old");
+        Encryption.closeNow(channel);
+        return true;
+    }
+
+    /** Whether a replica answers by an error: the primary knows better whether that is one. */
+    private boolean isErrorOfReplica(Run run, ByteBuf in, int index, int limit) {
+        ClientSession session = run.session;
+        if (session == null || run.sink != session || in.getByte(index) != '-') {
+            return false;
+        }
+        if (replica != null && NotPrimary.isSaidBy(in, index, limit - index)) {
+            replica.doubt();
+        }
+        setAside.add(session);
+        return true;
+    }
+
+    /** All that this session had sent behind an error of a replica's has been left out; what it sends next is delivered again. */
+    private void endAsideOf(@Nullable ClientSession session) {
+        if (replica == null || session == null || !setAside.contains(session)) {
+            return;
+        }
+        for (Run run : unanswered) {
+            if (run.session == session) {
+                return;
+            }
+        }
+        setAside.remove(session);
+    }
+
     private static boolean isUnfinished(ByteBuf in, int index, int limit) {
         return limit - index < ERROR_BYTES_MAX && in.indexOf(index, limit, (byte) '\n') < 0;
     }
@@ -518,7 +593,11 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
                 && (run.sink == session || run.isPart)
                 && bytes >= ReplySizes.LARGE_BYTES
                 && bytes / (run.answered + 1) >= ReplySizes.LARGE_BYTES) {
-            loop.backends().keepFromOthers(session, this);
+            if (replica == null) {
+                loop.backends().keepFromOthers(session, this);
+            } else {
+                loop.backends().leaveTo(session, this);
+            }
         }
     }
 
@@ -587,6 +666,14 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
 
     private void answered(Run run, long now) {
         bytesOutstanding -= run.requestBytes;
+        if (replica != null) {
+            replica.settled(run.commands);
+            if (run.notRun != null) {
+                replica.askedAgain(run.commands - run.deliveredBefore);
+            } else if (run.counted) {
+                replica.answered(run.commands, now - run.sentAtNanos);
+            }
+        }
         if (run.counted) {
             loop.settled(run.commands, run.requestBytes);
             if (run.timed && run.notRun == null) {
@@ -602,6 +689,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         if (aside) {
             run.endAside();
             sink.lost(run, "its server is not the primary any more");
+            endAsideOf(run.session);
         } else {
             if (primaryCanChange) {
                 loop.outages().answered(route.fleet(), openedNanos);
@@ -626,6 +714,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
             unanswered.poll();
             if (setAside.contains(next.session)) {
                 next.sink.lost(next, "");
+                endAsideOf(next.session);
             } else {
                 next.sink.answered(next);
             }
@@ -658,6 +747,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
 
     @Override
     public void channelInactive(ChannelHandlerContext context) {
+        failedIfReplica();
         giveUp("the server closed it");
     }
 
@@ -671,8 +761,16 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
                     route.fleet().name(),
                     cause);
         }
+        failedIfReplica();
         giveUp(TlsFailure.wordsOrMessage(cause));
         Encryption.closeNow(channel);
+    }
+
+    /** It broke, and was not closed here. */
+    private void failedIfReplica() {
+        if (replica != null && open && oldestUnanswered() != null) {
+            replica.failed(loop.nanoTime());
+        }
     }
 
     private void giveUp(String why) {
@@ -695,6 +793,10 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         for (Run run = unanswered.poll(); run != null; run = unanswered.poll()) {
             if (run.counted) {
                 loop.settled(run.commands, run.requestBytes);
+            }
+            if (replica != null) {
+                replica.settled(run.commands);
+                replica.askedAgain(run.counted ? run.commands - run.answered : 0);
             }
             if (setAside.contains(run.session)) {
                 run.setAside();

@@ -13,6 +13,7 @@ import io.netty.handler.ssl.SslHandler;
 import io.netty.util.NetUtil;
 import io.switchback.fleet.Credential;
 import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.FleetAddress;
 import io.switchback.fleet.FleetTls;
 import io.switchback.fleet.Topology;
 import io.switchback.resp.Protocol;
@@ -403,6 +404,11 @@ final class BackendOpening {
         }
     }
 
+    /** To one that is only read from: what becomes of it says nothing about the fleet. */
+    private boolean isToReplica() {
+        return key.server() != null && !(route.fleet().address() instanceof FleetAddress.Cluster);
+    }
+
     private void unreachable(String why) {
         if (ended) {
             return;
@@ -417,8 +423,10 @@ final class BackendOpening {
             loop.executor().schedule(this::attempt, PAUSE_MS, TimeUnit.MILLISECONDS);
             return;
         }
-        loop.reached(waitsForPrimary() ? Limit.FAILOVER_WAIT : Limit.CONNECT_ATTEMPTS);
-        if (!ahead) {
+        if (!isToReplica()) {
+            loop.reached(waitsForPrimary() ? Limit.FAILOVER_WAIT : Limit.CONNECT_ATTEMPTS);
+        }
+        if (!ahead && !isToReplica()) {
             loop.reachability().failed(route, why);
         }
         failed("ERR switchback: fleet " + where() + " cannot be reached: " + why);
@@ -488,8 +496,10 @@ final class BackendOpening {
         }
         if (connection.isOpen()) {
             unchecked = null;
-            loop.reachability().reached(route);
-            loop.outages().reached(route.fleet());
+            if (!isToReplica()) {
+                loop.reachability().reached(route);
+                loop.outages().reached(route.fleet());
+            }
             finish(() -> result.opened(connection));
         } else {
             unreachable("it closed the connection");

@@ -32,6 +32,10 @@ final class Backends {
 
     /** For so long a failure to connect is told to whoever asks, before it is tried again. */
     private static final long FAILURE_NANOS = TimeUnit.MILLISECONDS.toNanos(200);
+    /** A replica that does not take a user is not asked again for so long. */
+    private static final long REFUSED_NANOS = TimeUnit.SECONDS.toNanos(10);
+
+    private static final String UNREACHABLE = "ERR switchback: ";
     /** A connection that nobody has used for so long is closed. */
     private static final long IDLE_NANOS = TimeUnit.SECONDS.toNanos(60);
 
@@ -78,6 +82,9 @@ final class Backends {
         String failure;
 
         long failedAtNanos;
+        /** To a replica: for so long it is not tried again. */
+        long failureNanos;
+
         final Set<ClientSession> waiting = new LinkedHashSet<>();
 
         boolean mayReplace(long nowNanos) {
@@ -111,6 +118,117 @@ final class Backends {
         slot.opening = true;
         open(key, false, new SharedOpened(slot));
         return slot.connection;
+    }
+
+    // --- connections to replicas
+
+    /**
+     * The connection to a replica that those with this key share, where it is there. Where it is not, it is opened, and nobody waits for that, nor does a hold:
+     * there is the primary.
+     */
+    @Nullable
+    BackendConnection atReplica(ConnectionKey key, Replica replica) {
+        Slot slot = shared.computeIfAbsent(key, any -> new Slot());
+        BackendConnection known = slot.connection;
+        if (known != null && known.replica == replica) {
+            return known;
+        }
+        boolean waits = slot.failure != null && loop.nanoTime() - slot.failedAtNanos < slot.failureNanos;
+        if (known != null || slot.opening || waits || replica.isEjected() && !isControl(key)) {
+            return null;
+        }
+        if (!isRoom(false, loop.limits().backendConnectionsPerLoopMax())) {
+            loop.reached(Limit.SERVER_CONNECTIONS);
+            return null;
+        }
+        slot.opening = true;
+        openingShared++;
+        new BackendOpening(loop, key, loop.route(), new ReplicaOpened(slot, replica), false).start();
+        return null;
+    }
+
+    private boolean isControl(ConnectionKey key) {
+        return key.at(null).equals(controlKey(loop.route()));
+    }
+
+    private final class ReplicaOpened implements BackendOpening.Result {
+        private final Slot slot;
+        private final Replica replica;
+
+        ReplicaOpened(Slot slot, Replica replica) {
+            this.slot = slot;
+            this.replica = replica;
+        }
+
+        @Override
+        public void opened(BackendConnection connection) {
+            openingShared--;
+            slot.opening = false;
+            slot.failure = null;
+            if (connection.replica != replica || !connection.route.equals(loop.route())) {
+                connection.close(); // it is none of this fleet's any more
+                return;
+            }
+            connection.stands();
+            slot.connection = connection;
+            all.add(connection);
+        }
+
+        @Override
+        public void failed(String error) {
+            openingShared--;
+            slot.opening = false;
+            slot.failure = error;
+            slot.failedAtNanos = loop.nanoTime();
+            boolean isRefused = !error.startsWith(UNREACHABLE);
+            slot.failureNanos = isRefused ? REFUSED_NANOS : FAILURE_NANOS;
+            if (!isRefused) {
+                replica.failed(loop.nanoTime());
+            }
+        }
+
+        @Override
+        public void superseded() {
+            openingShared--;
+            slot.opening = false;
+        }
+    }
+
+    /** The replica is none of the fleet's any more. */
+    void closeReplica(Replica replica) {
+        replica.isGone();
+        for (BackendConnection one : List.copyOf(all)) {
+            if (one.replica == replica) {
+                if (one.isInsideReply()) {
+                    leaves(one);
+                    one.closeOnceQuiet();
+                } else {
+                    one.close();
+                }
+            }
+        }
+    }
+
+    /** What the replica has not answered is asked for elsewhere; but for the rest of a reply that has begun. */
+    void takeBackFrom(Replica replica) {
+        for (BackendConnection one : List.copyOf(all)) {
+            if (one.replica == replica && one.oldestUnanswered() != null && !one.isInsideReply()) {
+                one.close();
+            }
+        }
+    }
+
+    /**
+     * A large reply comes from a replica: the others get another connection, over which they ask again, and this one is closed once its client has what is
+     * on its way.
+     */
+    void leaveTo(ClientSession session, BackendConnection connection) {
+        if (connection.isShared()) {
+            leaves(connection);
+            connection.letOthersAskAgain(session);
+            connection.own(session);
+            connection.closeOnceQuiet();
+        }
     }
 
     /** Connections that are there, in use or not. */

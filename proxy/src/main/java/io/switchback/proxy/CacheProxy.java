@@ -14,6 +14,7 @@ import io.netty.handler.ssl.SslHandler;
 import io.switchback.environment.Environment;
 import io.switchback.fleet.Credential;
 import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.ReplicaReport;
 import io.switchback.fleet.ReservedKeys;
 import io.switchback.fleet.Topology;
 import io.switchback.tls.TlsContext;
@@ -22,6 +23,7 @@ import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.net.ServerSocket;
 import java.net.SocketAddress;
+import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -320,6 +322,48 @@ public final class CacheProxy implements AutoCloseable {
             }
         });
         return sum[0];
+    }
+
+    /**
+     * From now on reads may be answered by the replicas of the fleet in use, as far as they are known by {@link #replicas}. To be said once. {@code
+     * lookSoon} is called, by event loops, with the fleet's name, whenever clients wait to hear more of them; it must not block.
+     */
+    public void readFromReplicas(ReplicaSettings settings, Consumer<String> lookSoon) {
+        onAllLoops(loop -> {
+                    long seed = ByteBuffer.wrap(environment.randomBytes(Long.BYTES)).getLong() | 1;
+                    loop.readFrom(new Replicas(
+                            loop,
+                            settings,
+                            seed,
+                            () -> lookSoon.accept(loop.route().fleet().name())));
+                })
+                .join();
+    }
+
+    /** Somebody has asked the replicas of that fleet. Returns at once. */
+    public void replicas(String fleet, ReplicaReport seen) {
+        loops.forEach(loop -> loop.execute(() -> {
+            Replicas replicas = loop.replicas();
+            if (replicas != null) {
+                replicas.seen(fleet, seen);
+            }
+        }));
+    }
+
+    /** What reading from replicas has done since the proxy was opened; nothing where it is off. */
+    public ReplicaCounts replicaCounts() {
+        Map<Endpoint, ReplicaCounts.One> each = new HashMap<>();
+        long[] atPrimary = new long[2];
+        onEachLoop(loop -> {
+            Replicas replicas = loop.replicas();
+            if (replicas != null) {
+                ReplicaCounts counts = replicas.counts();
+                counts.replicas().forEach((server, one) -> each.merge(server, one, ReplicaCounts.One::plus));
+                atPrimary[0] += counts.atPrimaryForOwn();
+                atPrimary[1] += counts.atPrimaryForNone();
+            }
+        });
+        return new ReplicaCounts(each, atPrimary[0], atPrimary[1]);
     }
 
     // --- hold and let go

@@ -101,6 +101,25 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     private boolean aheadOfMemory;
 
     private Memory.@Nullable View memoryView;
+
+    // Of use where reads may go to replicas, and kept only there: see Replicas.
+    /** Whether, and when, it had its last answer. */
+    private boolean hasSeen;
+
+    private long seenNanos;
+    /** Whether, and when, its last write was answered. */
+    private boolean hasWritten;
+
+    private long wroteNanos;
+    /** Over which its last answer came, where that leads to a replica. */
+    private @Nullable BackendConnection readsOver;
+
+    private long choseNanos;
+    /** It waits for a replica to have what it has seen; since when it has waited for the last time, if it has. */
+    private boolean waitsForReplica;
+
+    private boolean hasWaited;
+    private long waitedNanos;
     /** What the command that is being sent is about, where that is scripts. */
     private @Nullable ScriptCommand script;
 
@@ -337,6 +356,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         ClusterLane toShards = sharded && !transaction.open ? lane() : null;
         // What is kept in memory is what one server has been asked to tell of.
         Memory.View view = loop.memory() == null || restricted || sharded ? null : memoryView();
+        Replicas replicas = sharded ? null : loop.replicas();
+        boolean mayGoToReplica = false;
+        BackendConnection toReplica = null;
         while (true) {
             RequestScanner.Outcome outcome = scanner.next(in, from);
             if (outcome == RequestScanner.Outcome.COMMAND) {
@@ -367,6 +389,18 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                         }
                     }
                 }
+                if (plain && replicas != null) {
+                    if (commands == 0 && Replicas.mayAnswer(rule)) {
+                        mayGoToReplica = true;
+                        toReplica = replica(replicas);
+                        if (toReplica == null && waitsForReplica) {
+                            scanner.reset();
+                            return false;
+                        }
+                    } else if (toReplica != null) {
+                        plain = Replicas.mayAnswer(rule);
+                    }
+                }
                 if (plain && commands < commandsMax) {
                     commands++;
                     writes |= rule == null || !rule.repeatable();
@@ -374,7 +408,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                     continue;
                 }
                 if (commands > 0) {
-                    return sendRun(in, start, from, commands, writes);
+                    return sendRun(in, start, from, commands, writes, toReplica, mayGoToReplica);
                 }
                 return takeOne(in, from, scanner.end(), rule, scanner.marked());
             }
@@ -382,7 +416,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                 if (outcome != RequestScanner.Outcome.INCOMPLETE) {
                     scanner.reset();
                 }
-                return sendRun(in, start, from, commands, writes);
+                return sendRun(in, start, from, commands, writes, toReplica, mayGoToReplica);
             }
             switch (outcome) {
                 case NOTHING -> {
@@ -407,6 +441,91 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                 }
                 case COMMAND -> throw new AssertionError("handled above");
             }
+        }
+    }
+
+    // --- reading from replicas
+
+    /** The connection to a replica over which the next read goes; null where it goes to the primary, or {@link #waitsForReplica}. */
+    private @Nullable BackendConnection replica(Replicas replicas) {
+        boolean waited = waitsForReplica;
+        waitsForReplica = false;
+        if (repliesOff
+                || skipsNext
+                || transaction.open
+                || needsOwnConnection()
+                || own.current() != null
+                || replySizes.areLarge()) {
+            return null;
+        }
+        long now = loop.nanoTime();
+        if (hasWritten && replicas.hasJustWritten(wroteNanos, now)) {
+            return null;
+        }
+        BackendConnection here = readsOver;
+        boolean mayStay = here != null && replicas.mayStay(here, now);
+        if (mayStay && !Replicas.mayChooseAnew(choseNanos, now)) {
+            return here;
+        }
+        BackendConnection chosen = isQuiet() ? replicas.choose(this, hasSeen, seenNanos, now) : null;
+        if (chosen != null || mayStay) {
+            choseNanos = now;
+            return chosen == null ? here : chosen;
+        }
+        boolean waitsOn = waited && now - waitedNanos < Replicas.CROSSING_NANOS;
+        if (waitsOn || (!waited && replicas.isWorthWaiting(this, hasWaited, waitedNanos, now))) {
+            waitsForReplica = true;
+            hasWaited = true;
+            waitedNanos = waitsOn ? waitedNanos : now;
+            replicas.await(this);
+        }
+        return null;
+    }
+
+    /** Sends a run to a replica; or to the primary, where {@code toReplica} is null. */
+    private boolean sendRun(
+            ByteBuf in,
+            int start,
+            int end,
+            int commands,
+            boolean writes,
+            @Nullable BackendConnection toReplica,
+            boolean mightHaveGone) {
+        if (toReplica == null) {
+            boolean taken = sendRun(in, start, end, commands, writes);
+            Replicas replicas = loop.replicas();
+            if (taken && mightHaveGone && replicas != null) {
+                replicas.atPrimary(commands, replicas.isAnyOfUse(loop.nanoTime()));
+            }
+            return taken;
+        }
+        if (toReplica != upstream && !isQuiet()) {
+            scanner.reset();
+            return false; // replies of two connections could overtake each other
+        }
+        silent = false;
+        ask(
+                toReplica,
+                loop.runs().plain(this, in.retainedSlice(start, end - start), commands, loop.nanoTime(), false));
+        in.readerIndex(end);
+        return true;
+    }
+
+    /** It has just been told something that the server of its last answer need not know: what it reads next must not be older. */
+    void hasSeenNow() {
+        if (loop.replicas() != null) {
+            hasSeen = true;
+            seenNanos = loop.nanoTime();
+            readsOver = null;
+        }
+    }
+
+    private void noteSeen(Run run) {
+        hasSeenNow();
+        readsOver = run.overReplica;
+        if (run.writes) {
+            hasWritten = true;
+            wroteNanos = seenNanos;
         }
     }
 
@@ -456,6 +575,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             }
             return outcome;
         }
+        hasSeenNow();
         reply(given);
         in.readerIndex(next);
         return Memory.Outcome.TAKEN;
@@ -748,6 +868,10 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         runsUnanswered++;
         commandsInFlight += run.commands;
         aheadOfMemory = true;
+        if (run.writes && loop.replicas() != null) {
+            hasWritten = true;
+            wroteNanos = loop.nanoTime();
+        }
         connection.send(run);
     }
 
@@ -987,7 +1111,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         } else if (connection == null
                 || !connection.isOpen()
                 || !connection.mayBeUsedBy(this)
-                || connection.key.tracks()) {
+                || connection.key.tracks()
+                || connection.replica != null) {
             connection = loop.backends().shared(key(), this);
             if (connection == null) {
                 return null;
@@ -1303,6 +1428,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     private void settled(Run run) {
         runsUnanswered--;
         commandsInFlight -= run.commands;
+        if (loop.replicas() != null) {
+            noteSeen(run);
+        }
         if (stuck && !closed) {
             loop.resumeLater(this);
         }
@@ -1373,6 +1501,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         }
         forgottenByServer();
         forgetUpstream();
+        readsOver = null;
+        waitsForReplica = false;
         lost.routeChanged();
         ownServer = null;
         transaction.slot = CommandKeys.NO_SLOT;
@@ -1477,6 +1607,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     /** Gives the own connection back, or closes it where it must not be used by others. The client must be quiet. */
     void leaveOwnConnection(boolean clean) {
+        hasSeenNow(); // what was pushed over it, too
         forgetUpstream();
         ownServer = null;
         own.leave(clean);

@@ -28,6 +28,7 @@ final class JoinedRead extends AskingOperation {
         }
         fill.leave(session);
         command.release();
+        session.hasSeenNow();
         finish(answer);
         return null;
     }

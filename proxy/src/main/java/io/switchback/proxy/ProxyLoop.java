@@ -74,6 +74,7 @@ final class ProxyLoop {
     private @Nullable RouteCheck routeCheck;
     private @Nullable Memory memory;
     private @Nullable WrittenLately writtenLately;
+    private @Nullable Replicas replicas;
     private byte[][] existsReserved = {};
     private int commandsUnanswered;
     /** Of those, as far as they have been sent. */
@@ -214,6 +215,9 @@ final class ProxyLoop {
         if (seen instanceof Topology.Replicated(Endpoint primary, var _) && !isPrimary(before, primary)) {
             outages.over(fleet);
             backends.primaryIs(fleet, primary);
+            if (replicas != null && route.fleet().name().equals(fleet)) {
+                replicas.primaryChanged();
+            }
             List.copyOf(openings).forEach(opening -> opening.primaryIs(fleet, primary));
         }
     }
@@ -353,6 +357,9 @@ final class ProxyLoop {
         sessions.remove(session);
         largeCommands.forget(session);
         backends.forget(session);
+        if (replicas != null) {
+            replicas.forget(session);
+        }
         waitingForRoom.remove(session);
     }
 
@@ -480,6 +487,9 @@ final class ProxyLoop {
         holding = true;
         round = begun;
         forgetReads();
+        if (replicas != null) {
+            replicas.hold();
+        }
         blocking.forEach(BlockingCommand::unblock);
         List.copyOf(paused).stream()
                 .filter(connection -> connection.oldestUnanswered() != null)
@@ -523,6 +533,9 @@ final class ProxyLoop {
         if (changed) {
             forgetReads();
             route = next;
+            if (replicas != null) {
+                replicas.routeChanged();
+            }
             mapCluster();
             confirmations.routeChanged(next);
             sessions.forEach(ClientSession::routeChanged);
@@ -591,6 +604,28 @@ final class ProxyLoop {
         if (reads != null) {
             reads.forgetEverything();
         }
+    }
+
+    // --- reading from replicas
+
+    /** From now on reads may be answered by replicas. */
+    void readFrom(Replicas ofFleet) {
+        replicas = ofFleet;
+    }
+
+    /** Null where the cache does not want it. */
+    @Nullable
+    Replicas replicas() {
+        return replicas;
+    }
+
+    /** The replica of the fleet in use to which connections with that key lead; null where they lead to none. */
+    @Nullable
+    Replica replica(ConnectionKey key, BackendRoute of) {
+        Replicas known = replicas;
+        return known == null || key.server() == null || isSharded() || of.epoch() != route.epoch()
+                ? null
+                : known.at(key.server());
     }
 
     // --- traffic

@@ -69,6 +69,12 @@ final class Run {
     /** It was sent before, and has certainly not run since then; 0 for any other. */
     long notRunSinceNanos;
 
+    /** Over which connection to a replica it was sent; null for any other. */
+    @Nullable
+    BackendConnection overReplica;
+    /** Everything that the primary had answered until then that replica had as this was sent. */
+    long hasAllUntilNanos;
+
     int answered;
     int errors;
     boolean partial;

@@ -4,10 +4,13 @@ import io.switchback.proxy.CacheProxy;
 import io.switchback.proxy.FleetTraffic;
 import io.switchback.proxy.MemoryCounts;
 import io.switchback.proxy.ProxyLoad;
+import io.switchback.proxy.ReplicaCounts;
 import io.switchback.release.ManagedCache;
 import java.util.Collection;
+import java.util.Comparator;
 import java.util.Locale;
 import java.util.TreeMap;
+import java.util.function.Function;
 import java.util.function.ToLongFunction;
 
 /**
@@ -24,14 +27,20 @@ final class MetricsPage {
     private final StringBuilder page = new StringBuilder();
 
     private record Sample(
-            String cache, CacheProxy proxy, ProxyLoad load, MemoryCounts memory, TreeMap<String, FleetTraffic> fleets) {
+            String cache,
+            CacheProxy proxy,
+            ProxyLoad load,
+            MemoryCounts memory,
+            ReplicaCounts replicas,
+            TreeMap<String, FleetTraffic> fleets) {
         static Sample of(ManagedCache cache) {
             CacheProxy proxy = cache.proxy();
             TreeMap<String, FleetTraffic> fleets = new TreeMap<>();
             cache.fleets()
                     .keySet()
                     .forEach(fleet -> fleets.put(fleet, proxy.traffic().of(fleet)));
-            return new Sample(cache.name(), proxy, proxy.load(), proxy.memoryCounts(), fleets);
+            return new Sample(
+                    cache.name(), proxy, proxy.load(), proxy.memoryCounts(), proxy.replicaCounts(), fleets);
         }
     }
 
@@ -42,6 +51,7 @@ final class MetricsPage {
         MetricsPage metrics = new MetricsPage();
         metrics.loads(samples);
         metrics.memories(samples);
+        metrics.replicas(samples);
         metrics.fleets(samples);
         return metrics.page.toString();
     }
@@ -113,6 +123,57 @@ final class MetricsPage {
             Collection<Sample> samples, String name, String type, String help, ToLongFunction<MemoryCounts> value) {
         head("memory_" + name, type, help);
         samples.forEach(sample -> line("memory_" + name, value.applyAsLong(sample.memory), sample.cache));
+    }
+
+    private void replicas(Collection<Sample> samples) {
+        head(
+                "reads_at_primary_total",
+                "counter",
+                "Reads that a replica might have answered: own, since none was known to have what the client had written or read; none, since none"
+                        + " was of use.");
+        for (Sample sample : samples) {
+            line("reads_at_primary_total", sample.replicas.atPrimaryForOwn(), sample.cache, "why", "own");
+            line("reads_at_primary_total", sample.replicas.atPrimaryForNone(), sample.cache, "why", "none");
+        }
+        replica(samples, "reads_total", "counter", "Reads that the replica has answered.", one -> one.reads());
+        replica(
+                samples,
+                "reads_asked_again_total",
+                "counter",
+                "Reads that it was sent and that the primary has answered: after an error, too late, or on a connection that broke.",
+                one -> one.askedAgain());
+        replica(
+                samples,
+                "ejections_total",
+                "counter",
+                "How often it was left out for being slow or not to be reached.",
+                one -> one.ejections());
+        replica(samples, "in_use", "gauge", "1 where reads go to it.", one -> one.isInUse() ? 1 : 0);
+        replica(
+                samples,
+                "lag_seconds",
+                "gauge",
+                "How long ago it was last known to have everything; -1 where that is not known.",
+                one -> one.lag().map(lag -> lag.toNanos() / NANOS_PER_SECOND).orElse(-1.0));
+    }
+
+    private void replica(
+            Collection<Sample> samples,
+            String name,
+            String type,
+            String help,
+            Function<ReplicaCounts.One, Number> value) {
+        head("replica_" + name, type, help);
+        for (Sample sample : samples) {
+            sample.replicas.replicas().entrySet().stream()
+                    .sorted(Comparator.comparing(entry -> entry.getKey().toString()))
+                    .forEach(entry -> line(
+                            "replica_" + name,
+                            value.apply(entry.getValue()),
+                            sample.cache,
+                            "replica",
+                            entry.getKey().toString()));
+        }
     }
 
     private void fleets(Collection<Sample> samples) {

@@ -14,6 +14,7 @@ import io.switchback.proxy.ListenerTls;
 import io.switchback.proxy.MemorySettings;
 import io.switchback.proxy.ProxyLimits;
 import io.switchback.proxy.ProxySettings;
+import io.switchback.proxy.ReplicaSettings;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermission;
 import java.time.Duration;
@@ -85,6 +86,13 @@ public record NodeFile(
     private static final Duration MEMORY_AGE_MIN = Duration.ofMillis(1);
     private static final Duration MEMORY_AGE_MAX = Duration.ofHours(1);
 
+    /** Below it every replica would be left out by what it takes to ask for its offset. */
+    private static final Duration REPLICA_LAG_MIN = Duration.ofMillis(50);
+
+    private static final Duration REPLICA_LAG_MAX = Duration.ofMinutes(1);
+    private static final Duration WITHOUT_PRIMARY_MAX = Duration.ofHours(1);
+    private static final int PERCENT = 100;
+
     /** Where the admin API listens, on this machine only, and the token that it asks for. */
     public record AdminSettings(HostPort listen, Secret token) {}
 
@@ -99,6 +107,7 @@ public record NodeFile(
      * @param tls empty where no client speaks TLS
      * @param socketMode who may connect to a Unix socket
      * @param memory whether reads may be answered from memory
+     * @param replicas whether reads may be answered by replicas
      */
     public record CacheSettings(
             String name,
@@ -109,8 +118,9 @@ public record NodeFile(
             int clientsMax,
             Optional<ListenerTls> tls,
             Set<PosixFilePermission> socketMode,
-            Optional<MemorySettings> memory) {
-        /** In the clear, and not from memory. */
+            Optional<MemorySettings> memory,
+            Optional<ReplicaSettings> replicas) {
+        /** In the clear, and by the primary alone. */
         public CacheSettings(
                 String name,
                 List<Endpoint> listen,
@@ -127,6 +137,7 @@ public record NodeFile(
                     clientsMax,
                     Optional.empty(),
                     ProxySettings.SOCKET_MODE,
+                    Optional.empty(),
                     Optional.empty());
         }
     }
@@ -268,7 +279,9 @@ public record NodeFile(
         int clientsMax =
                 Math.toIntExact(map.integer("max-clients", ProxyLimits.DEFAULT.clientsMax(), 1, CLIENTS_MAX_MAX));
         Optional<MemorySettings> memory = map.optionalMap("memory").map(NodeFile::memory);
-        return new CacheSettings(name, listen, active, fleets, eventLoops, clientsMax, tls, socketMode, memory);
+        Optional<ReplicaSettings> replicas = map.optionalMap("replicas").map(NodeFile::replicas);
+        return new CacheSettings(
+                name, listen, active, fleets, eventLoops, clientsMax, tls, socketMode, memory, replicas);
     }
 
     private static MemorySettings memory(YamlMap map) {
@@ -279,6 +292,34 @@ public record NodeFile(
         return new MemorySettings(
                 mib * 1024 * 1024,
                 map.duration("max-age", MemorySettings.AGE_MAX_DEFAULT, MEMORY_AGE_MIN, MEMORY_AGE_MAX));
+    }
+
+    private static ReplicaSettings replicas(YamlMap map) {
+        if (!map.flag("reads", true)) {
+            map.problem("reads", "expected true; leave out the key \"replicas\" where only primaries are read from");
+        }
+        Duration lagMax =
+                map.duration("max-lag", ReplicaSettings.LAG_MAX_DEFAULT, REPLICA_LAG_MIN, REPLICA_LAG_MAX);
+        Duration withoutPrimary = map.duration("without-primary", Duration.ZERO, Duration.ZERO, WITHOUT_PRIMARY_MAX);
+        long ejectedMax = map.integer(
+                "max-ejected-percent", (long) (ReplicaSettings.EJECTED_MAX_DEFAULT * PERCENT), 0, PERCENT);
+        Optional<String> zone = map.optionalText("zone");
+        Map<Endpoint, String> zones = new LinkedHashMap<>();
+        map.optionalMap("zones").ifPresent(each -> {
+            for (String name : each.keys()) {
+                each.hostPorts(name).forEach(address -> {
+                    if (zones.put(new Endpoint(address.host(), address.port()), name) != null) {
+                        each.problem(name, "\"" + address + "\" is in two zones");
+                    }
+                });
+            }
+        });
+        if (zone.isPresent() != map.has("zones")) {
+            map.problem(
+                    zone.isPresent() ? "zone" : "zones",
+                    "expected both \"zone\", where this node is, and \"zones\", where replicas are");
+        }
+        return new ReplicaSettings(lagMax, withoutPrimary, (double) ejectedMax / PERCENT, zone, zones);
     }
 
     private static List<Endpoint> listen(YamlMap map, Addresses addresses) {

@@ -1,0 +1,413 @@
+package io.switchback.fleet;
+
+import io.switchback.environment.Environment;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalLong;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Semaphore;
+import java.util.concurrent.TimeUnit;
+import java.util.function.BooleanSupplier;
+import java.util.function.Consumer;
+import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Keeps an eye on how far the replicas of a fleet in use have come: asks the primary for its offset, then each replica for what it has applied
+ * ({@link PrimaryOffsets} says what follows from that).
+ *
+ * <p>Which replicas there are, the sentinels say; of a single server it says so itself (INFO replication). Links have no address there (port 0) and
+ * never count. Each is believed only if it says itself that it is a replica in the same history as its primary: an address may lead to another
+ * server than the primary means. And the primary is believed only if it says that it is one.
+ *
+ * <p>One platform thread asks the primary, and one virtual thread each replica, so that a silent one keeps nobody waiting. The listener is told
+ * after each answer, by whichever thread has it, one at a time; it must not block. Who lags, or is of no use for another reason, is said once in
+ * the log, and once more that it is over. While the fleet is not in use nobody is asked, and what was known is forgotten.
+ */
+public final class ReplicaWatch implements AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(ReplicaWatch.class);
+
+    /** Two looks are never closer together, however many clients wait for one. */
+    private static final Duration BETWEEN = Duration.ofMillis(2);
+    /** How often is looked where nobody asks for it: so many times within the greatest lag that is allowed. */
+    private static final int LOOKS_PER_LAG = 20;
+
+    private static final Duration EVERY_MIN = Duration.ofMillis(5);
+    private static final Duration EVERY_MAX = Duration.ofMillis(100);
+
+    /** More replicas of one primary are not asked. */
+    static final int REPLICAS_MAX = 32;
+
+    private static final Duration CLOSE_LIMIT = Duration.ofSeconds(5);
+
+    private final String cache;
+    private final FleetSpec fleet;
+    private final Duration lagMax;
+    private final Duration every;
+    private final Environment environment;
+    private final BooleanSupplier isInUse;
+    private final Supplier<Optional<Topology>> topology;
+    private final Consumer<ReplicaReport> listener;
+    private final Semaphore asked = new Semaphore(0);
+    private final Thread thread;
+    private final ExecutorService threads;
+    private volatile boolean closed;
+
+    /** Of the watch's own thread. */
+    private @Nullable ServerConnection toPrimary;
+
+    /** Guards what is below it. */
+    private final Object lock = new Object();
+
+    private final PrimaryOffsets offsets = new PrimaryOffsets();
+    private final Map<Endpoint, Asked> replicas = new HashMap<>();
+    private @Nullable Endpoint primary;
+    private String history = "";
+    private boolean primaryIsSilent;
+    private long primaryAnsweredNanos;
+
+    /** A replica that is asked, and what it has said. */
+    private static final class Asked {
+        final Endpoint server;
+        /** Of the thread that asks, of which there is one at a time. */
+        @Nullable
+        ServerConnection connection;
+
+        boolean isBeingAsked;
+        boolean isGone;
+        ReplicaReport.Replica last;
+        /** Since when it is of no use; {@link Long#MIN_VALUE} where it is. */
+        long uselessSinceNanos = Long.MIN_VALUE;
+
+        boolean isSaid;
+
+        Asked(Endpoint server, long nowNanos) {
+            this.server = server;
+            this.last = new ReplicaReport.Replica(
+                    server, nowNanos, OptionalLong.empty(), false, -1, "it has not answered yet");
+        }
+    }
+
+    /** What a primary has said. */
+    private record Said(ReplicationState state, List<Endpoint> replicas) {}
+
+    private ReplicaWatch(
+            String cache,
+            FleetSpec fleet,
+            Duration lagMax,
+            Environment environment,
+            BooleanSupplier isInUse,
+            Supplier<Optional<Topology>> topology,
+            Consumer<ReplicaReport> listener) {
+        this.cache = cache;
+        this.fleet = fleet;
+        this.lagMax = lagMax;
+        Duration often = lagMax.dividedBy(LOOKS_PER_LAG);
+        this.every = often.compareTo(EVERY_MIN) < 0 ? EVERY_MIN : often.compareTo(EVERY_MAX) > 0 ? EVERY_MAX : often;
+        this.environment = environment;
+        this.isInUse = isInUse;
+        this.topology = topology;
+        this.listener = listener;
+        this.threads = Executors.newThreadPerTaskExecutor(
+                Thread.ofVirtual().name("asks a replica ", 1).factory());
+        this.thread = Thread.ofPlatform()
+                .daemon()
+                .name("replicas of fleet " + fleet.name())
+                .unstarted(this::watch);
+    }
+
+    /**
+     * Begins to watch.
+     *
+     * @param cache for messages
+     * @param lagMax from where on a replica is said to lag
+     * @param isInUse whether clients are served by this fleet; asked before each look
+     * @param topology where the fleet's servers are; only one with one primary is of use
+     */
+    public static ReplicaWatch start(
+            String cache,
+            FleetSpec fleet,
+            Duration lagMax,
+            Environment environment,
+            BooleanSupplier isInUse,
+            Supplier<Optional<Topology>> topology,
+            Consumer<ReplicaReport> listener) {
+        ReplicaWatch watch = new ReplicaWatch(cache, fleet, lagMax, environment, isInUse, topology, listener);
+        watch.thread.start();
+        return watch;
+    }
+
+    /** Somebody waits for the replicas to catch up. Returns at once; several that ask in short order are answered by one look. */
+    public void lookSoon() {
+        if (asked.availablePermits() == 0) {
+            asked.release();
+        }
+    }
+
+    private void watch() {
+        try {
+            while (!closed) {
+                if (isInUse.getAsBoolean() && topology.get().orElse(null) instanceof Topology.Replicated servers) {
+                    look(servers);
+                } else {
+                    follow(null);
+                }
+                environment.sleep(BETWEEN);
+                var _ = asked.tryAcquire(every.toMillis(), TimeUnit.MILLISECONDS);
+            }
+        } catch (InterruptedException e) {
+            // It is closed.
+        } finally {
+            follow(null);
+        }
+    }
+
+    private void look(Topology.Replicated servers) {
+        if (!servers.primary().equals(primary)) {
+            follow(servers.primary());
+        }
+        long before = environment.nanoTime();
+        Said said = askPrimary(servers.primary());
+        List<Asked> due = new ArrayList<>();
+        synchronized (lock) {
+            primaryIsSilent = said == null;
+            if (said != null && said.state().role() == ReplicationState.Role.PRIMARY) {
+                if (!said.state().id().equals(history)) {
+                    history = said.state().id();
+                    offsets.forget();
+                }
+                offsets.seen(said.state().offset(), before);
+                primaryAnsweredNanos = before;
+                // Whom a silent primary had, it has still.
+                keepOnly(fleet.address() instanceof FleetAddress.Standalone ? said.replicas() : servers.replicas());
+            }
+            for (Asked one : replicas.values()) {
+                if (!one.isBeingAsked) {
+                    one.isBeingAsked = true;
+                    due.add(one);
+                }
+            }
+            tell();
+        }
+        due.forEach(one -> threads.execute(() -> ask(one)));
+    }
+
+    /** From now on only what is said of this primary and its replicas counts. */
+    private void follow(@Nullable Endpoint next) {
+        ServerConnection former = toPrimary;
+        if (former != null) {
+            former.close();
+            toPrimary = null;
+        }
+        synchronized (lock) {
+            primary = next;
+            history = "";
+            primaryIsSilent = false;
+            offsets.forget();
+            keepOnly(List.of());
+        }
+    }
+
+    private void keepOnly(List<Endpoint> servers) {
+        List<Endpoint> kept = servers.stream().limit(REPLICAS_MAX).toList();
+        replicas.values().removeIf(one -> {
+            one.isGone = !kept.contains(one.server);
+            if (one.isGone && !one.isBeingAsked) {
+                closeConnection(one);
+            }
+            return one.isGone;
+        });
+        kept.forEach(server -> replicas.computeIfAbsent(server, any -> new Asked(server, environment.nanoTime())));
+    }
+
+    private static void closeConnection(Asked one) {
+        ServerConnection known = one.connection;
+        if (known != null) {
+            known.close();
+            one.connection = null;
+        }
+    }
+
+    private @Nullable Said askPrimary(Endpoint server) {
+        try {
+            ServerConnection known = toPrimary;
+            if (known != null) {
+                try {
+                    return said(known);
+                } catch (FleetException e) {
+                    known.close(); // it may have broken since, which says nothing about the server
+                }
+            }
+            toPrimary = null;
+            ServerConnection made = open(server);
+            toPrimary = made;
+            return said(made);
+        } catch (FleetException e) {
+            ServerConnection broken = toPrimary;
+            if (broken != null) {
+                broken.close();
+                toPrimary = null;
+            }
+            return null;
+        }
+    }
+
+    private ServerConnection open(Endpoint server) {
+        return ServerConnection.open(server, fleet.credential(), fleet.tls(), FleetSight.ANSWER_LIMIT);
+    }
+
+    private static Said said(ServerConnection connection) {
+        InfoReport info = InfoReport.read(connection, "replication");
+        ReplicationState state = ReplicationState.of(info);
+        return new Said(state, addressable(info, state.attachedReplicas()));
+    }
+
+    /** {@code slave0:ip=10.0.0.6,port=6379,state=online,…}; a link that has no port, or cannot be reached from here, is none. */
+    static List<Endpoint> addressable(InfoReport info, int attached) {
+        List<Endpoint> servers = new ArrayList<>();
+        for (int i = 0; i < attached; i++) {
+            Map<String, String> fields = new HashMap<>();
+            for (String field : info.text("slave" + i, "").split(",", -1)) {
+                int equals = field.indexOf('=');
+                if (equals > 0) {
+                    fields.put(field.substring(0, equals), field.substring(equals + 1));
+                }
+            }
+            String port = fields.getOrDefault("port", "0");
+            boolean isOnline = "online".equals(fields.get("state"));
+            if (isOnline && !fields.getOrDefault("ip", "").isEmpty() && port.matches("[1-9][0-9]{0,4}")) {
+                servers.add(new Endpoint(fields.get("ip"), Integer.parseInt(port)));
+            }
+        }
+        servers.sort(Comparator.comparing(Endpoint::toString));
+        return servers;
+    }
+
+    private void ask(Asked one) {
+        long before = environment.nanoTime();
+        ReplicationState state = null;
+        String failure = "";
+        try {
+            state = stateOf(one);
+        } catch (FleetException e) {
+            closeConnection(one);
+            failure = String.valueOf(e.getMessage());
+        }
+        synchronized (lock) {
+            one.isBeingAsked = false;
+            if (one.isGone || closed) {
+                closeConnection(one);
+                return;
+            }
+            one.last = seen(one, before, state, failure);
+            judge(one);
+            tell();
+        }
+    }
+
+    private ReplicationState stateOf(Asked one) {
+        ServerConnection known = one.connection;
+        if (known != null) {
+            try {
+                return ReplicationState.read(known);
+            } catch (FleetException e) {
+                known.close();
+                one.connection = null;
+            }
+        }
+        ServerConnection made = open(one.server);
+        one.connection = made;
+        return ReplicationState.read(made);
+    }
+
+    private ReplicaReport.Replica seen(Asked one, long before, @Nullable ReplicationState state, String failure) {
+        Endpoint server = one.server;
+        OptionalLong unknown = OptionalLong.empty();
+        if (state == null) {
+            return new ReplicaReport.Replica(server, before, unknown, false, -1, failure);
+        }
+        if (state.role() != ReplicationState.Role.REPLICA) {
+            return new ReplicaReport.Replica(server, before, unknown, false, -1, "it says that it is a primary");
+        }
+        if (!state.id().equals(history)) {
+            return new ReplicaReport.Replica(
+                    server, before, unknown, state.linkUp(), -1, "it follows another primary, or this one not yet");
+        }
+        OptionalLong until = offsets.hasAllUntil(state.offset());
+        long behind = offsets.last().isEmpty()
+                ? -1
+                : Math.max(0, offsets.last().getAsLong() - state.offset());
+        String problem = "";
+        if (!state.linkUp()) {
+            problem = "its link to the primary is down";
+        } else if (until.isEmpty()) {
+            problem = "it is " + behind + " bytes behind, since before it was first looked at";
+        } else if (environment.nanoTime() - until.getAsLong() > lagMax.toNanos()) {
+            problem = "it is " + behind + " bytes and "
+                    + TimeUnit.NANOSECONDS.toMillis(environment.nanoTime() - until.getAsLong())
+                    + " ms behind, and may be " + lagMax.toMillis() + " ms";
+        }
+        return new ReplicaReport.Replica(server, before, until, state.linkUp(), behind, problem);
+    }
+
+    /** Says who is of no use for longer than a moment. */
+    private void judge(Asked one) {
+        if (one.last.problem().isEmpty()) {
+            one.uselessSinceNanos = Long.MIN_VALUE;
+            if (one.isSaid) {
+                one.isSaid = false;
+                LOG.info("cache {}: replica {} of fleet {} is of use again", cache, one.server, fleet.name());
+            }
+            return;
+        }
+        long now = environment.nanoTime();
+        if (one.uselessSinceNanos == Long.MIN_VALUE) {
+            one.uselessSinceNanos = now;
+        } else if (!one.isSaid && now - one.uselessSinceNanos > lagMax.toNanos()) {
+            one.isSaid = true;
+            LOG.warn(
+                    "cache {}: nothing is read from replica {} of fleet {}: {}",
+                    cache,
+                    one.server,
+                    fleet.name(),
+                    one.last.problem());
+        }
+    }
+
+    private void tell() {
+        Endpoint known = primary;
+        if (known != null && !closed) {
+            listener.accept(new ReplicaReport(
+                    known,
+                    primaryIsSilent,
+                    primaryAnsweredNanos,
+                    replicas.values().stream()
+                            .map(one -> one.last)
+                            .sorted(Comparator.comparing(
+                                    replica -> replica.server().toString()))
+                            .toList()));
+        }
+    }
+
+    @Override
+    public void close() {
+        closed = true;
+        thread.interrupt();
+        try {
+            if (!thread.join(CLOSE_LIMIT)) {
+                LOG.warn("the watch of the replicas of fleet {} did not end in time", fleet.name());
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+        threads.shutdown();
+    }
+}
