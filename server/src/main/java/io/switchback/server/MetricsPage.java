@@ -12,6 +12,7 @@ import java.util.Locale;
 import java.util.TreeMap;
 import java.util.function.Function;
 import java.util.function.ToLongFunction;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What a node can be watched by, in the text format that Prometheus reads. Names end in their unit; what only grows, since the node
@@ -153,8 +154,8 @@ final class MetricsPage {
                 samples,
                 "lag_seconds",
                 "gauge",
-                "How long ago it was last known to have everything; -1 where that is not known.",
-                one -> one.lag().map(lag -> lag.toNanos() / NANOS_PER_SECOND).orElse(-1.0));
+                "How long ago it was last known to have everything; not there where that is not known.",
+                one -> one.lag().map(lag -> lag.toNanos() / NANOS_PER_SECOND).orElse(null));
     }
 
     private void replica(
@@ -162,17 +163,22 @@ final class MetricsPage {
             String name,
             String type,
             String help,
-            Function<ReplicaCounts.One, Number> value) {
+            Function<ReplicaCounts.One, @Nullable Number> value) {
         head("replica_" + name, type, help);
         for (Sample sample : samples) {
             sample.replicas.replicas().entrySet().stream()
                     .sorted(Comparator.comparing(entry -> entry.getKey().toString()))
-                    .forEach(entry -> line(
-                            "replica_" + name,
-                            value.apply(entry.getValue()),
-                            sample.cache,
-                            "replica",
-                            entry.getKey().toString()));
+                    .forEach(entry -> {
+                        Number known = value.apply(entry.getValue());
+                        if (known != null) {
+                            line(
+                                    "replica_" + name,
+                                    known,
+                                    sample.cache,
+                                    "replica",
+                                    entry.getKey().toString());
+                        }
+                    });
         }
     }
 
