@@ -72,7 +72,7 @@ final class Replicas {
     /** So often is looked who is slower than the others. */
     private static final long JUDGE_NANOS = TimeUnit.SECONDS.toNanos(1);
 
-    private static final int ANSWERS_TO_JUDGE_BY = 50;
+    private static final int ANSWERS_TO_JUDGE_BY = 20;
     /** So many times slower than the fastest. */
     private static final double SLOWER = 5;
     /** And at least so slow. */
@@ -417,7 +417,9 @@ final class Replicas {
                 replica.eject(now);
                 out++;
             }
-            replica.forgetLately();
+            if (mean >= 0) {
+                replica.forgetLately();
+            }
         }
     }
 

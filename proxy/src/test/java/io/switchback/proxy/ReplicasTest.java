@@ -151,6 +151,7 @@ class ReplicasTest {
     void whoReadsFromAReplicaThatIsAheadGoesToNoneThatIsBehind() {
         try (CacheProxy proxy = proxy(fleet.route("old", 1));
                 ReplicaWatch watch = watch(proxy, PATIENT)) {
+            bothHaveAnswered(proxy);
             fleet.wire(0).hold();
             fleet.primary.call("SET", "k", "2");
             Await.until(LIMIT, "one has it", () -> "2".equals(fleet.replicas.get(1).call("GET", "k")));
@@ -475,6 +476,7 @@ class ReplicasTest {
                         },
                         THREADS));
             }
+            Await.until(LIMIT, "both answer", () -> one(proxy, 0).reads() > 500 && one(proxy, 1).reads() > 500);
             try (SlowServer slow = new SlowServer(fleet.replicas.get(0), Duration.ofMillis(60))) {
                 Await.until(LIMIT, "it is left out", () -> one(proxy, 0).ejections() > 0);
             } catch (AssertionError e) {
@@ -487,6 +489,13 @@ class ReplicasTest {
             readers.forEach(CompletableFuture::join);
             assertThat(one(proxy, 1).ejections()).isZero();
         }
+    }
+
+    private void bothHaveAnswered(CacheProxy proxy) {
+        Await.until(LIMIT, "both have answered", () -> {
+            atReplica(proxy).close();
+            return one(proxy, 0).reads() > 0 && one(proxy, 1).reads() > 0;
+        });
     }
 
     private ReplicaCounts.One one(CacheProxy proxy, int replica) {
