@@ -46,6 +46,9 @@ public final class ReplicaWatch implements AutoCloseable {
     /** More replicas of one primary are not asked. */
     static final int REPLICAS_MAX = 32;
 
+    /** One that is named no longer is asked for so long: so its name stands in the log with why. */
+    private static final Duration ASKED_ON = Duration.ofMinutes(1);
+
     private static final Duration CLOSE_LIMIT = Duration.ofSeconds(5);
 
     private final String cache;
@@ -83,6 +86,10 @@ public final class ReplicaWatch implements AutoCloseable {
 
         boolean isBeingAsked;
         boolean isGone;
+        /** Whether, and when, it was named for the last time. */
+        boolean isNamed = true;
+
+        long namedNanos;
         ReplicaReport.Replica last;
         /** Since when it is of no use; {@link Long#MIN_VALUE} where it is. */
         long uselessSinceNanos = Long.MIN_VALUE;
@@ -91,6 +98,7 @@ public final class ReplicaWatch implements AutoCloseable {
 
         Asked(Endpoint server, long nowNanos) {
             this.server = server;
+            this.namedNanos = nowNanos;
             this.last = new ReplicaReport.Replica(
                     server, nowNanos, OptionalLong.empty(), false, -1, "it has not answered yet");
         }
@@ -187,7 +195,7 @@ public final class ReplicaWatch implements AutoCloseable {
                 offsets.seen(said.state().offset(), before);
                 primaryAnsweredNanos = before;
                 // Whom a silent primary had, it has still.
-                keepOnly(fleet.address() instanceof FleetAddress.Standalone ? said.replicas() : servers.replicas());
+                keepOnly(isSingle() ? said.replicas() : servers.replicas(), ASKED_ON);
             }
             for (Asked one : replicas.values()) {
                 if (!one.isBeingAsked) {
@@ -198,6 +206,11 @@ public final class ReplicaWatch implements AutoCloseable {
             tell();
         }
         due.forEach(one -> threads.execute(() -> ask(one)));
+    }
+
+    /** Nobody but the primary itself knows its replicas. */
+    private boolean isSingle() {
+        return fleet.address() instanceof FleetAddress.Standalone;
     }
 
     /** From now on only what is said of this primary and its replicas counts. */
@@ -217,15 +230,23 @@ public final class ReplicaWatch implements AutoCloseable {
     }
 
     private void keepOnly(List<Endpoint> servers) {
+        keepOnly(servers, Duration.ZERO);
+    }
+
+    private void keepOnly(List<Endpoint> servers, Duration askedOn) {
         List<Endpoint> kept = servers.stream().limit(REPLICAS_MAX).toList();
+        long now = environment.nanoTime();
         replicas.values().removeIf(one -> {
-            one.isGone = !kept.contains(one.server);
+            one.isNamed = kept.contains(one.server);
+            one.namedNanos = one.isNamed ? now : one.namedNanos;
+            boolean isAskedOn = now - one.namedNanos < askedOn.toNanos() && replicas.size() <= REPLICAS_MAX;
+            one.isGone = !one.isNamed && !isAskedOn;
             if (one.isGone && !one.isBeingAsked) {
                 closeConnection(one);
             }
             return one.isGone;
         });
-        kept.forEach(server -> replicas.computeIfAbsent(server, any -> new Asked(server, environment.nanoTime())));
+        kept.forEach(server -> replicas.computeIfAbsent(server, any -> new Asked(server, now)));
     }
 
     private static void closeConnection(Asked one) {
@@ -340,6 +361,10 @@ public final class ReplicaWatch implements AutoCloseable {
         if (!state.id().equals(history)) {
             return new ReplicaReport.Replica(
                     server, before, unknown, state.linkUp(), -1, "it follows another primary, or this one not yet");
+        }
+        if (!one.isNamed && !isSingle()) {
+            return new ReplicaReport.Replica(
+                    server, before, unknown, state.linkUp(), -1, "the sentinels do not count on it");
         }
         OptionalLong until = offsets.hasAllUntil(state.offset());
         long behind = offsets.last().isEmpty()

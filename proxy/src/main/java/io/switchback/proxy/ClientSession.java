@@ -1501,7 +1501,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         }
         forgottenByServer();
         forgetUpstream();
-        readsOver = null;
+        hasSeenNow();
         waitsForReplica = false;
         lost.routeChanged();
         ownServer = null;
@@ -1600,6 +1600,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                 close();
             }
             own.gone();
+            hasSeenNow(); // what was pushed over it, too
             forgottenByServer();
             loop.resumeLater(this);
         }

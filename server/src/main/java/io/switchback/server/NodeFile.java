@@ -91,7 +91,6 @@ public record NodeFile(
 
     private static final Duration REPLICA_LAG_MAX = Duration.ofMinutes(1);
     private static final Duration WITHOUT_PRIMARY_MAX = Duration.ofHours(1);
-    private static final int PERCENT = 100;
 
     /** Where the admin API listens, on this machine only, and the token that it asks for. */
     public record AdminSettings(HostPort listen, Secret token) {}
@@ -301,8 +300,7 @@ public record NodeFile(
         Duration lagMax =
                 map.duration("max-lag", ReplicaSettings.LAG_MAX_DEFAULT, REPLICA_LAG_MIN, REPLICA_LAG_MAX);
         Duration withoutPrimary = map.duration("without-primary", Duration.ZERO, Duration.ZERO, WITHOUT_PRIMARY_MAX);
-        long ejectedMax = map.integer(
-                "max-ejected-percent", (long) (ReplicaSettings.EJECTED_MAX_DEFAULT * PERCENT), 0, PERCENT);
+        double ejectedMax = map.percent("max-ejected").orElse(ReplicaSettings.EJECTED_MAX_DEFAULT);
         Optional<String> zone = map.optionalText("zone");
         Map<Endpoint, String> zones = new LinkedHashMap<>();
         map.optionalMap("zones").ifPresent(each -> {
@@ -319,7 +317,7 @@ public record NodeFile(
                     zone.isPresent() ? "zone" : "zones",
                     "expected both \"zone\", where this node is, and \"zones\", where replicas are");
         }
-        return new ReplicaSettings(lagMax, withoutPrimary, (double) ejectedMax / PERCENT, zone, zones);
+        return new ReplicaSettings(lagMax, withoutPrimary, ejectedMax, zone, zones);
     }
 
     private static List<Endpoint> listen(YamlMap map, Addresses addresses) {

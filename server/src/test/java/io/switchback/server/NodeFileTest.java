@@ -14,6 +14,7 @@ import io.switchback.fleet.FleetTls;
 import io.switchback.proxy.ListenerTls;
 import io.switchback.proxy.MemorySettings;
 import io.switchback.proxy.ProxySettings;
+import io.switchback.proxy.ReplicaSettings;
 import io.switchback.server.NodeFile.LedgerAddress;
 import io.switchback.testkit.TestCertificates;
 import io.switchback.tls.TlsFiles;
@@ -58,6 +59,7 @@ class NodeFileTest {
                     event-loops: 3
                     max-clients: 50000
                     memory: { max-mib: 64, max-age: 2s }
+                    replicas: { max-lag: 500ms, without-primary: 10s, max-ejected: 30%, zone: a, zones: { a: 10.0.2.6:6379, b: [10.0.2.7:6379] } }
                     fleets:
                       old: { standalone: 10.0.2.5:6379 }
                 """);
@@ -100,7 +102,52 @@ class NodeFileTest {
                                         50_000,
                                         Optional.empty(),
                                         ProxySettings.SOCKET_MODE,
-                                        Optional.of(new MemorySettings(64L * 1024 * 1024, Duration.ofSeconds(2)))))));
+                                        Optional.of(new MemorySettings(64L * 1024 * 1024, Duration.ofSeconds(2))),
+                                        Optional.of(new ReplicaSettings(
+                                                Duration.ofMillis(500),
+                                                Duration.ofSeconds(10),
+                                                0.3,
+                                                Optional.of("a"),
+                                                Map.of(
+                                                        new Endpoint("10.0.2.6", 6379),
+                                                        "a",
+                                                        new Endpoint("10.0.2.7", 6379),
+                                                        "b")))))));
+    }
+
+    @Test
+    void replicasAreReadFromWhereTheFileSaysSo() throws IOException {
+        String caches = """
+                node: n
+                ledger: embedded:./d
+                caches: { c: { listen: a:1, active: f, replicas: %s, fleets: { f: { standalone: b:1 } } } }
+                """;
+        assertThat(NodeFile.read(write(caches.formatted("{ reads: true }")))
+                        .caches()
+                        .getFirst()
+                        .replicas())
+                .contains(ReplicaSettings.of(ReplicaSettings.LAG_MAX_DEFAULT));
+        Map<String, String> wrong = Map.of(
+                "{ max-lag: 1ms }", "max-lag",
+                "{ reads: false }", "leave out the key",
+                "{ zone: a }", "expected both",
+                "{ zones: { a: b:2 } }", "expected both",
+                "{ zone: a, zones: { a: b:2, c: b:2 } }", "is in two zones",
+                "{ without-primary: 2h }", "without-primary",
+                "{ max-ejected: 120% }", "max-ejected");
+        wrong.forEach((written, problem) -> assertThat(problems(caches.formatted(written)))
+                .as(written)
+                .singleElement()
+                .asString()
+                .contains(problem));
+    }
+
+    private List<String> problems(String text) {
+        try {
+            return problemsOf(text);
+        } catch (IOException e) {
+            throw new java.io.UncheckedIOException(e);
+        }
     }
 
     @Test
