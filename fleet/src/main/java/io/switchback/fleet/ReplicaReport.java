@@ -11,7 +11,8 @@ import java.util.OptionalLong;
  * @param primaryAnsweredNanos the moment before it was asked what it answered last, as a primary; of no meaning before that
  * @param replicas those that the fleet is known to have, whether they are of use or not
  */
-public record ReplicaReport(Endpoint primary, boolean primaryIsSilent, long primaryAnsweredNanos, List<Replica> replicas) {
+public record ReplicaReport(
+        Endpoint primary, boolean primaryIsSilent, long primaryAnsweredNanos, List<Replica> replicas) {
     public ReplicaReport {
         replicas = List.copyOf(replicas);
     }

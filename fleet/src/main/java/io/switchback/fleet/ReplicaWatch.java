@@ -367,9 +367,7 @@ public final class ReplicaWatch implements AutoCloseable {
                     server, before, unknown, state.linkUp(), -1, "the sentinels do not count on it");
         }
         OptionalLong until = offsets.hasAllUntil(state.offset());
-        long behind = offsets.last().isEmpty()
-                ? -1
-                : Math.max(0, offsets.last().getAsLong() - state.offset());
+        long behind = offsets.last().isEmpty() ? -1 : Math.max(0, offsets.last().getAsLong() - state.offset());
         String problem = "";
         if (!state.linkUp()) {
             problem = "its link to the primary is down";

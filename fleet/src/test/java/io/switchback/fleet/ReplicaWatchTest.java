@@ -44,18 +44,11 @@ class ReplicaWatchTest {
     private ReplicaWatch watch(RealServer primary) {
         FleetSpec fleet = new FleetSpec("one", endpoint(primary), Optional.empty());
         return ReplicaWatch.start(
-                "c",
-                fleet,
-                LAG_MAX,
-                Environment.system(),
-                () -> true,
-                () -> Topology.ofItself(fleet),
-                last::set);
+                "c", fleet, LAG_MAX, Environment.system(), () -> true, () -> Topology.ofItself(fleet), last::set);
     }
 
     private static RealServer replica(ServerBinary binary, Path folder, RealServer primary) {
-        return RealServer.start(
-                binary, folder, "--replicaof", primary.host(), Integer.toString(primary.port()));
+        return RealServer.start(binary, folder, "--replicaof", primary.host(), Integer.toString(primary.port()));
     }
 
     private RealServer primary(ServerBinary binary) {
@@ -70,16 +63,21 @@ class ReplicaWatchTest {
     }
 
     private void awaitProblem(Endpoint replica, String problem) {
-        await(replica + " has the problem " + problem, report -> report.replicas().stream()
-                .anyMatch(one -> one.server().equals(replica) && one.problem().contains(problem)));
+        await(
+                replica + " has the problem " + problem,
+                report -> report.replicas().stream()
+                        .anyMatch(one ->
+                                one.server().equals(replica) && one.problem().contains(problem)));
     }
 
     private void awaitWell(Endpoint replica) {
-        await(replica + " is well", report -> report.replicas().stream()
-                .anyMatch(one -> one.server().equals(replica)
-                        && one.problem().isEmpty()
-                        && one.isFollowing()
-                        && one.hasAllUntilNanos().isPresent()));
+        await(
+                replica + " is well",
+                report -> report.replicas().stream()
+                        .anyMatch(one -> one.server().equals(replica)
+                                && one.problem().isEmpty()
+                                && one.isFollowing()
+                                && one.hasAllUntilNanos().isPresent()));
     }
 
     @ParameterizedTest
@@ -99,13 +97,17 @@ class ReplicaWatchTest {
             awaitWell(endpoint(replica));
             long before = Environment.system().nanoTime();
             primary.call("SET", "k", "v");
-            await("it has what was written", report -> report.replicas().size() == 1
-                    && report.replicas().getFirst().hasAllUntilNanos().orElse(before) - before > 0);
+            await(
+                    "it has what was written",
+                    report -> report.replicas().size() == 1
+                            && report.replicas().getFirst().hasAllUntilNanos().orElse(before) - before > 0);
             assertThat(replica.call("GET", "k")).isEqualTo("v");
 
             replica.stop();
-            await("it is known for nothing any more", report -> report.replicas().stream()
-                    .allMatch(one -> one.hasAllUntilNanos().isEmpty()));
+            await(
+                    "it is known for nothing any more",
+                    report -> report.replicas().stream()
+                            .allMatch(one -> one.hasAllUntilNanos().isEmpty()));
             replica.resume();
             awaitWell(endpoint(replica));
             link.close();
@@ -149,10 +151,12 @@ class ReplicaWatchTest {
             awaitWell(endpoint(replica));
 
             primary.kill();
-            await("the primary is silent, and whom it had is known", report -> report.primaryIsSilent()
-                    && report.replicas().stream()
-                            .anyMatch(one -> one.server().equals(endpoint(replica))
-                                    && one.hasAllUntilNanos().isPresent()));
+            await(
+                    "the primary is silent, and whom it had is known",
+                    report -> report.primaryIsSilent()
+                            && report.replicas().stream()
+                                    .anyMatch(one -> one.server().equals(endpoint(replica))
+                                            && one.hasAllUntilNanos().isPresent()));
         }
     }
 

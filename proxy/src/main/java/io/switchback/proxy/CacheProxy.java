@@ -330,7 +330,8 @@ public final class CacheProxy implements AutoCloseable {
      */
     public void readFromReplicas(ReplicaSettings settings, Consumer<String> lookSoon) {
         onAllLoops(loop -> {
-                    long seed = ByteBuffer.wrap(environment.randomBytes(Long.BYTES)).getLong() | 1;
+                    long seed =
+                            ByteBuffer.wrap(environment.randomBytes(Long.BYTES)).getLong() | 1;
                     loop.readFrom(new Replicas(
                             loop,
                             settings,

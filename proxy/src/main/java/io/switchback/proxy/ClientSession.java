@@ -504,9 +504,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             return false; // replies of two connections could overtake each other
         }
         silent = false;
-        ask(
-                toReplica,
-                loop.runs().plain(this, in.retainedSlice(start, end - start), commands, loop.nanoTime(), false));
+        ask(toReplica, loop.runs().plain(this, in.retainedSlice(start, end - start), commands, loop.nanoTime(), false));
         in.readerIndex(end);
         return true;
     }

@@ -37,7 +37,8 @@ final class ReplicaFleet implements AutoCloseable {
                 LIMIT,
                 "all replicas follow",
                 () -> replicas.stream()
-                        .allMatch(replica -> "up".equals(replica.info("replication").get("master_link_status"))));
+                        .allMatch(replica ->
+                                "up".equals(replica.info("replication").get("master_link_status"))));
         awaitSame();
     }
 

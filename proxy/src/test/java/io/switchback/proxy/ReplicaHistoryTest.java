@@ -219,21 +219,33 @@ class ReplicaHistoryTest {
                     for (int round = 0; round < 50; round++) {
                         writeOne(writer, written);
                     }
-                    Await.until(LIMIT, "replicas answer", () -> proxy.replicaCounts().reads() > 100);
+                    Await.until(
+                            LIMIT,
+                            "replicas answer",
+                            () -> proxy.replicaCounts().reads() > 100);
                     RealServer former = servers.primary();
                     long all = written.get();
-                    Await.until(LIMIT, "everything is everywhere", () -> servers.replicas().stream()
-                            .allMatch(replica -> Long.toString(all).equals(replica.call("GET", "k"))));
+                    Await.until(
+                            LIMIT,
+                            "everything is everywhere",
+                            () -> servers.replicas().stream()
+                                    .allMatch(replica -> Long.toString(all).equals(replica.call("GET", "k"))));
                     former.kill();
                     int atDeath = reads.get();
-                    Await.until(LIMIT, "reads go on without a primary", () -> reads.get() > atDeath + 100
-                            || readers.stream().anyMatch(CompletableFuture::isDone));
+                    Await.until(
+                            LIMIT,
+                            "reads go on without a primary",
+                            () -> reads.get() > atDeath + 100
+                                    || readers.stream().anyMatch(CompletableFuture::isDone));
                     servers.awaitSuccessor(former);
                     for (int round = 0; round < 50; round++) {
                         writeOne(writer, written);
                     }
-                    Await.until(LIMIT, "the replica of the next primary answers", () -> proxy
-                            .replicaCounts().replicas().values().stream().anyMatch(one -> one.isInUse() && one.reads() > 0));
+                    Await.until(
+                            LIMIT,
+                            "the replica of the next primary answers",
+                            () -> proxy.replicaCounts().replicas().values().stream()
+                                    .anyMatch(one -> one.isInUse() && one.reads() > 0));
                     over.set(true);
                     readers.forEach(CompletableFuture::join);
                 } finally {

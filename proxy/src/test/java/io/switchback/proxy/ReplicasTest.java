@@ -134,7 +134,9 @@ class ReplicasTest {
                         RawClient stranger = atReplica(proxy)) {
                     fleet.hold();
                     fleet.primary.call("SET", "k", "2");
-                    assertThat(stranger.text("GET", "k")).as("it is not known there").isEqualTo("1");
+                    assertThat(stranger.text("GET", "k"))
+                            .as("it is not known there")
+                            .isEqualTo("1");
                     assertThat(client.call(command).isError()).isFalse();
                     for (int i = 0; i < 20; i++) {
                         assertThat(client.text("GET", "k"))
@@ -154,7 +156,8 @@ class ReplicasTest {
             bothHaveAnswered(proxy);
             fleet.wire(0).hold();
             fleet.primary.call("SET", "k", "2");
-            Await.until(LIMIT, "one has it", () -> "2".equals(fleet.replicas.get(1).call("GET", "k")));
+            Await.until(
+                    LIMIT, "one has it", () -> "2".equals(fleet.replicas.get(1).call("GET", "k")));
             List<RawClient> clients = new ArrayList<>();
             int behind = 0;
             for (int i = 0; i < 20; i++) {
@@ -169,7 +172,9 @@ class ReplicasTest {
                 }
                 behind += seen.equals("1") ? 1 : 0;
             }
-            assertThat(behind).as("of those that have not seen it some are still behind").isBetween(1, 19);
+            assertThat(behind)
+                    .as("of those that have not seen it some are still behind")
+                    .isBetween(1, 19);
             // Those at the one that is ahead lose it.
             fleet.replicas.get(1).call("CLIENT", "KILL", "TYPE", "normal");
             for (RawClient client : clients) {
@@ -250,7 +255,11 @@ class ReplicasTest {
                         folder.resolve("r"), "--replicaof", "127.0.0.1", Integer.toString(primary.port()));
                 HeldWire wire = new HeldWire(ProxyFixture.endpoint(replica), "GET");
                 CacheProxy proxy = proxy(ProxyFixture.route("old", primary, 1))) {
-            replica.call("CONFIG", "SET", "replica-announce-port", Integer.toString(wire.endpoint().port()));
+            replica.call(
+                    "CONFIG",
+                    "SET",
+                    "replica-announce-port",
+                    Integer.toString(wire.endpoint().port()));
             replica.call("REPLICAOF", "NO", "ONE");
             replica.call("REPLICAOF", "127.0.0.1", Integer.toString(primary.port()));
             primary.call("SET", "k", "1");
@@ -307,8 +316,8 @@ class ReplicasTest {
         try (ReplicaFleet next = new ReplicaFleet(folder, 1);
                 CacheProxy proxy = proxy(fleet.route("old", 1));
                 ReplicaWatch watch = watch(proxy, STRICT);
-                ReplicaWatch ofNext = ReplicaFleet.another(
-                        proxy, next.route("new", 2).fleet(), STRICT);
+                ReplicaWatch ofNext =
+                        ReplicaFleet.another(proxy, next.route("new", 2).fleet(), STRICT);
                 RawClient client = atReplica(proxy)) {
             next.primary.call("SET", "k", "3");
             next.awaitSame();
@@ -384,9 +393,10 @@ class ReplicasTest {
                     CacheProxy proxy = proxy(dying.route("old", 1))) {
                 dying.primary.call("SET", "k", "1");
                 dying.awaitSame();
-                ReplicaSettings settings = new ReplicaSettings(
-                        Duration.ofMillis(400), without, 0.5, Optional.empty(), Map.of());
-                try (ReplicaWatch watch = ReplicaFleet.watch(proxy, proxy.route().fleet(), settings)) {
+                ReplicaSettings settings =
+                        new ReplicaSettings(Duration.ofMillis(400), without, 0.5, Optional.empty(), Map.of());
+                try (ReplicaWatch watch =
+                        ReplicaFleet.watch(proxy, proxy.route().fleet(), settings)) {
                     ReplicaFleet.awaitInUse(proxy, 2);
                     try (RawClient reader = atReplica(proxy);
                             RawClient writer = ProxyFixture.client(proxy)) {
@@ -403,7 +413,8 @@ class ReplicasTest {
                                     "the links are down",
                                     () -> dying.replicas.stream()
                                             .allMatch(replica -> "down"
-                                                    .equals(replica.info("replication").get("master_link_status"))));
+                                                    .equals(replica.info("replication")
+                                                            .get("master_link_status"))));
                             for (int i = 0; i < 100; i++) {
                                 assertThat(reader.text("GET", "k")).isEqualTo("1");
                             }
@@ -445,7 +456,10 @@ class ReplicasTest {
                 fleet.replicas.get(0).call("REPLICAOF", "NO", "ONE");
                 ReplicaFleet.awaitInUse(proxy, 1);
                 atReplica(proxy).close();
-                assertThat(proxy.replicaCounts().replicas().get(fleet.endpoint(1)).reads())
+                assertThat(proxy.replicaCounts()
+                                .replicas()
+                                .get(fleet.endpoint(1))
+                                .reads())
                         .isGreaterThan(far);
             } finally {
                 fleet.replicas
@@ -476,7 +490,10 @@ class ReplicasTest {
                         },
                         THREADS));
             }
-            Await.until(LIMIT, "both answer", () -> one(proxy, 0).reads() > 500 && one(proxy, 1).reads() > 500);
+            Await.until(
+                    LIMIT,
+                    "both answer",
+                    () -> one(proxy, 0).reads() > 500 && one(proxy, 1).reads() > 500);
             try (SlowServer slow = new SlowServer(fleet.replicas.get(0), Duration.ofMillis(60))) {
                 Await.until(LIMIT, "it is left out", () -> one(proxy, 0).ejections() > 0);
             } catch (AssertionError e) {
@@ -484,7 +501,10 @@ class ReplicasTest {
                 throw e;
             }
             long before = one(proxy, 0).reads();
-            Await.until(LIMIT, "it is read from again", () -> one(proxy, 0).isInUse() && one(proxy, 0).reads() > before);
+            Await.until(
+                    LIMIT,
+                    "it is read from again",
+                    () -> one(proxy, 0).isInUse() && one(proxy, 0).reads() > before);
             over.set(true);
             readers.forEach(CompletableFuture::join);
             assertThat(one(proxy, 1).ejections()).isZero();

@@ -40,8 +40,7 @@ final class MetricsPage {
             cache.fleets()
                     .keySet()
                     .forEach(fleet -> fleets.put(fleet, proxy.traffic().of(fleet)));
-            return new Sample(
-                    cache.name(), proxy, proxy.load(), proxy.memoryCounts(), proxy.replicaCounts(), fleets);
+            return new Sample(cache.name(), proxy, proxy.load(), proxy.memoryCounts(), proxy.replicaCounts(), fleets);
         }
     }
 

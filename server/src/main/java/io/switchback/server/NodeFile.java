@@ -297,8 +297,7 @@ public record NodeFile(
         if (!map.flag("reads", true)) {
             map.problem("reads", "expected true; leave out the key \"replicas\" where only primaries are read from");
         }
-        Duration lagMax =
-                map.duration("max-lag", ReplicaSettings.LAG_MAX_DEFAULT, REPLICA_LAG_MIN, REPLICA_LAG_MAX);
+        Duration lagMax = map.duration("max-lag", ReplicaSettings.LAG_MAX_DEFAULT, REPLICA_LAG_MIN, REPLICA_LAG_MAX);
         Duration withoutPrimary = map.duration("without-primary", Duration.ZERO, Duration.ZERO, WITHOUT_PRIMARY_MAX);
         double ejectedMax = map.percent("max-ejected").orElse(ReplicaSettings.EJECTED_MAX_DEFAULT);
         Optional<String> zone = map.optionalText("zone");

@@ -30,7 +30,12 @@ class ReplicaNodeTest {
     void aNodeReadsFromTheReplicasThatItsFleetHasAndShowsWhatTheyDo() throws Exception {
         ServerBinary binary = ServerBinary.any();
         try (RealServer primary = RealServer.start(
-                        binary, folder.resolve("primary"), "--requirepass", "secret", "--repl-diskless-sync-delay", "0");
+                        binary,
+                        folder.resolve("primary"),
+                        "--requirepass",
+                        "secret",
+                        "--repl-diskless-sync-delay",
+                        "0");
                 RealServer replica = RealServer.start(
                         binary,
                         folder.resolve("replica"),
@@ -45,8 +50,10 @@ class ReplicaNodeTest {
                 Node node = Node.start(file(primary, green), Environment.system())) {
             int port = node.addresses("sessions").getFirst().port();
             primary.call("SET", "k", "v");
-            Await.until(LIMIT, "the replica is in use", () -> counts(node).replicas().values().stream()
-                    .anyMatch(ReplicaCounts.One::isInUse));
+            Await.until(
+                    LIMIT,
+                    "the replica is in use",
+                    () -> counts(node).replicas().values().stream().anyMatch(ReplicaCounts.One::isInUse));
             Await.until(LIMIT, "the replica answers", () -> {
                 try (Jedis client = new Jedis("127.0.0.1", port)) {
                     client.auth("secret");
@@ -79,7 +86,8 @@ class ReplicaNodeTest {
     }
 
     private NodeFile file(RealServer primary, RealServer green) throws IOException {
-        return NodeFile.read(Files.writeString(folder.resolve("node.yaml"), """
+        return NodeFile.read(
+                Files.writeString(folder.resolve("node.yaml"), """
                 node: test-1
                 admin: { listen: "127.0.0.1:0", token: t0ken }
                 ledger: embedded:./data
