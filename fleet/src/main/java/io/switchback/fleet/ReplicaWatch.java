@@ -304,8 +304,9 @@ public final class ReplicaWatch implements AutoCloseable {
             }
             String port = fields.getOrDefault("port", "0");
             boolean isOnline = "online".equals(fields.get("state"));
-            if (isOnline && !fields.getOrDefault("ip", "").isEmpty() && port.matches("[1-9][0-9]{0,4}")) {
-                servers.add(new Endpoint(fields.get("ip"), Integer.parseInt(port)));
+            String host = fields.getOrDefault("ip", "");
+            if (isOnline && !host.isEmpty() && port.matches("[1-9][0-9]{0,4}")) {
+                servers.add(new Endpoint(host, Integer.parseInt(port)));
             }
         }
         servers.sort(Comparator.comparing(Endpoint::toString));

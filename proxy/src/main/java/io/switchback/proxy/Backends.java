@@ -134,7 +134,8 @@ final class Backends {
             return known;
         }
         boolean waits = slot.failure != null && loop.nanoTime() - slot.failedAtNanos < slot.failureNanos;
-        if (known != null || slot.opening || waits || replica.isEjected() && !isControl(key)) {
+        boolean isLeftOut = replica.isEjected() && !isControl(key);
+        if (known != null || slot.opening || waits || isLeftOut) {
             return null;
         }
         if (!isRoom(false, loop.limits().backendConnectionsPerLoopMax())) {

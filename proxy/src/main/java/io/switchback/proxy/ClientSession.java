@@ -468,18 +468,21 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             return here;
         }
         BackendConnection chosen = isQuiet() ? replicas.choose(this, hasSeen, seenNanos, now) : null;
-        if (chosen != null || mayStay) {
+        if (chosen != null) {
             choseNanos = now;
-            return chosen == null ? here : chosen;
+            return chosen;
         }
         boolean waitsOn = waited && now - waitedNanos < Replicas.CROSSING_NANOS;
-        if (waitsOn || (!waited && replicas.isWorthWaiting(this, hasWaited, waitedNanos, now))) {
+        boolean mayWait = !waited && replicas.mayWait(hasWaited, waitedNanos, now);
+        if (waitsOn || (mayWait && replicas.isWorthWaiting(this, mayStay ? here : null, now))) {
             waitsForReplica = true;
             hasWaited = true;
             waitedNanos = waitsOn ? waitedNanos : now;
             replicas.await(this);
+            return null;
         }
-        return null;
+        choseNanos = now;
+        return mayStay ? here : null;
     }
 
     /** Sends a run to a replica; or to the primary, where {@code toReplica} is null. */

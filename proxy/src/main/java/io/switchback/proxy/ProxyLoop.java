@@ -215,8 +215,9 @@ final class ProxyLoop {
         if (seen instanceof Topology.Replicated(Endpoint primary, var _) && !isPrimary(before, primary)) {
             outages.over(fleet);
             backends.primaryIs(fleet, primary);
-            if (replicas != null && route.fleet().name().equals(fleet)) {
-                replicas.primaryChanged();
+            Replicas former = replicas;
+            if (former != null && route.fleet().name().equals(fleet)) {
+                former.primaryChanged();
             }
             List.copyOf(openings).forEach(opening -> opening.primaryIs(fleet, primary));
         }
@@ -357,8 +358,9 @@ final class ProxyLoop {
         sessions.remove(session);
         largeCommands.forget(session);
         backends.forget(session);
-        if (replicas != null) {
-            replicas.forget(session);
+        Replicas known = replicas;
+        if (known != null) {
+            known.forget(session);
         }
         waitingForRoom.remove(session);
     }
@@ -487,8 +489,9 @@ final class ProxyLoop {
         holding = true;
         round = begun;
         forgetReads();
-        if (replicas != null) {
-            replicas.hold();
+        Replicas known = replicas;
+        if (known != null) {
+            known.hold();
         }
         blocking.forEach(BlockingCommand::unblock);
         List.copyOf(paused).stream()
@@ -533,8 +536,9 @@ final class ProxyLoop {
         if (changed) {
             forgetReads();
             route = next;
-            if (replicas != null) {
-                replicas.routeChanged();
+            Replicas known = replicas;
+            if (known != null) {
+                known.routeChanged();
             }
             mapCluster();
             confirmations.routeChanged(next);

@@ -195,6 +195,7 @@ final class Replica {
         isProbed = false;
         failures = 0;
         isMeasured = false;
+        latencyNanos = 0;
         forgetLately();
         isBack(now);
     }

@@ -49,8 +49,8 @@ import org.jspecify.annotations.Nullable;
  * ReplicaSettings#lagMax} after that moment; one that comes later is left and the read asked for at the primary. So a replica that was stopped
  * answers nobody when it goes on, before it has caught up.
  *
- * <p><b>Who comes back from the primary.</b> A client that reads without a pause is always ahead of what is known of any replica. Now and then, but not
- * while it writes, it waits a moment ({@link #CROSSING_NANOS} at most) for the replicas to be asked, and goes on there.
+ * <p><b>Who comes back from the primary</b>, or goes to a replica that has less to do. A client that reads without a pause is always ahead of what is known of any
+ * other replica. Now and then, but not while it writes, it waits a moment ({@link #CROSSING_NANOS} at most) for the replicas to be asked, and goes on there.
  *
  * <p>During a hold nothing is sent to replicas either, and what is unanswered counts; after {@link #HOLD_PATIENCE_MS} it is taken back, and asked for again
  * when clients are let go.
@@ -67,6 +67,9 @@ final class Replicas {
     private static final long CROSS_AGAIN_NANOS = TimeUnit.SECONDS.toNanos(1);
     /** So long a hold waits for a replica before its reads are taken back. */
     private static final long HOLD_PATIENCE_MS = 50;
+
+    /** A client leaves a replica for another one that costs so much less. */
+    private static final double MUCH = 2;
 
     private static final long CHECK_MS = 10;
     /** So often is looked who is slower than the others. */
@@ -329,21 +332,18 @@ final class Replicas {
         return (int) Long.remainderUnsigned(random, bound);
     }
 
-    /** Whether a client that is ahead of all of them should wait for a moment, after which one of them may have what it has seen. */
-    boolean isWorthWaiting(ClientSession session, boolean hasWaited, long waitedNanos, long now) {
-        if (primaryIsSilent || (hasWaited && now - waitedNanos < CROSS_AGAIN_NANOS)) {
-            return false;
-        }
-        for (int i = 0; i < replicas.size(); i++) {
-            Replica replica = replicas.get(i);
-            if (isOfUse(replica, now)) {
-                BackendConnection connection = loop.backends().atReplica(session.key(replica.server), replica);
-                if (connection != null && mayStay(connection, now)) {
-                    return true;
-                }
-            }
-        }
-        return false;
+    /** Whether a client may wait now, which it does not often. */
+    boolean mayWait(boolean hasWaited, long waitedNanos, long now) {
+        return !primaryIsSilent && (!hasWaited || now - waitedNanos >= CROSS_AGAIN_NANOS);
+    }
+
+    /**
+     * Whether a client that is ahead of all of them should wait for a moment, after which one of them may have what it has seen: since it reads from none;
+     * or, where it could stay {@code here}, since another one has much less to do.
+     */
+    boolean isWorthWaiting(ClientSession session, @Nullable BackendConnection here, long now) {
+        BackendConnection other = choose(session, false, 0, now);
+        return other != null && (here == null || (other != here && cost(other, now) * MUCH < cost(here, now)));
     }
 
     /** The session is resumed when something was told, or after a moment. */

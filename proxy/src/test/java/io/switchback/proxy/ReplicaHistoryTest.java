@@ -57,7 +57,7 @@ class ReplicaHistoryTest {
             if (remembers) {
                 proxy.remember(new MemorySettings(1024 * 1024, Duration.ofSeconds(1)));
             }
-            try (ReplicaWatch watch = ReplicaFleet.watch(proxy, proxy.route().fleet(), SETTINGS)) {
+            try (ReplicaWatch _ = ReplicaFleet.watch(proxy, proxy.route().fleet(), SETTINGS)) {
                 ReplicaFleet.awaitInUse(proxy, 3);
                 List<CompletableFuture<Void>> delays = new ArrayList<>();
                 for (int i = 0; i < 3; i++) {
@@ -189,7 +189,7 @@ class ReplicaHistoryTest {
                             "sessions", fleet, Environment.system(), seen -> proxy.topology(fleet.name(), seen))) {
                 proxy.watchedBy(fleet.name(), who::lookSoon);
                 proxy.readFromReplicas(settings, any -> {});
-                try (ReplicaWatch watch = ReplicaWatch.start(
+                try (ReplicaWatch _ = ReplicaWatch.start(
                                 "sessions",
                                 fleet,
                                 settings.lagMax(),

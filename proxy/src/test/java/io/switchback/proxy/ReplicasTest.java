@@ -3,6 +3,9 @@ package io.switchback.proxy;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.switchback.environment.Environment;
+import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.ReplicaReport;
 import io.switchback.fleet.ReplicaWatch;
 import io.switchback.resp.CommandEncoder;
 import io.switchback.testkit.Await;
@@ -14,6 +17,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -84,7 +88,7 @@ class ReplicasTest {
     @Test
     void readsGoToReplicasAndWritesToThePrimary() {
         try (CacheProxy proxy = proxy(fleet.route("old", 1));
-                ReplicaWatch watch = watch(proxy, PATIENT)) {
+                ReplicaWatch _ = watch(proxy, PATIENT)) {
             atReplica(proxy).close();
             long atPrimary = ReplicaFleet.calls(fleet.primary, "get");
             List<RawClient> clients = new ArrayList<>();
@@ -125,7 +129,7 @@ class ReplicasTest {
             {"SORT_RO", "none", "BY", "nosort", "GET", "k"}
         };
         try (CacheProxy proxy = proxy(fleet.route("old", 1));
-                ReplicaWatch watch = watch(proxy, PATIENT)) {
+                ReplicaWatch _ = watch(proxy, PATIENT)) {
             for (String[] command : ahead) {
                 fleet.letGo();
                 fleet.primary.call("SET", "k", "1");
@@ -152,7 +156,7 @@ class ReplicasTest {
     @Test
     void whoReadsFromAReplicaThatIsAheadGoesToNoneThatIsBehind() {
         try (CacheProxy proxy = proxy(fleet.route("old", 1));
-                ReplicaWatch watch = watch(proxy, PATIENT)) {
+                ReplicaWatch _ = watch(proxy, PATIENT)) {
             bothHaveAnswered(proxy);
             fleet.wire(0).hold();
             fleet.primary.call("SET", "k", "2");
@@ -188,9 +192,55 @@ class ReplicasTest {
     }
 
     @Test
+    void whatWasReadFromMemoryIsNotOlderAtAReplicaAfterwards() {
+        try (CacheProxy proxy = proxy(fleet.route("old", 1));
+                RawClient client = ProxyFixture.client(proxy);
+                RawClient other = ProxyFixture.client(proxy)) {
+            proxy.remember(new MemorySettings(1024 * 1024, Duration.ofMinutes(10)));
+            try (ReplicaWatch _ = watch(proxy, PATIENT)) {
+                Await.until(LIMIT, "a replica answers", () -> {
+                    client.call("MGET", "k");
+                    return proxy.replicaCounts().reads() > 0;
+                });
+                assertThat(client.text("GET", "k")).isEqualTo("1");
+                // What is known of replicas goes on beyond that.
+                long before = proxy.replicaCounts().reads();
+                Await.until(LIMIT, "replicas have what the other one has seen", () -> {
+                    other.call("GET", "k");
+                    other.call("MGET", "k");
+                    return proxy.replicaCounts().reads() > before;
+                });
+                fleet.hold();
+                fleet.primary.call("SET", "k", "2");
+                Await.until(LIMIT, "the other one has the new one", () -> other.text("GET", "k").equals("2"));
+                assertThat(client.text("GET", "k")).isEqualTo("2");
+                assertThat(client.raw("MGET", "k")).isEqualTo("*1\r\n$1\r\n2\r\n");
+            }
+        }
+    }
+
+    @Test
+    void whatIsToldOfAnotherFleetOrPrimaryIsNotBelieved() {
+        Endpoint elsewhere = fleet.endpoint(0);
+        long now = Environment.system().nanoTime();
+        ReplicaReport.Replica replica = new ReplicaReport.Replica(
+                fleet.endpoint(1), now, OptionalLong.of(now), true, 0, "");
+        try (CacheProxy proxy = proxy(fleet.route("old", 1))) {
+            proxy.readFromReplicas(PATIENT, any -> {});
+            proxy.replicas("old", new ReplicaReport(elsewhere, false, now, List.of(replica)));
+            proxy.replicas(
+                    "new", new ReplicaReport(ProxyFixture.endpoint(fleet.primary), false, now, List.of(replica)));
+            assertThat(proxy.replicaCounts().replicas()).isEmpty();
+            proxy.replicas(
+                    "old", new ReplicaReport(ProxyFixture.endpoint(fleet.primary), false, now, List.of(replica)));
+            assertThat(proxy.replicaCounts().replicas()).containsOnlyKeys(fleet.endpoint(1));
+        }
+    }
+
+    @Test
     void whoOnlyReadsComesBackFromThePrimary() {
         try (CacheProxy proxy = proxy(fleet.route("old", 1));
-                ReplicaWatch watch = watch(proxy, STRICT);
+                ReplicaWatch _ = watch(proxy, STRICT);
                 RawClient client = atReplica(proxy)) {
             client.call("SET", "k", "2");
             assertThat(client.text("GET", "k")).isEqualTo("2");
@@ -208,7 +258,7 @@ class ReplicasTest {
     @Test
     void aReplicaThatLagsAnswersNobodyUntilItHasCaughtUp() {
         try (CacheProxy proxy = proxy(fleet.route("old", 1));
-                ReplicaWatch watch = watch(proxy, STRICT)) {
+                ReplicaWatch _ = watch(proxy, STRICT)) {
             fleet.hold();
             fleet.primary.call("SET", "k", "2");
             ReplicaFleet.awaitInUse(proxy, 0);
@@ -229,7 +279,7 @@ class ReplicasTest {
     @Test
     void aReplicaThatStopsKeepsNobodyWaitingAndItsLateAnswersAreNotBelieved() {
         try (CacheProxy proxy = proxy(fleet.route("old", 1));
-                ReplicaWatch watch = watch(proxy, STRICT)) {
+                ReplicaWatch _ = watch(proxy, STRICT)) {
             List<RawClient> clients = new ArrayList<>();
             for (int i = 0; i < 10; i++) {
                 clients.add(atReplica(proxy));
@@ -264,7 +314,7 @@ class ReplicasTest {
             replica.call("REPLICAOF", "127.0.0.1", Integer.toString(primary.port()));
             primary.call("SET", "k", "1");
             // The watch goes on hearing from it: its questions go over other connections.
-            try (ReplicaWatch watch = ReplicaFleet.watch(proxy, proxy.route().fleet(), STRICT)) {
+            try (ReplicaWatch _ = ReplicaFleet.watch(proxy, proxy.route().fleet(), STRICT)) {
                 ReplicaFleet.awaitInUse(proxy, 1);
                 try (RawClient client = atReplica(proxy)) {
                     wire.hold();
@@ -283,21 +333,31 @@ class ReplicasTest {
     void aHoldWaitsForNoReplicaAndNothingGoesToTheFormerFleetAfterwards(@TempDir Path folder) {
         try (RealServer next = ProxyFixture.server(folder);
                 CacheProxy proxy = proxy(fleet.route("old", 1));
-                ReplicaWatch watch = watch(proxy, PATIENT)) {
+                ReplicaWatch _ = watch(proxy, PATIENT)) {
             next.call("SET", "k", "3");
             List<RawClient> clients = new ArrayList<>();
             for (int i = 0; i < 10; i++) {
                 clients.add(atReplica(proxy));
             }
+            List<RawClient> idle = new ArrayList<>();
+            for (int i = 0; i < 6; i++) {
+                idle.add(atReplica(proxy));
+            }
             fleet.replicas.forEach(RealServer::stop);
             clients.forEach(client -> client.send("GET", "k"));
             Await.until(LIMIT, "the reads are sent", () -> proxy.commandsUnanswered() == clients.size());
-            assertThat(ProxyFixture.hold(proxy, 2_000)).isInstanceOf(HoldOutcome.Held.class);
+            assertThat(ProxyFixture.hold(proxy, 500)).isInstanceOf(HoldOutcome.Held.class);
             fleet.replicas.forEach(RealServer::resume);
             clients.forEach(client -> assertThat(client.hasReplyWithin(1)).isFalse());
+            idle.forEach(client -> client.send("STRLEN", "k"));
+            idle.forEach(client -> assertThat(client.hasReplyWithin(1)).isFalse());
             long before = fleet.callsOfReplicas("strlen");
             proxy.letGo(ProxyFixture.route("new", next, 2)).join();
             clients.forEach(client -> assertThat(client.reply().text()).isEqualTo("3"));
+            idle.forEach(client -> {
+                assertThat(client.rawReply()).isEqualTo(":1\r\n");
+                client.close();
+            });
             for (int i = 0; i < 10; i++) {
                 clients.forEach(client -> assertThat(client.raw("STRLEN", "k")).isEqualTo(":1\r\n"));
                 try (RawClient another = ProxyFixture.client(proxy)) {
@@ -315,8 +375,8 @@ class ReplicasTest {
     void theReplicasOfTheNextFleetAreReadFromOnceTheyAreKnown(@TempDir Path folder) {
         try (ReplicaFleet next = new ReplicaFleet(folder, 1);
                 CacheProxy proxy = proxy(fleet.route("old", 1));
-                ReplicaWatch watch = watch(proxy, STRICT);
-                ReplicaWatch ofNext =
+                ReplicaWatch _ = watch(proxy, STRICT);
+                ReplicaWatch _ =
                         ReplicaFleet.another(proxy, next.route("new", 2).fleet(), STRICT);
                 RawClient client = atReplica(proxy)) {
             next.primary.call("SET", "k", "3");
@@ -336,7 +396,7 @@ class ReplicasTest {
     @Test
     void anErrorOfAReplicaNobodySees() {
         try (CacheProxy proxy = proxy(fleet.route("old", 1));
-                ReplicaWatch watch = watch(proxy, PATIENT);
+                ReplicaWatch _ = watch(proxy, PATIENT);
                 RawClient client = atReplica(proxy)) {
             fleet.replicas.forEach(replica -> replica.call("ACL", "SETUSER", "default", "-strlen"));
             try {
@@ -360,17 +420,19 @@ class ReplicasTest {
     }
 
     @Test
-    void aLargeAnswerKeepsNobodyElseWaiting() {
+    void aLargeAnswerKeepsNobodyElseWaitingAndStaysAtTheReplicaUntilItIsRead() {
         fleet.primary.call("SETRANGE", "large", Integer.toString(20 * 1024 * 1024), "x");
         fleet.awaitSame();
-        try (CacheProxy proxy = proxy(fleet.route("old", 1));
-                ReplicaWatch watch = watch(proxy, PATIENT)) {
+        ProxyLimits limits =
+                new Limits().outputBytesPerClient(64 * 1024, 4 * 1024 * 1024).build();
+        try (CacheProxy proxy = ProxyFixture.proxy(fleet.route("old", 1), limits, 1);
+                ReplicaWatch _ = watch(proxy, PATIENT)) {
             List<RawClient> others = new ArrayList<>();
             for (int i = 0; i < 6; i++) {
                 others.add(atReplica(proxy));
             }
             List<RawClient> slow = new ArrayList<>();
-            for (int i = 0; i < 4; i++) {
+            for (int i = 0; i < 2; i++) {
                 slow.add(atReplica(proxy));
             }
             slow.forEach(client -> client.send("GET", "large"));
@@ -395,7 +457,7 @@ class ReplicasTest {
                 dying.awaitSame();
                 ReplicaSettings settings =
                         new ReplicaSettings(Duration.ofMillis(400), without, 0.5, Optional.empty(), Map.of());
-                try (ReplicaWatch watch =
+                try (ReplicaWatch _ =
                         ReplicaFleet.watch(proxy, proxy.route().fleet(), settings)) {
                     ReplicaFleet.awaitInUse(proxy, 2);
                     try (RawClient reader = atReplica(proxy);
@@ -439,26 +501,24 @@ class ReplicasTest {
                 Optional.of("a"),
                 Map.of(fleet.endpoint(0), "a", fleet.endpoint(1), "b"));
         try (CacheProxy proxy = proxy(fleet.route("old", 1));
-                ReplicaWatch watch = watch(proxy, near)) {
+                ReplicaWatch _ = watch(proxy, near)) {
             atReplica(proxy).close();
             Await.until(LIMIT, "both have been connected to", () -> {
                 atReplica(proxy).close();
-                return proxy.replicaCounts().replicas().get(fleet.endpoint(0)).reads() > 0;
+                return one(proxy, 0).reads() > 0;
             });
-            long far = proxy.replicaCounts().replicas().get(fleet.endpoint(1)).reads();
+            long far = one(proxy, 1).reads();
             for (int i = 0; i < 20; i++) {
                 atReplica(proxy).close();
             }
-            assertThat(proxy.replicaCounts().replicas().get(fleet.endpoint(1)).reads())
+            assertThat(one(proxy, 1).reads())
                     .isEqualTo(far);
             try {
                 // It cannot be asked any more.
                 fleet.replicas.get(0).call("REPLICAOF", "NO", "ONE");
                 ReplicaFleet.awaitInUse(proxy, 1);
                 atReplica(proxy).close();
-                assertThat(proxy.replicaCounts()
-                                .replicas()
-                                .get(fleet.endpoint(1))
+                assertThat(one(proxy, 1)
                                 .reads())
                         .isGreaterThan(far);
             } finally {
@@ -476,7 +536,7 @@ class ReplicasTest {
     @Test
     void aSlowReplicaIsLeftOutAndComesBackWhenItIsFastAgain() {
         try (CacheProxy proxy = proxy(fleet.route("old", 1));
-                ReplicaWatch watch = watch(proxy, PATIENT)) {
+                ReplicaWatch _ = watch(proxy, PATIENT)) {
             AtomicBoolean over = new AtomicBoolean();
             List<CompletableFuture<Void>> readers = new ArrayList<>();
             for (int i = 0; i < 16; i++) {
@@ -494,7 +554,7 @@ class ReplicasTest {
                     LIMIT,
                     "both answer",
                     () -> one(proxy, 0).reads() > 500 && one(proxy, 1).reads() > 500);
-            try (SlowServer slow = new SlowServer(fleet.replicas.get(0), Duration.ofMillis(60))) {
+            try (SlowServer _ = new SlowServer(fleet.replicas.get(0), Duration.ofMillis(60))) {
                 Await.until(LIMIT, "it is left out", () -> one(proxy, 0).ejections() > 0);
             } catch (AssertionError e) {
                 over.set(true);
@@ -519,14 +579,51 @@ class ReplicasTest {
     }
 
     private ReplicaCounts.One one(CacheProxy proxy, int replica) {
-        return proxy.replicaCounts().replicas().get(fleet.endpoint(replica));
+        return proxy.replicaCounts()
+                .replicas()
+                .getOrDefault(
+                        fleet.endpoint(replica), new ReplicaCounts.One(0, 0, 0, Optional.empty(), false));
+    }
+
+    /** Started anew it is empty until it has had a whole copy. */
+    @Test
+    void aReplicaThatDiesAndIsStartedAnewIsNoticedByNobody() {
+        try (CacheProxy proxy = proxy(fleet.route("old", 1));
+                ReplicaWatch _ = watch(proxy, STRICT)) {
+            AtomicBoolean over = new AtomicBoolean();
+            List<CompletableFuture<Void>> readers = new ArrayList<>();
+            for (int i = 0; i < 6; i++) {
+                readers.add(CompletableFuture.runAsync(
+                        () -> {
+                            try (RawClient client = ProxyFixture.client(proxy)) {
+                                while (!over.get()) {
+                                    assertThat(client.text("GET", "k")).isEqualTo("1");
+                                }
+                            }
+                        },
+                        THREADS));
+            }
+            try {
+                for (int round = 0; round < 3; round++) {
+                    long before = one(proxy, 0).reads();
+                    Await.until(LIMIT, "it answers", () -> one(proxy, 0).reads() > before + 50);
+                    fleet.replicas.get(0).kill();
+                    ReplicaFleet.awaitInUse(proxy, 1);
+                    fleet.replicas.get(0).restart();
+                    ReplicaFleet.awaitInUse(proxy, 2);
+                }
+            } finally {
+                over.set(true);
+            }
+            readers.forEach(CompletableFuture::join);
+        }
     }
 
     @Test
     void aUserWhomReplicasDoNotKnowReadsAtThePrimary() {
         fleet.primary.call("ACL", "SETUSER", "ann", "on", ">secret", "+@all", "~*");
         try (CacheProxy proxy = proxy(fleet.route("old", 1));
-                ReplicaWatch watch = watch(proxy, PATIENT);
+                ReplicaWatch _ = watch(proxy, PATIENT);
                 RawClient ann = ProxyFixture.client(proxy)) {
             assertThat(ann.text("AUTH", "ann", "secret")).isEqualTo("OK");
             for (int i = 0; i < 50; i++) {
@@ -542,7 +639,7 @@ class ReplicasTest {
     @Test
     void whatNeedsAConnectionOfItsOwnOrTheProxyStaysAtThePrimary() {
         try (CacheProxy proxy = proxy(fleet.route("old", 1));
-                ReplicaWatch watch = watch(proxy, PATIENT);
+                ReplicaWatch _ = watch(proxy, PATIENT);
                 RawClient client = atReplica(proxy)) {
             fleet.hold();
             fleet.primary.call("SET", "k", "2");
