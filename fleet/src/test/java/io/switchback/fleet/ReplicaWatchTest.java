@@ -180,7 +180,9 @@ class ReplicaWatchTest {
                 RealServer second = servers.failover();
                 servers.awaitFollowing();
                 awaitWell(endpoint(first));
-                await("it is told of the next primary", report -> report.primary().equals(endpoint(second)));
+                await(
+                        "it is told of the next primary",
+                        report -> report.primary().equals(endpoint(second)));
             }
         }
     }

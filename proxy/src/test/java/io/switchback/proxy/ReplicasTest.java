@@ -212,7 +212,10 @@ class ReplicasTest {
                 });
                 fleet.hold();
                 fleet.primary.call("SET", "k", "2");
-                Await.until(LIMIT, "the other one has the new one", () -> other.text("GET", "k").equals("2"));
+                Await.until(
+                        LIMIT,
+                        "the other one has the new one",
+                        () -> other.text("GET", "k").equals("2"));
                 assertThat(client.text("GET", "k")).isEqualTo("2");
                 assertThat(client.raw("MGET", "k")).isEqualTo("*1\r\n$1\r\n2\r\n");
             }
@@ -223,8 +226,8 @@ class ReplicasTest {
     void whatIsToldOfAnotherFleetOrPrimaryIsNotBelieved() {
         Endpoint elsewhere = fleet.endpoint(0);
         long now = Environment.system().nanoTime();
-        ReplicaReport.Replica replica = new ReplicaReport.Replica(
-                fleet.endpoint(1), now, OptionalLong.of(now), true, 0, "");
+        ReplicaReport.Replica replica =
+                new ReplicaReport.Replica(fleet.endpoint(1), now, OptionalLong.of(now), true, 0, "");
         try (CacheProxy proxy = proxy(fleet.route("old", 1))) {
             proxy.readFromReplicas(PATIENT, any -> {});
             proxy.replicas("old", new ReplicaReport(elsewhere, false, now, List.of(replica)));
@@ -457,8 +460,7 @@ class ReplicasTest {
                 dying.awaitSame();
                 ReplicaSettings settings =
                         new ReplicaSettings(Duration.ofMillis(400), without, 0.5, Optional.empty(), Map.of());
-                try (ReplicaWatch _ =
-                        ReplicaFleet.watch(proxy, proxy.route().fleet(), settings)) {
+                try (ReplicaWatch _ = ReplicaFleet.watch(proxy, proxy.route().fleet(), settings)) {
                     ReplicaFleet.awaitInUse(proxy, 2);
                     try (RawClient reader = atReplica(proxy);
                             RawClient writer = ProxyFixture.client(proxy)) {
@@ -511,16 +513,13 @@ class ReplicasTest {
             for (int i = 0; i < 20; i++) {
                 atReplica(proxy).close();
             }
-            assertThat(one(proxy, 1).reads())
-                    .isEqualTo(far);
+            assertThat(one(proxy, 1).reads()).isEqualTo(far);
             try {
                 // It cannot be asked any more.
                 fleet.replicas.get(0).call("REPLICAOF", "NO", "ONE");
                 ReplicaFleet.awaitInUse(proxy, 1);
                 atReplica(proxy).close();
-                assertThat(one(proxy, 1)
-                                .reads())
-                        .isGreaterThan(far);
+                assertThat(one(proxy, 1).reads()).isGreaterThan(far);
             } finally {
                 fleet.replicas
                         .get(0)
@@ -581,8 +580,7 @@ class ReplicasTest {
     private ReplicaCounts.One one(CacheProxy proxy, int replica) {
         return proxy.replicaCounts()
                 .replicas()
-                .getOrDefault(
-                        fleet.endpoint(replica), new ReplicaCounts.One(0, 0, 0, Optional.empty(), false));
+                .getOrDefault(fleet.endpoint(replica), new ReplicaCounts.One(0, 0, 0, Optional.empty(), false));
     }
 
     /** Started anew it is empty until it has had a whole copy. */
