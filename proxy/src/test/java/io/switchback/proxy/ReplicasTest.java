@@ -375,6 +375,31 @@ class ReplicasTest {
     }
 
     @Test
+    void whatWaitsForTheEndOfASwitchGoesToTheNextFleet(@TempDir Path folder) {
+        try (RealServer next = ProxyFixture.server(folder);
+                CacheProxy proxy = proxy(fleet.route("old", 1));
+                ReplicaWatch _ = watch(proxy, PATIENT)) {
+            next.call("SET", "k", "3");
+            List<RawClient> clients = new ArrayList<>();
+            for (int i = 0; i < 6; i++) {
+                clients.add(atReplica(proxy));
+            }
+            assertThat(ProxyFixture.hold(proxy, 2_000)).isInstanceOf(HoldOutcome.Held.class);
+            long before = fleet.callsOfReplicas("strlen");
+            clients.forEach(client -> {
+                client.send("STRLEN", "k");
+                assertThat(client.hasReplyWithin(5)).isFalse();
+            });
+            proxy.letGo(ProxyFixture.route("new", next, 2)).join();
+            clients.forEach(client -> {
+                assertThat(client.rawReply()).isEqualTo(":1\r\n");
+                client.close();
+            });
+            assertThat(fleet.callsOfReplicas("strlen")).isEqualTo(before);
+        }
+    }
+
+    @Test
     void theReplicasOfTheNextFleetAreReadFromOnceTheyAreKnown(@TempDir Path folder) {
         try (ReplicaFleet next = new ReplicaFleet(folder, 1);
                 CacheProxy proxy = proxy(fleet.route("old", 1));
