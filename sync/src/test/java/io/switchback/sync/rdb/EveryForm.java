@@ -1,0 +1,401 @@
+package io.switchback.sync.rdb;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import io.switchback.fleet.ServerConnection;
+import io.switchback.fleet.ServerVersion;
+import io.switchback.fleet.ServerVersion.Product;
+import io.switchback.resp.CommandEncoder;
+import io.switchback.resp.Reply;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Random;
+
+/** Fills a server with every type of value in every encoding that its version has, small and large, by a fixed seed. */
+final class EveryForm {
+    /** In 2100: far enough for every test, and the same in each run. */
+    static final long FAR_MS = 4_102_444_800_123L;
+
+    static final String LIBRARY = "#!lua name=everyform\nredis.register_function('everyform', function() return 1 end)";
+
+    private static final int BATCH = 500;
+
+    private final ServerConnection server;
+    private final ServerVersion version;
+    private final Random random = new Random(20_261_129);
+    private final List<byte[][]> waiting = new ArrayList<>();
+
+    private EveryForm(ServerConnection server) {
+        this.server = server;
+        this.version = ServerVersion.read(server);
+    }
+
+    static void fill(ServerConnection server) {
+        new EveryForm(server).fill();
+    }
+
+    static boolean knows(ServerVersion version, int redisMajor, int redisMinor) {
+        return version.product() == Product.VALKEY || version.isAtLeast(redisMajor, redisMinor);
+    }
+
+    static boolean knowsFieldExpiry(ServerVersion version) {
+        return version.product() == Product.VALKEY ? version.isAtLeast(9, 0) : version.isAtLeast(7, 4);
+    }
+
+    static boolean knowsVectorSets(ServerVersion version) {
+        return version.product() == Product.REDIS && version.isAtLeast(8, 0);
+    }
+
+    private void fill() {
+        demand("CONFIG", "SET", "rdbcompression", "yes");
+        strings();
+        for (boolean packed : new boolean[] {true, false}) {
+            packing(packed);
+            String name = packed ? "packed" : "spread";
+            for (int size : new int[] {1, 3, 40, 700, 5000}) {
+                collections(name + size, small(size), size);
+            }
+            collections(name + "odd", odd(), 0);
+            numbers(name);
+        }
+        packing(true);
+        lists();
+        streams("small", 100);
+        streams("large", 4096);
+        if (knowsFieldExpiry(version)) {
+            fieldTimes();
+        }
+        databases();
+        if (knows(version, 7, 0)) {
+            demand("FUNCTION", "LOAD", "REPLACE", LIBRARY);
+        }
+        if (knowsVectorSets(version)) {
+            for (int i = 0; i < 20; i++) {
+                add("VADD", "vectors", "VALUES", "3", "" + i, "1.5", "-2", "element" + i, "SETATTR", "{\"n\":" + i + "}");
+            }
+        }
+        flush();
+        for (int i = 0; i < 5; i++) {
+            demand("CONFIG", "SET", "hz", "10");
+        }
+    }
+
+    // Sending
+
+    private void add(Object... words) {
+        byte[][] command = new byte[words.length][];
+        for (int i = 0; i < words.length; i++) {
+            command[i] = words[i] instanceof byte[] bytes ? bytes : words[i].toString().getBytes(UTF_8);
+        }
+        waiting.add(command);
+        if (waiting.size() == BATCH) {
+            flush();
+        }
+    }
+
+    private void flush() {
+        List<Reply> replies = server.pipeline(waiting);
+        for (int i = 0; i < replies.size(); i++) {
+            if (replies.get(i).isError()) {
+                throw new AssertionError(
+                        new String(waiting.get(i)[0], UTF_8) + " " + new String(waiting.get(i)[1], UTF_8) + ": "
+                                + replies.get(i).text());
+            }
+        }
+        waiting.clear();
+    }
+
+    private void demand(String... words) {
+        flush();
+        server.demand(words);
+    }
+
+    private void packing(boolean packed) {
+        String entries = packed ? "100000" : "0";
+        String bytes = packed ? "1000000" : "0";
+        flush();
+        for (String setting : List.of("hash-max-ziplist-", "zset-max-ziplist-")) {
+            demand("CONFIG", "SET", setting + "entries", entries);
+            demand("CONFIG", "SET", setting + "value", bytes);
+        }
+        demand("CONFIG", "SET", "set-max-intset-entries", packed ? "100000" : "0");
+        if (knows(version, 7, 2)) {
+            demand("CONFIG", "SET", "set-max-listpack-entries", entries);
+            demand("CONFIG", "SET", "set-max-listpack-value", bytes);
+        }
+    }
+
+    // Elements
+
+    private byte[] noise(int bytes) {
+        byte[] noise = new byte[bytes];
+        random.nextBytes(noise);
+        return noise;
+    }
+
+    private static byte[] repetitive(int bytes, int salt) {
+        byte[] text = new byte[bytes];
+        for (int i = 0; i < bytes; i++) {
+            text[i] = (byte) ("abcdefghijklmnopqrstuvwxyz".charAt((i / 3 + salt) % 26) + (i % 1000 == salt % 1000 ? 1 : 0));
+        }
+        return text;
+    }
+
+    private static List<byte[]> small(int count) {
+        List<byte[]> elements = new ArrayList<>();
+        for (int i = 0; i < count; i++) {
+            elements.add((i % 3 == 0 ? "" + i * 37 : "element:" + i).getBytes(UTF_8));
+        }
+        return elements;
+    }
+
+    /** At the edges of every encoding of lengths and numbers. */
+    private List<byte[]> odd() {
+        List<byte[]> elements = new ArrayList<>();
+        elements.add(new byte[0]);
+        elements.add(new byte[] {0});
+        elements.add("Straße 日本 🎈".getBytes(UTF_8));
+        for (String number : List.of(
+                "0", "-1", "12", "13", "127", "128", "-128", "-129", "4095", "4096", "-4096", "-4097", "8191", "32767", "-32768",
+                "32768", "65536", "8388607", "-8388608", "8388608", "2147483647", "-2147483648", "2147483648",
+                "9223372036854775807", "-9223372036854775808", "9223372036854775808", "007", "+1", "1.0", "-0", " 1")) {
+            elements.add(number.getBytes(UTF_8));
+        }
+        for (int bytes : new int[] {
+            1, 5, 62, 63, 64, 65, 125, 126, 127, 128, 253, 254, 255, 256, 4094, 4095, 4096, 4097, 16377, 16378, 16379, 16380,
+            16381, 16382, 16383, 16384, 16385, 70_000
+        }) {
+            elements.add(noise(bytes));
+            elements.add(repetitive(bytes, bytes));
+        }
+        return distinct(elements);
+    }
+
+    private static List<byte[]> distinct(List<byte[]> elements) {
+        List<byte[]> distinct = new ArrayList<>();
+        for (byte[] element : elements) {
+            if (distinct.stream().noneMatch(other -> Arrays.equals(other, element))) {
+                distinct.add(element);
+            }
+        }
+        return distinct;
+    }
+
+    // Types
+
+    private void strings() {
+        for (String number : List.of("0", "-1", "127", "128", "-32769", "65536", "2147483648", "-9223372036854775808")) {
+            add("SET", "number" + number, number);
+        }
+        int i = 0;
+        for (byte[] value : odd()) {
+            add("SET", "string" + i++, value);
+        }
+        add("SET", "compressible3M", repetitive(3 << 20, 7));
+        add("SET", "noise3M", noise(3 << 20));
+        add("SET", "blocks1M", new byte[1 << 20]);
+        add("SET", new byte[] {(byte) 0xff, 0, '\r', '\n'}, "a key of bytes");
+        add("SET", repetitive(30_000, 3), "a long key");
+        add("SETBIT", "bits", "100000", "1");
+        for (int user = 0; user < 3000; user++) {
+            add("PFADD", "distinct", "user" + user);
+        }
+        add("PFADD", "sparse", "a", "b");
+        add("SET", "timed", "v");
+        add("PEXPIREAT", "timed", FAR_MS);
+        add("SET", "timed3M", repetitive(3 << 20, 9));
+        add("PEXPIREAT", "timed3M", FAR_MS + 1);
+        flush();
+        demand("DEBUG", "SET-ACTIVE-EXPIRE", "0");
+        add("SET", "expired", "v", "PX", "1");
+        add("RPUSH", "expired-list", "a", "b");
+        add("PEXPIRE", "expired-list", "1");
+        flush();
+    }
+
+    private void collections(String name, List<byte[]> elements, int size) {
+        List<Object> hash = new ArrayList<>(List.of("HSET", "hash:" + name));
+        List<Object> zset = new ArrayList<>(List.of("ZADD", "zset:" + name));
+        List<Object> set = new ArrayList<>(List.of("SADD", "set:" + name));
+        List<Object> list = new ArrayList<>(List.of("RPUSH", "list:" + name));
+        for (int i = 0; i < elements.size(); i++) {
+            byte[] element = elements.get(i);
+            hash.add(element);
+            hash.add(i % 4 == 0 ? element : ("v" + i).getBytes(UTF_8));
+            zset.add(score(i));
+            zset.add(element);
+            set.add(element);
+            list.add(element);
+        }
+        for (List<Object> command : List.of(hash, zset, set, list)) {
+            add(command.toArray());
+        }
+        if (size == 40) {
+            for (String type : List.of("hash:", "zset:", "set:", "list:")) {
+                add("PEXPIREAT", type + name, FAR_MS + 2);
+            }
+        }
+    }
+
+    private String score(int i) {
+        return switch (i % 12) {
+            case 0 -> "+inf";
+            case 1 -> "-inf";
+            case 2 -> "0";
+            case 3 -> "-0.0";
+            case 4 -> Double.toString(random.nextDouble());
+            case 5 -> Double.toString(Double.longBitsToDouble(random.nextLong() & 0x7fdf_ffff_ffff_ffffL));
+            case 6 -> "4.9e-324";
+            case 7 -> "1.7976931348623157e308";
+            case 8 -> "9007199254740993";
+            case 9 -> "0.1";
+            case 10 -> Long.toString(random.nextLong());
+            default -> Integer.toString(i);
+        };
+    }
+
+    /** Sets that are kept as integers of each width. */
+    private void numbers(String name) {
+        add("SADD", "set:narrow" + name, "1", "-5", "300");
+        add("SADD", "set:wide" + name, "1", "-70000", "300");
+        add("SADD", "set:widest" + name, "1", "-5000000000", "9223372036854775807", "-9223372036854775808");
+        List<Object> many = new ArrayList<>(List.of("SADD", "set:many" + name));
+        for (int i = 0; i < 2000; i++) {
+            many.add(i * 7 - 3000);
+        }
+        add(many.toArray());
+    }
+
+    private void lists() {
+        for (String node : List.of("-1", "-5", "3", "500")) {
+            demand("CONFIG", "SET", "list-max-ziplist-size", node);
+            demand("CONFIG", "SET", "list-compress-depth", node.equals("3") ? "1" : "0");
+            List<Object> push = new ArrayList<>(List.of("RPUSH", "list:node" + node));
+            push.addAll(small(3000));
+            push.addAll(odd());
+            add(push.toArray());
+        }
+        demand("CONFIG", "SET", "list-compress-depth", "0");
+        demand("CONFIG", "SET", "list-max-ziplist-size", "-2");
+        if (knows(version, 7, 0)) {
+            demand("DEBUG", "QUICKLIST-PACKED-THRESHOLD", "100B");
+        }
+        List<Object> plain = new ArrayList<>(List.of("RPUSH", "list:plain"));
+        plain.addAll(odd());
+        plain.add(repetitive(200_000, 5));
+        plain.addAll(small(10));
+        add(plain.toArray());
+        flush();
+        if (knows(version, 7, 0)) {
+            demand("DEBUG", "QUICKLIST-PACKED-THRESHOLD", "0");
+        }
+    }
+
+    private void entry(String key, String id, Object... fields) {
+        List<Object> command = new ArrayList<>(List.of("XADD", key, id));
+        command.addAll(List.of(fields));
+        add(command.toArray());
+    }
+
+    private void consumer(String key, String group, String name) {
+        if (knows(version, 6, 2)) {
+            add("XGROUP", "CREATECONSUMER", key, group, name);
+        } else {
+            add("XREADGROUP", "GROUP", group, name, "STREAMS", key, "0");
+        }
+    }
+
+    private void streams(String size, int nodeEntries) {
+        demand("CONFIG", "SET", "stream-node-max-entries", "" + nodeEntries);
+        String plain = "stream:plain" + size;
+        entry(plain, "1-1", "f", "v");
+        entry(plain, "1-2", "f", "w", "other", "12345");
+        entry(plain, "18446744073709551614-18446744073709551615", "f", noise(300));
+        String never = "stream:never" + size;
+        add("XGROUP", "CREATE", never, "g", "$", "MKSTREAM");
+        consumer(never, "g", "idle");
+        String emptied = "stream:emptied" + size;
+        entry(emptied, "5-5", "f", "v");
+        add("XDEL", emptied, "5-5");
+        String cut = "stream:cut" + size;
+        String busy = "stream:busy" + size;
+        for (int i = 1; i <= 400; i++) {
+            entry(cut, i + "-7", "n", i);
+            if (i % 5 == 0) {
+                entry(busy, (1000 + i / 2) + "-" + i, "a", i, "b", repetitive(i, i), "c", -i);
+            } else {
+                entry(busy, (1000 + i / 2) + "-" + i, "same", "x" + i, "fields", i * 1000L);
+            }
+        }
+        add("XTRIM", cut, "MAXLEN", "37");
+        add("XGROUP", "CREATE", cut, "behind", "12-0");
+        add("XGROUP", "CREATE", cut, "ahead", "9999-0");
+        add("XGROUP", "CREATE", cut, "first", "364-7");
+        add("XGROUP", "CREATE", cut, "last", "400-7");
+        add("XGROUP", "CREATE", busy, "readers", "0");
+        add("XGROUP", "CREATE", busy, new byte[] {0, (byte) 0xfe}, "1010-0");
+        add("XGROUP", "CREATE", busy, "nobody", "$");
+        add("XREADGROUP", "GROUP", "readers", "anna", "COUNT", "50", "STREAMS", busy, ">");
+        add("XREADGROUP", "GROUP", "readers", "bert", "COUNT", "30", "STREAMS", busy, ">");
+        consumer(busy, "readers", "idle");
+        add("XREADGROUP", "GROUP", new byte[] {0, (byte) 0xfe}, "anna", "COUNT", "10", "STREAMS", busy, ">");
+        add("XACK", busy, "readers", "1001-3", "1002-4");
+        add("XCLAIM", busy, "readers", "cleo", "0", "1003-6", "1003-7", "TIME", "1600000000000", "RETRYCOUNT", "7");
+        add("XCLAIM", busy, "readers", "cleo", "0", "1004-8", "TIME", "1600000000001", "RETRYCOUNT", "7");
+        add("XDEL", busy, "1100-200", "1100-201", "1199-399");
+        // Pending and gone: of these the group still knows.
+        String gone = "stream:gone" + size;
+        for (int i = 1; i <= 20; i++) {
+            entry(gone, i + "-0", "n", i);
+        }
+        add("XGROUP", "CREATE", gone, "g", "0");
+        add("XREADGROUP", "GROUP", "g", "anna", "STREAMS", gone, ">");
+        add("XDEL", gone, "3-0", "4-0", "20-0");
+        add("PEXPIREAT", gone, FAR_MS + 3);
+        String gone6 = "stream:vanished" + size;
+        entry(gone6, "7-0", "f", "v");
+        add("XGROUP", "CREATE", gone6, "g", "0");
+        add("XREADGROUP", "GROUP", "g", "anna", "STREAMS", gone6, ">");
+        add("XDEL", gone6, "7-0");
+        flush();
+    }
+
+    private void fieldTimes() {
+        for (boolean packed : new boolean[] {true, false}) {
+            packing(packed);
+            String name = "fieldtimes:" + (packed ? "packed" : "spread");
+            List<Object> hash = new ArrayList<>(List.of("HSET", name));
+            for (int i = 0; i < 300; i++) {
+                hash.add("f" + i);
+                hash.add(i % 2 == 0 ? "" + i : "value" + i);
+            }
+            add(hash.toArray());
+            for (int i = 0; i < 300; i += 3) {
+                add("HPEXPIREAT", name, FAR_MS + i % 7, "FIELDS", "1", "f" + i);
+            }
+            add("HSET", name + ":one", "f", "v");
+            add("HPEXPIREAT", name + ":one", FAR_MS, "FIELDS", "1", "f");
+            add("PEXPIREAT", name + ":one", FAR_MS + 4);
+            add("HSET", name + ":was", "f", "v", "g", "w");
+            add("HPEXPIREAT", name + ":was", FAR_MS, "FIELDS", "1", "f");
+            add("HPERSIST", name + ":was", "FIELDS", "1", "f");
+        }
+        packing(true);
+    }
+
+    private void databases() {
+        for (String database : List.of("1", "9", "15")) {
+            demand("SELECT", database);
+            add("SET", "same name", database);
+            add("RPUSH", "list" + database, "a", database);
+            add("PEXPIREAT", "list" + database, FAR_MS + 5);
+        }
+        demand("SELECT", "0");
+    }
+
+    /** For a test of one kind of server alone: its command in bytes. */
+    static byte[][] command(String... words) {
+        return CommandEncoder.bytes(words);
+    }
+}
