@@ -196,14 +196,13 @@ final class StreamCommands {
         byte[] name = in.string();
         long ms = in.number();
         long seq = in.number();
-        long guess = state.entriesRead(ms, seq);
-        long read = type >= RdbTypes.STREAM_2 ? in.number() : guess;
+        long read = type >= RdbTypes.STREAM_2 ? in.number() : state.entriesRead(ms, seq);
         byte[] last = StreamState.id(ms, seq);
         if (target.knowsStreamCounters() && read != StreamState.UNKNOWN) {
             commands.send(XGROUP, CREATE, commands.key(), name, last, ENTRIESREAD, KeyCommands.word(read));
         } else {
             commands.send(XGROUP, CREATE, commands.key(), name, last);
-            counters |= !target.knowsStreamCounters() && read != guess;
+            counters |= !target.knowsStreamCounters() && state.isLoss(read, ms, seq);
         }
         Pending pending = new Pending();
         long consumers = in.length();

@@ -128,7 +128,7 @@ final class StreamPayload {
             long read = in.number();
             if (cutCounters) {
                 cutTo();
-                counters |= read != state.entriesRead(ms, seq);
+                counters |= state.isLoss(read, ms, seq);
             }
         }
         long pending = in.length();

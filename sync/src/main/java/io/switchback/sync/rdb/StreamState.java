@@ -59,6 +59,11 @@ record StreamState(
         return added != length || deletedMs != 0 || deletedSeq != 0;
     }
 
+    /** Whether that a group has read so much could not be found out from where it stands. */
+    boolean isLoss(long read, long ms, long seq) {
+        return read != UNKNOWN && read != entriesRead(ms, seq);
+    }
+
     static int compare(long ms, long seq, long otherMs, long otherSeq) {
         int byTime = Long.compareUnsigned(ms, otherMs);
         return byTime != 0 ? byTime : Long.compareUnsigned(seq, otherSeq);

@@ -128,7 +128,7 @@ class EveryFormOnEveryServerTest {
     private static String libraries(ServerConnection connection, ServerVersion version) {
         return EveryForm.knows(version, 7, 0)
                 ? connection.demand("FUNCTION", "LIST", "WITHCODE").text()
-                : "";
+                : "[]";
     }
 
     private interface Reading {
@@ -149,7 +149,7 @@ class EveryFormOnEveryServerTest {
             replay.finish();
             Rules rules = new Rules(source, version, commandsOnly, !replay.facts.isEmpty());
             assertSame(rules.expected(), WholeContent.of(connection), rules);
-            assertThat(replay.inexpressible).isEqualTo(rules.inexpressible);
+            assertThat(replay.inexpressible).containsExactlyInAnyOrderEntriesOf(rules.inexpressible);
             assertThat(replay.fieldExpiries.keySet()).isEqualTo(rules.fieldTimesLost);
             if (!replay.facts.isEmpty() && EveryForm.knows(version, 7, 0)) {
                 assertThat(libraries(connection, version)).isEqualTo(source.libraries());
@@ -261,9 +261,8 @@ class EveryFormOnEveryServerTest {
             reader.read();
             assertThat(reader.bytes()).isEqualTo(source.snapshot().length);
             assertThat(reader.rest()).isEmpty();
-            assertThat(replay.facts).containsKey("redis-ver");
-            assertThat(replay.facts.containsKey("valkey-ver"))
-                    .isEqualTo(source.version().product() == Product.VALKEY);
+            assertThat(replay.facts)
+                    .containsKey(source.version().product() == Product.VALKEY ? "valkey-ver" : "redis-ver");
         });
     }
 

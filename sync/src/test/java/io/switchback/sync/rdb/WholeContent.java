@@ -70,10 +70,18 @@ final class WholeContent {
             case "zset" -> parts.put(VALUE, type + scores(texts(call("ZRANGE", key, "0", "-1", "WITHSCORES"))));
             case "hash" -> hash(key, parts);
             case "stream" -> stream(key, parts);
-            default -> parts.put(VALUE, type + text(call("DUMP", key)));
+            default -> parts.put(VALUE, type + vectors(key));
         }
         parts.put(EXPIRES, expires(key));
         return parts;
+    }
+
+    private Map<String, String> vectors(byte[] key) {
+        Map<String, String> vectors = new TreeMap<>();
+        for (String element : texts(call("VRANDMEMBER", key, "100000"))) {
+            vectors.put(element, texts(call("VEMB", key, element)) + text(call("VGETATTR", key, element)));
+        }
+        return vectors;
     }
 
     private void hash(byte[] key, Map<String, String> parts) {
