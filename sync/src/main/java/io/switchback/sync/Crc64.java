@@ -20,8 +20,7 @@ public final class Crc64 {
     private static final long[] T5 = TABLES[5];
     private static final long[] T6 = TABLES[6];
     private static final long[] T7 = TABLES[7];
-    private static final VarHandle EIGHT =
-            MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
+    private static final VarHandle EIGHT = MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
 
     private Crc64() {}
 

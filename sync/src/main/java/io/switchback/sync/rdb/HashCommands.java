@@ -66,8 +66,8 @@ final class HashCommands {
         commands.flush();
         expire();
         if (notTaken > 0) {
-            commands.inexpressible("times to live of " + notTaken + " fields of a hash, which " + target.version()
-                    + " does not take");
+            commands.inexpressible(
+                    "times to live of " + notTaken + " fields of a hash, which " + target.version() + " does not take");
         }
     }
 }

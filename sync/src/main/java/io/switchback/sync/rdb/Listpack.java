@@ -90,7 +90,7 @@ final class Listpack implements PackedElements {
             case 0xf0 -> string(in.littleEndian(4), 5);
             case 0xf1 -> number((short) in.littleEndian(2), 3);
             case 0xf2 -> number(in.littleEndian(3) << 40 >> 40, 4);
-            case 0xf3 -> number((int) in.littleEndian(4), 5);
+            case 0xf3 -> number(in.littleEndian(4) << 32 >> 32, 5);
             case 0xf4 -> number(in.littleEndian(8), 9);
             default -> throw in.malformed("no element of a listpack begins with " + first);
         };
@@ -121,7 +121,7 @@ final class Listpack implements PackedElements {
         }
         boolean right = first == length >>> (7 * (bytes - 1));
         for (int i = bytes - 2; i >= 0; i--) {
-            right &= in.unsignedByte() == (length >>> (7 * i) & 0x7f | 0x80);
+            right &= in.unsignedByte() == ((length >>> (7 * i) & 0x7f) | 0x80);
         }
         if (!right) {
             throw in.malformed("an element of a listpack whose length is not what stands behind it");

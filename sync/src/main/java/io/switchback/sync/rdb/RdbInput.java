@@ -24,7 +24,6 @@ final class RdbInput {
     /** A walk went past the limit of its mark. Flow of control, not an error: it has no trace and is never seen outside. */
     static final class PastMark extends IOException {
         private static final long serialVersionUID = 1;
-        private static final PastMark INSTANCE = new PastMark();
 
         private PastMark() {
             super("past the mark");
@@ -36,6 +35,7 @@ final class RdbInput {
         }
     }
 
+    private final PastMark pastMark = new PastMark();
     private final InputStream in;
     private final String whatItIs;
     private long unreadMax;
@@ -153,7 +153,7 @@ final class RdbInput {
 
     void skip(long bytes) throws IOException {
         if (marked != NO_MARK && bytes > (long) markedMax - (position - marked)) {
-            throw PastMark.INSTANCE;
+            throw pastMark;
         }
         long left = bytes;
         while (left > 0) {
@@ -274,13 +274,12 @@ final class RdbInput {
     }
 
     private byte[] integer(long encoding) throws IOException {
-        long value =
-                switch ((int) (-1L - encoding)) {
-                    case 0 -> (byte) littleEndian(1);
-                    case 1 -> (short) littleEndian(2);
-                    case 2 -> (int) littleEndian(4);
-                    default -> throw malformed("no string has the encoding " + (-1L - encoding));
-                };
+        long value = switch ((int) (-1L - encoding)) {
+            case 0 -> (byte) littleEndian(1);
+            case 1 -> (short) littleEndian(2);
+            case 2 -> (int) littleEndian(4);
+            default -> throw malformed("no string has the encoding " + (-1L - encoding));
+        };
         return Long.toString(value).getBytes(ISO_8859_1);
     }
 
@@ -319,7 +318,7 @@ final class RdbInput {
             fill(bytes);
         }
         if (marked != NO_MARK && position + bytes - marked > markedMax) {
-            throw PastMark.INSTANCE;
+            throw pastMark;
         }
     }
 
@@ -333,7 +332,8 @@ final class RdbInput {
             int room = (int) Math.min(buffer.length - end, unreadMax);
             int count = room == 0 ? -1 : in.read(buffer, end, room);
             if (count < 0) {
-                throw new EOFException(whatItIs + " ends after " + (before + end) + " bytes, within what it says to hold");
+                throw new EOFException(
+                        whatItIs + " ends after " + (before + end) + " bytes, within what it says to hold");
             }
             end += count;
             unreadMax -= count;

@@ -209,8 +209,8 @@ public final class SnapshotReader {
             return;
         }
         Matcher name = LIBRARY_NAME.matcher(new String(code, ISO_8859_1));
-        ofSnapshot("the library of functions " + (name.find() ? name.group(1) : "without a name") + ": " + target.version()
-                + " knows no functions");
+        ofSnapshot("the library of functions " + (name.find() ? name.group(1) : "without a name") + ": "
+                + target.version() + " knows no functions");
     }
 
     /** Of a cluster that is moving slots while its snapshot is made: of those that come in not all keys may be there. */
@@ -245,8 +245,8 @@ public final class SnapshotReader {
         long stored = in.littleEndian(8);
         // 0: its server has checksums switched off.
         if (stored != 0 && stored != computed) {
-            throw in.malformed("the snapshot is damaged: its checksum is " + Long.toHexString(stored) + ", its bytes give "
-                    + Long.toHexString(computed));
+            throw in.malformed("the snapshot is damaged: its checksum is " + Long.toHexString(stored)
+                    + ", its bytes give " + Long.toHexString(computed));
         }
     }
 }

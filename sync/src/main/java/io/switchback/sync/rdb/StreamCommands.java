@@ -13,8 +13,9 @@ import java.util.List;
  * entries in short form.
  */
 final class StreamCommands {
-    static final String COUNTERS = "what a stream counts (entries-added, max-deleted-entry-id, entries-read of groups), which servers"
-            + " below 7.0 do not";
+    static final String COUNTERS =
+            "what a stream counts (entries-added, max-deleted-entry-id, entries-read of groups), which servers"
+                    + " below 7.0 do not";
     static final String PRODUCERS = "what a stream remembers of producers, so that they add an entry once";
 
     private static final byte[] XADD = KeyCommands.word("XADD");
@@ -94,7 +95,8 @@ final class StreamCommands {
             commands.inexpressible(gone + " pending entries of a stream that are gone from it");
         }
         if (goneUnknown) {
-            commands.inexpressible("pending entries of a stream that are gone from it, if there are any: it is too long to tell");
+            commands.inexpressible(
+                    "pending entries of a stream that are gone from it, if there are any: it is too long to tell");
         }
     }
 
@@ -171,7 +173,8 @@ final class StreamCommands {
     private void state(StreamState state) throws IOException {
         byte[] last = StreamState.id(state.lastMs(), state.lastSeq());
         if (empty) {
-            // Added and at once cut off, which does not count as deleted. No entry has the id 0-0; XSETID puts that right.
+            // Added and at once cut off, which does not count as deleted. No entry has the id 0-0; XSETID puts that
+            // right.
             boolean none = state.lastMs() == 0 && state.lastSeq() == 0;
             commands.send(XADD, commands.key(), MAXLEN, ZERO, none ? StreamState.id(0, 1) : last, ANY, ANY);
         }
@@ -229,8 +232,8 @@ final class StreamCommands {
         Pending() throws IOException {
             long size = in.length();
             if (size > RdbLimits.PENDING_ENTRIES_MAX) {
-                throw in.malformed("a group with " + size + " pending entries; the limit is "
-                        + RdbLimits.PENDING_ENTRIES_MAX);
+                throw in.malformed(
+                        "a group with " + size + " pending entries; the limit is " + RdbLimits.PENDING_ENTRIES_MAX);
             }
             while (count < size) {
                 if (count == ms.length) {
@@ -242,7 +245,7 @@ final class StreamCommands {
                 ms[count] = Long.reverseBytes(in.littleEndian(8));
                 seq[count] = Long.reverseBytes(in.littleEndian(8));
                 deliveredAt[count] = Math.max(0, in.littleEndian(8));
-                deliveries[count] = (int) Math.clamp(in.number(), 0, Integer.MAX_VALUE);
+                deliveries[count] = Math.clamp(in.number(), 0, Integer.MAX_VALUE);
                 if (count > 0 && StreamState.compare(ms[count - 1], seq[count - 1], ms[count], seq[count]) >= 0) {
                     throw in.malformed("pending entries that are not in order");
                 }
@@ -330,12 +333,7 @@ final class StreamCommands {
             List<byte[]> words = new ArrayList<>(List.of(XCLAIM, commands.key(), group, consumer, ZERO));
             words.addAll(claimed);
             words.addAll(List.of(
-                    TIME,
-                    KeyCommands.word(deliveredAt),
-                    RETRYCOUNT,
-                    KeyCommands.word(deliveries),
-                    FORCE,
-                    JUSTID));
+                    TIME, KeyCommands.word(deliveredAt), RETRYCOUNT, KeyCommands.word(deliveries), FORCE, JUSTID));
             claimed.clear();
             commands.send(words.toArray(byte[][]::new));
         }

@@ -111,7 +111,8 @@ final class StreamIds {
     /** Whether the stream has it; it must not be before what was asked last. */
     boolean has(long idMs, long idSeq) {
         int target = block;
-        while (target + 1 < blocks && StreamState.compare(blockMs[target + 1], blockSeq[target + 1], idMs, idSeq) <= 0) {
+        while (target + 1 < blocks
+                && StreamState.compare(blockMs[target + 1], blockSeq[target + 1], idMs, idSeq) <= 0) {
             target++;
         }
         if (target != block) {

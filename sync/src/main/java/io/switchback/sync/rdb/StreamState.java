@@ -40,7 +40,7 @@ record StreamState(
             return 0;
         }
         int beforeLast = compare(ms, seq, lastMs, lastSeq);
-        if (length == 0 && beforeLast <= 0 || beforeLast == 0) {
+        if (beforeLast == 0 || (length == 0 && beforeLast < 0)) {
             return added;
         }
         if (beforeLast > 0) {

@@ -85,8 +85,7 @@ final class StringBytes {
 
     byte[] bytes(long length) throws IOException {
         if (length > RdbLimits.ELEMENT_BYTES_MAX) {
-            throw in.malformed(
-                    "an element of " + length + " bytes; the limit is " + RdbLimits.ELEMENT_BYTES_MAX);
+            throw in.malformed("an element of " + length + " bytes; the limit is " + RdbLimits.ELEMENT_BYTES_MAX);
         }
         if (direct) {
             take(length);

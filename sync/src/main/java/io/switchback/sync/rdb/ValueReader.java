@@ -1,7 +1,5 @@
 package io.switchback.sync.rdb;
 
-import static java.nio.charset.StandardCharsets.ISO_8859_1;
-
 import io.switchback.fleet.ServerVersion;
 import io.switchback.fleet.ServerVersion.Product;
 import io.switchback.sync.Crc64;
@@ -60,7 +58,8 @@ final class ValueReader {
         static final Attributes NONE = new Attributes(-1, -1, -1);
 
         Attributes expiring(long atMillis) {
-            // A time in the past ends the key at once; RESTORE and PEXPIREAT take none below 0, and RESTORE takes 0 for never.
+            // A time in the past ends the key at once; RESTORE and PEXPIREAT take none below 0, and RESTORE takes 0 for
+            // never.
             return new Attributes(Math.max(1, atMillis), idleSeconds, frequency);
         }
 
@@ -85,7 +84,8 @@ final class ValueReader {
     /** Reads the value whose type and key were read. */
     void read(int type, int database, byte[] key, Attributes attributes) throws IOException {
         if (type == RdbTypes.MODULE_BEFORE_RELEASE) {
-            throw in.malformed("a value of a module in the form of before its release, which nobody can tell the end of");
+            throw in.malformed(
+                    "a value of a module in the form of before its release, which nobody can tell the end of");
         }
         KeyCommands commands = new KeyCommands(sink, limits, database, key);
         if (RdbTypes.isOpaque(source.product(), type)) {
@@ -219,8 +219,8 @@ final class ValueReader {
             case RdbTypes.ZSET_LISTPACK -> members(new Listpack(in.open()), commands);
             case RdbTypes.LIST_QUICKLIST, RdbTypes.LIST_QUICKLIST_2 -> nodes(type, commands);
             default -> {
-                boolean packed = type == RdbTypes.HASH_LISTPACK_TIMES
-                        || type == RdbTypes.HASH_LISTPACK_TIMES_BEFORE_RELEASE;
+                boolean packed =
+                        type == RdbTypes.HASH_LISTPACK_TIMES || type == RdbTypes.HASH_LISTPACK_TIMES_BEFORE_RELEASE;
                 boolean valkey = source.product() == Product.VALKEY;
                 if (valkey ? type != RdbTypes.VALKEY_HASH_2 : type > RdbTypes.HASH_LISTPACK_TIMES) {
                     throw walk.unknown(type);
@@ -288,9 +288,8 @@ final class ValueReader {
         long count = in.length();
         for (long i = 0; i < count; i++) {
             byte[] member = in.string();
-            byte @Nullable [] score = type == RdbTypes.ZSET_2
-                    ? Scores.text(Double.longBitsToDouble(in.littleEndian(8)))
-                    : scoreInText();
+            byte @Nullable [] score =
+                    type == RdbTypes.ZSET_2 ? Scores.text(Double.longBitsToDouble(in.littleEndian(8))) : scoreInText();
             if (score == null) {
                 withoutNumber++;
             } else {

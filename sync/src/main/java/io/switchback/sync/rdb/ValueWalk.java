@@ -68,43 +68,44 @@ final class ValueWalk {
     }
 
     private boolean ofRedis(int type) throws IOException {
-        switch (type) {
-            case RdbTypes.HASH_FIELD_TIMES_BEFORE_RELEASE, RdbTypes.HASH_FIELD_TIMES -> {
-                if (type == RdbTypes.HASH_FIELD_TIMES) {
-                    in.skip(TIME_BYTES);
-                }
-                long count = in.length();
-                for (long i = 0; i < count; i++) {
-                    in.skipNumber();
-                    in.skipString();
-                    in.skipString();
-                }
-                return count > 0;
+        return switch (type) {
+            case RdbTypes.HASH_FIELD_TIMES_BEFORE_RELEASE -> timedFields();
+            case RdbTypes.HASH_FIELD_TIMES -> {
+                in.skip(TIME_BYTES);
+                yield timedFields();
             }
-            case RdbTypes.HASH_LISTPACK_TIMES_BEFORE_RELEASE, RdbTypes.HASH_LISTPACK_TIMES -> {
-                if (type == RdbTypes.HASH_LISTPACK_TIMES) {
-                    in.skip(TIME_BYTES);
-                }
+            case RdbTypes.HASH_LISTPACK_TIMES_BEFORE_RELEASE -> {
                 in.skipString();
-                return true;
+                yield true;
             }
-            case RdbTypes.STREAM_4, RdbTypes.STREAM_5 -> {
-                return stream(type);
+            case RdbTypes.HASH_LISTPACK_TIMES -> {
+                in.skip(TIME_BYTES);
+                in.skipString();
+                yield true;
             }
-            case RdbTypes.ARRAY -> {
-                return array();
-            }
+            case RdbTypes.STREAM_4, RdbTypes.STREAM_5 -> stream(type);
+            case RdbTypes.ARRAY -> array();
             case RdbTypes.RATE_LIMIT -> {
                 in.skipNumber();
-                return true;
+                yield true;
             }
             default -> throw unknown(type);
+        };
+    }
+
+    private boolean timedFields() throws IOException {
+        long count = in.length();
+        for (long i = 0; i < count; i++) {
+            in.skipNumber();
+            in.skipString();
+            in.skipString();
         }
+        return count > 0;
     }
 
     RdbFormatException unknown(int type) {
-        return in.malformed("a value of type " + type + ", which is not known here; was it written by a newer server, or by a"
-                + " server of modules?");
+        return in.malformed("a value of type " + type
+                + ", which is not known here; was it written by a newer server, or by a" + " server of modules?");
     }
 
     private boolean strings(int each) throws IOException {

@@ -72,7 +72,17 @@ final class EveryForm {
         }
         if (knowsVectorSets(version)) {
             for (int i = 0; i < 20; i++) {
-                add("VADD", "vectors", "VALUES", "3", "" + i, "1.5", "-2", "element" + i, "SETATTR", "{\"n\":" + i + "}");
+                add(
+                        "VADD",
+                        "vectors",
+                        "VALUES",
+                        "3",
+                        "" + i,
+                        "1.5",
+                        "-2",
+                        "element" + i,
+                        "SETATTR",
+                        "{\"n\":" + i + "}");
             }
         }
         flush();
@@ -86,7 +96,9 @@ final class EveryForm {
     private void add(Object... words) {
         byte[][] command = new byte[words.length][];
         for (int i = 0; i < words.length; i++) {
-            command[i] = words[i] instanceof byte[] bytes ? bytes : words[i].toString().getBytes(UTF_8);
+            command[i] = words[i] instanceof byte[] bytes
+                    ? bytes
+                    : words[i].toString().getBytes(UTF_8);
         }
         waiting.add(command);
         if (waiting.size() == BATCH) {
@@ -137,7 +149,8 @@ final class EveryForm {
     private static byte[] repetitive(int bytes, int salt) {
         byte[] text = new byte[bytes];
         for (int i = 0; i < bytes; i++) {
-            text[i] = (byte) ("abcdefghijklmnopqrstuvwxyz".charAt((i / 3 + salt) % 26) + (i % 1000 == salt % 1000 ? 1 : 0));
+            text[i] = (byte)
+                    ("abcdefghijklmnopqrstuvwxyz".charAt((i / 3 + salt) % 26) + (i % 1000 == salt % 1000 ? 1 : 0));
         }
         return text;
     }
@@ -157,14 +170,42 @@ final class EveryForm {
         elements.add(new byte[] {0});
         elements.add("Straße 日本 🎈".getBytes(UTF_8));
         for (String number : List.of(
-                "0", "-1", "12", "13", "127", "128", "-128", "-129", "4095", "4096", "-4096", "-4097", "8191", "32767", "-32768",
-                "32768", "65536", "8388607", "-8388608", "8388608", "2147483647", "-2147483648", "2147483648",
-                "9223372036854775807", "-9223372036854775808", "9223372036854775808", "007", "+1", "1.0", "-0", " 1")) {
+                "0",
+                "-1",
+                "12",
+                "13",
+                "127",
+                "128",
+                "-128",
+                "-129",
+                "4095",
+                "4096",
+                "-4096",
+                "-4097",
+                "8191",
+                "32767",
+                "-32768",
+                "32768",
+                "65536",
+                "8388607",
+                "-8388608",
+                "8388608",
+                "2147483647",
+                "-2147483648",
+                "2147483648",
+                "9223372036854775807",
+                "-9223372036854775808",
+                "9223372036854775808",
+                "007",
+                "+1",
+                "1.0",
+                "-0",
+                " 1")) {
             elements.add(number.getBytes(UTF_8));
         }
         for (int bytes : new int[] {
-            1, 5, 62, 63, 64, 65, 125, 126, 127, 128, 253, 254, 255, 256, 4094, 4095, 4096, 4097, 16377, 16378, 16379, 16380,
-            16381, 16382, 16383, 16384, 16385, 70_000
+            1, 5, 62, 63, 64, 65, 125, 126, 127, 128, 253, 254, 255, 256, 4094, 4095, 4096, 4097, 16377, 16378, 16379,
+            16380, 16381, 16382, 16383, 16384, 16385, 70_000
         }) {
             elements.add(noise(bytes));
             elements.add(repetitive(bytes, bytes));
@@ -185,7 +226,8 @@ final class EveryForm {
     // Types
 
     private void strings() {
-        for (String number : List.of("0", "-1", "127", "128", "-32769", "65536", "2147483648", "-9223372036854775808")) {
+        for (String number :
+                List.of("0", "-1", "127", "128", "-32769", "65536", "2147483648", "-9223372036854775808")) {
             add("SET", "number" + number, number);
         }
         int i = 0;

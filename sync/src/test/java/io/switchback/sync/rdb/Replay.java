@@ -50,8 +50,7 @@ final class Replay implements SnapshotSink {
 
     @Override
     public void library(byte[] code) {
-        send(new byte[][] {
-            "FUNCTION".getBytes(US_ASCII), "LOAD".getBytes(US_ASCII), "REPLACE".getBytes(US_ASCII), code
+        send(new byte[][] {"FUNCTION".getBytes(US_ASCII), "LOAD".getBytes(US_ASCII), "REPLACE".getBytes(US_ASCII), code
         });
     }
 

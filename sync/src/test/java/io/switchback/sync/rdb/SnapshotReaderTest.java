@@ -236,7 +236,8 @@ class SnapshotReaderTest {
                 .last()
                 .asString()
                 .startsWith("RESTORE s 0 " + (char) RdbTypes.STREAM_3);
-        assertThat(read(four, REDIS_8_6, RdbLimits.DEFAULT).get(1)).startsWith("RESTORE s 0 " + (char) RdbTypes.STREAM_4);
+        assertThat(read(four, REDIS_8_6, RdbLimits.DEFAULT).get(1))
+                .startsWith("RESTORE s 0 " + (char) RdbTypes.STREAM_4);
         byte[] five = streamOfRedis8(RdbTypes.STREAM_5, 1).end();
         assertThat(read(five, REDIS_8_6, RdbLimits.DEFAULT))
                 .contains(commands.toArray(String[]::new))
@@ -252,8 +253,7 @@ class SnapshotReaderTest {
     void whatModulesKeepIsNamedAndSteppedOver() throws IOException {
         long id = 0;
         for (char letter : "ReJSON-RL".toCharArray()) {
-            id = id << 6
-                    | "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".indexOf(letter);
+            id = id << 6 | "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".indexOf(letter);
         }
         byte[] snapshot = RdbBytes.snapshot("REDIS0012")
                 .raw(RdbTypes.OPCODE_MODULE_AUX)
@@ -310,7 +310,8 @@ class SnapshotReaderTest {
                 .end();
         assertThat(commands(valkey, REDIS_6))
                 .containsExactly(
-                        "not -1/: slots that the source is being given, whose keys may not all be there yet", "SET k v");
+                        "not -1/: slots that the source is being given, whose keys may not all be there yet",
+                        "SET k v");
     }
 
     @Test
@@ -318,13 +319,22 @@ class SnapshotReaderTest {
         assertRefused(RdbBytes.snapshot("REDIS0016").end(), "the form REDIS0016, which is not known here, at byte 9");
         assertRefused(RdbBytes.snapshot("VALKEY081").end(), "the form VALKEY081, which is not known here");
         assertRefused(RdbBytes.snapshot("*3\r\n$3\r\nS").end(), "this is no snapshot");
-        assertRefused(RdbBytes.snapshot("REDIS0015").raw(29).string("k").end(), "a value of type 29, which is not known here");
         assertRefused(
-                RdbBytes.snapshot("REDIS0010").raw(RdbTypes.OPCODE_FUNCTION_BEFORE_RELEASE).end(), "a release candidate");
+                RdbBytes.snapshot("REDIS0015").raw(29).string("k").end(),
+                "a value of type 29, which is not known here");
         assertRefused(
-                RdbBytes.snapshot("REDIS0009").raw(RdbTypes.MODULE_BEFORE_RELEASE).string("k").end(),
+                RdbBytes.snapshot("REDIS0010")
+                        .raw(RdbTypes.OPCODE_FUNCTION_BEFORE_RELEASE)
+                        .end(),
+                "a release candidate");
+        assertRefused(
+                RdbBytes.snapshot("REDIS0009")
+                        .raw(RdbTypes.MODULE_BEFORE_RELEASE)
+                        .string("k")
+                        .end(),
                 "a module in the form of before its release");
-        assertRefused(RdbBytes.snapshot("REDIS0015").raw(242).end(), "an opcode 242, which is not known here, at byte 10");
+        assertRefused(
+                RdbBytes.snapshot("REDIS0015").raw(242).end(), "an opcode 242, which is not known here, at byte 10");
     }
 
     private static void assertRefused(byte[] snapshot, String message) {
@@ -353,8 +363,10 @@ class SnapshotReaderTest {
 
     @Test
     void aSnapshotWithoutAChecksumIsTaken() throws IOException {
-        byte[] snapshot =
-                RdbBytes.snapshot("REDIS0009").raw(RdbTypes.OPCODE_EOF).littleEndian(0, 8).bytes();
+        byte[] snapshot = RdbBytes.snapshot("REDIS0009")
+                .raw(RdbTypes.OPCODE_EOF)
+                .littleEndian(0, 8)
+                .bytes();
         assertThat(read(snapshot, REDIS_6, RdbLimits.DEFAULT)).containsExactly("source {}");
     }
 

@@ -9,6 +9,7 @@ import io.switchback.resp.Reply;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.TreeMap;
 
 /**
@@ -66,7 +67,9 @@ final class WholeContent {
             case "string" -> parts.put(VALUE, text(call("GET", key)));
             case "list" -> parts.put(VALUE, type + texts(call("LRANGE", key, "0", "-1")));
             case "set" ->
-                parts.put(VALUE, type + texts(call("SMEMBERS", key)).stream().sorted().toList());
+                parts.put(
+                        VALUE,
+                        type + texts(call("SMEMBERS", key)).stream().sorted().toList());
             case "zset" -> parts.put(VALUE, type + scores(texts(call("ZRANGE", key, "0", "-1", "WITHSCORES"))));
             case "hash" -> hash(key, parts);
             case "stream" -> stream(key, parts);
@@ -114,6 +117,10 @@ final class WholeContent {
         return fields;
     }
 
+    private static Reply field(Map<String, Reply> fields, String name) {
+        return Objects.requireNonNull(fields.get(name), name);
+    }
+
     private void stream(byte[] key, Map<String, String> parts) {
         Reply reply = server.call(
                 "XINFO".getBytes(ISO_8859_1),
@@ -123,35 +130,35 @@ final class WholeContent {
                 "COUNT".getBytes(ISO_8859_1),
                 "0".getBytes(ISO_8859_1));
         Map<String, Reply> stream = map(reply);
-        StringBuilder value = new StringBuilder("stream " + text(stream.get("entries")) + " last "
-                + stream.get("last-generated-id").text());
+        StringBuilder value = new StringBuilder("stream " + text(field(stream, "entries")) + " last "
+                + field(stream, "last-generated-id").text());
         StringBuilder counters = new StringBuilder();
         if (stream.containsKey("entries-added")) {
-            counters.append(stream.get("max-deleted-entry-id").text())
+            counters.append(field(stream, "max-deleted-entry-id").text())
                     .append(' ')
-                    .append(stream.get("entries-added").text());
+                    .append(field(stream, "entries-added").text());
         }
         StringBuilder pending = new StringBuilder();
         StringBuilder seen = new StringBuilder();
         StringBuilder active = new StringBuilder();
-        for (Reply each : elements(stream.get("groups"))) {
+        for (Reply each : elements(field(stream, "groups"))) {
             Map<String, Reply> group = map(each);
             value.append(" group ")
-                    .append(text(group.get("name")))
+                    .append(text(field(group, "name")))
                     .append(" at ")
-                    .append(group.get("last-delivered-id").text());
+                    .append(field(group, "last-delivered-id").text());
             if (group.containsKey("entries-read")) {
-                counters.append(' ').append(group.get("entries-read").text());
+                counters.append(' ').append(field(group, "entries-read").text());
             }
-            pending.append(text(group.get("pending") != null ? group.get("pending") : group.get("pel")));
-            for (Reply one : elements(group.get("consumers"))) {
+            pending.append(text(group.containsKey("pending") ? field(group, "pending") : field(group, "pel")));
+            for (Reply one : elements(field(group, "consumers"))) {
                 Map<String, Reply> consumer = map(one);
-                value.append(" consumer ").append(text(consumer.get("name")));
-                pending.append(consumer.get("name").text())
-                        .append(text(consumer.get("pending") != null ? consumer.get("pending") : consumer.get("pel")));
-                seen.append(' ').append(consumer.get("seen-time").text());
+                value.append(" consumer ").append(text(field(consumer, "name")));
+                pending.append(field(consumer, "name").text())
+                        .append(text(consumer.containsKey("pending") ? field(consumer, "pending") : field(consumer, "pel")));
+                seen.append(' ').append(field(consumer, "seen-time").text());
                 if (consumer.containsKey("active-time")) {
-                    active.append(' ').append(consumer.get("active-time").text());
+                    active.append(' ').append(field(consumer, "active-time").text());
                 }
             }
         }
@@ -202,12 +209,10 @@ final class WholeContent {
 
     /** Versions write the same number in different ways, and only 6.x shows the sign of a zero. */
     private static List<String> scores(List<String> words) {
-        Map<String, String> scores = new TreeMap<>();
         List<String> order = new ArrayList<>();
         for (int i = 0; i < words.size(); i += 2) {
             String word = words.get(i + 1).replace("inf", "Infinity");
             String score = Double.toString(Double.parseDouble(word) + 0.0);
-            scores.put(words.get(i), score);
             order.add(words.get(i) + " " + score);
         }
         return order;
