@@ -18,6 +18,7 @@ import org.jspecify.annotations.Nullable;
  */
 final class RdbInput {
     private static final int BUFFER_BYTES = 128 * 1024;
+    private static final int SPARE_BYTES = 64;
     private static final int NO_MARK = -1;
     private static final int GROWTH_BYTES = 1024 * 1024;
 
@@ -39,7 +40,7 @@ final class RdbInput {
     private final InputStream in;
     private final String whatItIs;
     private long unreadMax;
-    private byte[] buffer = new byte[BUFFER_BYTES];
+    private byte[] buffer;
 
     /** Invariant: {@code summed <= position <= end}, and {@code summed <= marked <= position} where there is a mark. */
     private int position;
@@ -62,6 +63,7 @@ final class RdbInput {
     RdbInput(InputStream in, long bytesMax, String whatItIs) {
         this.in = in;
         this.unreadMax = bytesMax;
+        this.buffer = new byte[(int) Math.min(BUFFER_BYTES, bytesMax + SPARE_BYTES)];
         this.whatItIs = whatItIs;
     }
 

@@ -64,6 +64,9 @@ final class RdbTypes {
     static final int MODULE_DOUBLE = 4;
     static final int MODULE_STRING = 5;
 
+    /** The first that ends in a checksum. */
+    static final int REDIS_VERSION_MIN = 5;
+
     static final int REDIS_VERSION_MAX = 15;
     static final int VALKEY_VERSION_MIN = 80;
     static final int VALKEY_VERSION_MAX = 80;

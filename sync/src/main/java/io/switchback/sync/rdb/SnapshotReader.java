@@ -25,7 +25,10 @@ public final class SnapshotReader {
     private static final int MAGIC_BYTES = 9;
     private static final Pattern MAGIC = Pattern.compile("(?:REDIS(\\d{4})|VALKEY(\\d{3}))");
     private static final Pattern LIBRARY_NAME = Pattern.compile("^#!\\S+.*?\\bname=(\\S+)");
-    private static final int FIRST_WITH_CHECKSUM = 5;
+
+    /** No snapshot is longer: an exabyte. */
+    private static final long BYTES_MAX = 1L << 60;
+
     private static final byte[] NO_KEY = new byte[0];
 
     /** In place of what a snapshot does not say of its source. */
@@ -37,7 +40,6 @@ public final class SnapshotReader {
     private final RdbLimits limits;
     private final Map<String, String> facts = new LinkedHashMap<>();
     private Product product = Product.REDIS;
-    private int version;
     private int database;
     private long keys;
 
@@ -48,7 +50,7 @@ public final class SnapshotReader {
 
     /** As above, with other limits. */
     public SnapshotReader(InputStream in, ValueTarget target, SnapshotSink sink, RdbLimits limits) {
-        this.in = new RdbInput(in, Long.MAX_VALUE, "the snapshot");
+        this.in = new RdbInput(in, BYTES_MAX, "the snapshot");
         this.target = target;
         this.sink = sink;
         this.limits = limits;
@@ -96,10 +98,10 @@ public final class SnapshotReader {
         }
         boolean valkey = matcher.group(1) == null;
         product = valkey ? Product.VALKEY : Product.REDIS;
-        version = Integer.parseInt(valkey ? matcher.group(2) : matcher.group(1));
+        int version = Integer.parseInt(valkey ? matcher.group(2) : matcher.group(1));
         boolean known = valkey
                 ? version >= RdbTypes.VALKEY_VERSION_MIN && version <= RdbTypes.VALKEY_VERSION_MAX
-                : version >= 1 && version <= RdbTypes.REDIS_VERSION_MAX;
+                : version >= RdbTypes.REDIS_VERSION_MIN && version <= RdbTypes.REDIS_VERSION_MAX;
         if (!known) {
             throw in.malformed("a snapshot of the form " + magic + ", which is not known here");
         }
@@ -238,9 +240,6 @@ public final class SnapshotReader {
     }
 
     private void checksum() throws IOException {
-        if (version < FIRST_WITH_CHECKSUM) {
-            return;
-        }
         long computed = in.checksum();
         long stored = in.littleEndian(8);
         // 0: its server has checksums switched off.

@@ -260,6 +260,7 @@ class EveryFormOnEveryServerTest {
             reader.read();
             assertThat(reader.bytes()).isEqualTo(source.snapshot().length);
             assertThat(reader.rest()).isEmpty();
+            assertThat(replay.keys).contains("0/expired", "0/expired-list");
             assertThat(replay.facts)
                     .containsKey(source.version().product() == Product.VALKEY ? "valkey-ver" : "redis-ver");
         });

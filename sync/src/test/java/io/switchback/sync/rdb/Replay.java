@@ -9,6 +9,7 @@ import io.switchback.resp.Reply;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
 
@@ -20,6 +21,7 @@ final class Replay implements SnapshotSink {
     final Map<String, TreeSet<String>> inexpressible = new TreeMap<>();
     final Map<String, Long> names = new TreeMap<>();
     final Map<String, String> fieldExpiries = new TreeMap<>();
+    final Set<String> keys = new TreeSet<>();
     Map<String, String> facts = Map.of();
     private final ServerConnection server;
     private final List<byte[][]> waiting = new ArrayList<>();
@@ -44,6 +46,7 @@ final class Replay implements SnapshotSink {
             database = ofDatabase;
             send(CommandEncoder.bytes("SELECT", "" + ofDatabase));
         }
+        keys.add(ofDatabase + "/" + new String(key, ISO_8859_1));
         names.merge(new String(words[0], US_ASCII), 1L, Long::sum);
         send(words);
     }

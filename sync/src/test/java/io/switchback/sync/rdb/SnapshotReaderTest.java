@@ -5,6 +5,8 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.ServerVersion;
 import io.switchback.fleet.ServerVersion.Product;
 import io.switchback.sync.Crc64;
@@ -16,9 +18,13 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.Random;
 import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -317,6 +323,7 @@ class SnapshotReaderTest {
     @Test
     void whatIsNotKnownIsRefusedWithItsPlace() {
         assertRefused(RdbBytes.snapshot("REDIS0016").end(), "the form REDIS0016, which is not known here, at byte 9");
+        assertRefused(RdbBytes.snapshot("REDIS0004").end(), "the form REDIS0004, which is not known here, at byte 9");
         assertRefused(RdbBytes.snapshot("VALKEY081").end(), "the form VALKEY081, which is not known here");
         assertRefused(RdbBytes.snapshot("*3\r\n$3\r\nS").end(), "this is no snapshot");
         assertRefused(
@@ -370,10 +377,156 @@ class SnapshotReaderTest {
         assertThat(read(snapshot, REDIS_6, RdbLimits.DEFAULT)).containsExactly("source {}");
     }
 
+    /** A hash that says of itself when it was last used, or how often, says so at the target. */
+    @Test
+    void whatIsKnownOfAKeysUseGoesAlong() throws IOException {
+        byte[] snapshot = RdbBytes.snapshot("REDIS0009")
+                .raw(RdbTypes.OPCODE_EXPIRETIME_MS)
+                .littleEndian(EveryForm.FAR_MS, 8)
+                .raw(RdbTypes.OPCODE_FREQ, 200, RdbTypes.STRING)
+                .string("often")
+                .string("v")
+                .raw(RdbTypes.OPCODE_IDLE)
+                .length(5000)
+                .raw(RdbTypes.STRING)
+                .string("idle")
+                .string("v")
+                .raw(RdbTypes.STRING)
+                .string("neither")
+                .string("v")
+                .end();
+        try (RealServer server = RealServer.start(ServerBinary.embedded(), folder);
+                ServerConnection connection = ServerConnection.open(
+                        new Endpoint(server.host(), server.port()), Optional.empty(), Duration.ofSeconds(30))) {
+            ValueTarget target = new ValueTarget(ServerVersion.read(connection));
+            connection.demand("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu");
+            Replay replay = new Replay(connection);
+            new SnapshotReader(new ByteArrayInputStream(snapshot), target, replay).read();
+            replay.finish();
+            assertThat(server.number("OBJECT", "FREQ", "often")).isBetween(150L, 200L);
+            assertThat(server.number("OBJECT", "FREQ", "neither")).isLessThan(50);
+            connection.demand("CONFIG", "SET", "maxmemory-policy", "allkeys-lru");
+            Replay again = new Replay(connection);
+            new SnapshotReader(new ByteArrayInputStream(snapshot), target, again).read();
+            again.finish();
+            assertThat(server.number("OBJECT", "IDLETIME", "idle")).isBetween(5000L, 5100L);
+            assertThat(server.number("OBJECT", "IDLETIME", "neither")).isLessThan(100);
+            assertThat(server.number("PTTL", "often")).isPositive();
+        }
+    }
+
+    /** A key whose time had passed at the source takes the place of what the target has, and is gone at once. */
+    @Test
+    void aKeyThatHadExpiredIsNotBroughtToLife() throws IOException {
+        byte[] snapshot = RdbBytes.snapshot("REDIS0009")
+                .raw(RdbTypes.OPCODE_EXPIRETIME_MS)
+                .littleEndian(1000, 8)
+                .raw(RdbTypes.STRING)
+                .string("text")
+                .string("v")
+                .raw(RdbTypes.OPCODE_EXPIRETIME_MS)
+                .littleEndian(-5, 8)
+                .raw(RdbTypes.LIST)
+                .string("list")
+                .length(2)
+                .string("a")
+                .string("b")
+                .end();
+        List<ServerBinary> servers = new ArrayList<>(ServerBinary.matrix());
+        servers.add(ServerBinary.embedded());
+        for (ServerBinary binary : servers) {
+            try (RealServer server = RealServer.start(binary, folder.resolve("expired-" + binary.name()));
+                    ServerConnection connection = ServerConnection.open(
+                            new Endpoint(server.host(), server.port()), Optional.empty(), Duration.ofSeconds(30))) {
+                ValueTarget target = new ValueTarget(ServerVersion.read(connection));
+                for (RdbLimits limits : List.of(RdbLimits.DEFAULT, COMMANDS_ONLY)) {
+                    Replay replay = new Replay(connection);
+                    connection.demand("SET", "text", "old");
+                    connection.demand("RPUSH", "list", "old");
+                    new SnapshotReader(new ByteArrayInputStream(snapshot), target, replay, limits).read();
+                    replay.finish();
+                    assertThat(server.number("EXISTS", "text", "list"))
+                            .as(binary.name())
+                            .isZero();
+                }
+            }
+        }
+    }
+
+    /** However the bytes come: one by one, or a few at a time. */
+    @Test
+    void piecesOfTheInputMakeNoDifference() throws IOException {
+        Random random = new Random(20_261_129);
+        for (byte[] snapshot : smallSnapshots()) {
+            for (RdbLimits limits : List.of(RdbLimits.DEFAULT, COMMANDS_ONLY, new RdbLimits(100, 300, 1000, 50, 3))) {
+                for (int pieceMax : new int[] {1, 2, 7, 100}) {
+                    InputStream pieces = new ByteArrayInputStream(snapshot) {
+                        @Override
+                        public int read(byte[] into, int offset, int length) {
+                            return super.read(into, offset, Math.min(length, 1 + random.nextInt(pieceMax)));
+                        }
+                    };
+                    Written written = new Written();
+                    new SnapshotReader(pieces, new ValueTarget(REDIS_6), written, limits).read();
+                    assertThat(written.lines).isEqualTo(read(snapshot, REDIS_6, limits));
+                }
+            }
+        }
+    }
+
+    /** Each has an entry that is gone: found among ids that were put down in short form, over several blocks of them. */
+    @Test
+    void idsInShortFormAreFoundAgain() {
+        Random random = new Random(20_261_129);
+        StreamIds ids = new StreamIds(1 << 20);
+        List<long[]> kept = new ArrayList<>();
+        List<long[]> left = new ArrayList<>();
+        long ms = 1_700_000_000_000L;
+        long seq = 0;
+        for (int i = 0; i < 10_000; i++) {
+            boolean later = random.nextInt(3) == 0;
+            ms += later ? 1 + random.nextInt(100_000) : 0;
+            seq = later ? random.nextInt(5) : seq + 1 + random.nextInt(300);
+            long[] id = i == 9_999 ? new long[] {-2, -1} : new long[] {ms, seq};
+            if (random.nextInt(4) == 0) {
+                left.add(id);
+            } else {
+                kept.add(id);
+                ids.add(id[0], id[1]);
+            }
+        }
+        for (int step : new int[] {1, 17, 1500}) {
+            ids.rewind();
+            for (int i = 0; i < kept.size(); i += step) {
+                assertThat(ids.has(kept.get(i)[0], kept.get(i)[1])).isTrue();
+            }
+            ids.rewind();
+            for (int i = 0; i < left.size(); i += step) {
+                assertThat(ids.has(left.get(i)[0], left.get(i)[1])).isFalse();
+            }
+        }
+        StreamIds few = new StreamIds(100);
+        kept.forEach(id -> few.add(id[0], id[1]));
+        assertThat(few.isComplete()).isFalse();
+    }
+
     // Damage
 
-    private byte[] smallSnapshot() throws IOException {
-        try (RealServer server = RealServer.start(ServerBinary.embedded(), folder)) {
+    /** Of 6.2, with ziplists, and of what else is there. */
+    private List<byte[]> smallSnapshots() throws IOException {
+        List<byte[]> snapshots = new ArrayList<>();
+        snapshots.add(smallSnapshot(ServerBinary.embedded()));
+        for (ServerBinary binary : ServerBinary.matrix()) {
+            if (List.of("redis-8.0", "valkey-9.1").contains(binary.name())) {
+                snapshots.add(smallSnapshot(binary));
+            }
+        }
+        return snapshots;
+    }
+
+    private byte[] smallSnapshot(ServerBinary binary) throws IOException {
+        Path own = folder.resolve(binary.name());
+        try (RealServer server = RealServer.start(binary, own)) {
             server.call("SET", "number", "70000");
             server.call("SET", "text", "text".repeat(100), "PX", "100000000");
             server.call("RPUSH", "list", "a", "7", "b".repeat(300));
@@ -386,14 +539,24 @@ class SnapshotReaderTest {
             server.call("XADD", "stream", "1-2", "f", "w", "x", "y");
             server.call("XGROUP", "CREATE", "stream", "g", "0");
             server.call("XREADGROUP", "GROUP", "g", "c", "STREAMS", "stream", ">");
+            if (binary.name().equals("valkey-9.1") || binary.name().equals("redis-8.0")) {
+                server.call("FUNCTION", "LOAD", EveryForm.LIBRARY);
+                server.call("HPEXPIREAT", "hash", "" + EveryForm.FAR_MS, "FIELDS", "1", "g");
+                server.call("HPEXPIREAT", "packed", "" + EveryForm.FAR_MS, "FIELDS", "1", "g");
+            }
             server.text("SAVE");
-            return Files.readAllBytes(folder.resolve("dump.rdb"));
+            return Files.readAllBytes(own.resolve("dump.rdb"));
         }
     }
 
     @Test
     void aSnapshotThatEndsAnywhereIsRefused() throws IOException {
-        byte[] snapshot = smallSnapshot();
+        for (byte[] snapshot : smallSnapshots()) {
+            assertNoPartIsTaken(snapshot);
+        }
+    }
+
+    private static void assertNoPartIsTaken(byte[] snapshot) {
         for (RdbLimits limits : List.of(RdbLimits.DEFAULT, COMMANDS_ONLY)) {
             for (int length = 0; length < snapshot.length; length++) {
                 byte[] part = Arrays.copyOf(snapshot, length);
@@ -407,7 +570,12 @@ class SnapshotReaderTest {
 
     @Test
     void aSnapshotWithAnyByteChangedIsRefused() throws IOException {
-        byte[] snapshot = smallSnapshot();
+        for (byte[] snapshot : smallSnapshots()) {
+            assertNoChangeIsTaken(snapshot);
+        }
+    }
+
+    private static void assertNoChangeIsTaken(byte[] snapshot) {
         for (RdbLimits limits : List.of(RdbLimits.DEFAULT, COMMANDS_ONLY)) {
             for (int at = 0; at < snapshot.length; at++) {
                 for (int change : new int[] {0x01, 0x40, 0x80, 0xff}) {
