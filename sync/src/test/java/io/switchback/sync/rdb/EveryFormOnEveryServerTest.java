@@ -275,6 +275,37 @@ class EveryFormOnEveryServerTest {
         });
     }
 
+    static Stream<String> withCounters() {
+        return ServerBinary.MATRIX_NAMES.stream().filter(name -> !name.equals("redis-6.0"));
+    }
+
+    /** By commands a stream gets the numbers that the server itself makes up when it loads one of a server that has none. */
+    @ParameterizedTest
+    @MethodSource("withCounters")
+    void countersOfASourceThatHasNoneAreThoseThatTheServerFinds(String name) throws IOException {
+        Source source = source("redis-6.0");
+        RealServer server = TARGETS.computeIfAbsent(name, of -> start(of, "target"));
+        List<Map<String, String>> found = new ArrayList<>();
+        try (ServerConnection connection = connect(server)) {
+            for (RdbLimits limits : List.of(RdbLimits.DEFAULT, COMMANDS_ONLY)) {
+                Replay replay = new Replay(connection);
+                new SnapshotReader(
+                                new ByteArrayInputStream(source.snapshot()),
+                                new ValueTarget(ServerVersion.read(connection)),
+                                replay,
+                                limits)
+                        .read();
+                replay.finish();
+                Map<String, String> counters = new TreeMap<>();
+                WholeContent.of(connection)
+                        .forEach((key, parts) -> counters.put(key, parts.getOrDefault(WholeContent.COUNTERS, "")));
+                found.add(counters);
+            }
+        }
+        assertThat(found.getLast()).isEqualTo(found.getFirst());
+        assertThat(found.getFirst().get("0/stream:cutsmall")).isEqualTo("0-0 37  0 1 37");
+    }
+
     @ParameterizedTest
     @MethodSource("pairs")
     void whatDumpRepliesIsRebuilt(String pair) throws IOException {
