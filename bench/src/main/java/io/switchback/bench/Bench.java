@@ -30,6 +30,7 @@ import picocli.CommandLine;
 public final class Bench {
     private static final String HOLD_TIMES = "hold-times";
     private static final String PEERS = "peers";
+    private static final String SNAPSHOTS = "snapshots";
     private static final int RUNS = 3;
     private static final double SECONDS_PER_RUN = 4;
     private static final double SECONDS_PER_QUICK_RUN = 1;
@@ -40,6 +41,7 @@ public final class Bench {
             Usage: bench/run [--quick] [--switches] [--rate N] [--json FILE]
                    bench/run hold-times [--help]
                    bench/run peers [--help]
+                   bench/run snapshots [--help]
 
             Measures what Switchback costs beside direct access, and what clients see of switches, on this machine.
 
@@ -50,6 +52,7 @@ public final class Bench {
 
             hold-times measures for how long switches over several nodes hold clients, and what for.
             peers measures Switchback beside other proxies.
+            snapshots measures how fast a snapshot is read, beside the server's own loading.
             """;
 
     private final PrintStream out = System.out;
@@ -80,6 +83,10 @@ public final class Bench {
             options.remove();
             options.add(launcher.toString());
             System.exit(new CommandLine(new PeerBench()).execute(options.toArray(String[]::new)));
+        }
+        if (SNAPSHOTS.equals(options.peek())) {
+            options.remove();
+            System.exit(new CommandLine(new SnapshotReading()).execute(options.toArray(String[]::new)));
         }
         boolean quick = false;
         boolean switchesOnly = false;

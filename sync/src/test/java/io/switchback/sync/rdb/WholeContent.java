@@ -155,7 +155,8 @@ final class WholeContent {
                 Map<String, Reply> consumer = map(one);
                 value.append(" consumer ").append(text(field(consumer, "name")));
                 pending.append(field(consumer, "name").text())
-                        .append(text(consumer.containsKey("pending") ? field(consumer, "pending") : field(consumer, "pel")));
+                        .append(text(
+                                consumer.containsKey("pending") ? field(consumer, "pending") : field(consumer, "pel")));
                 seen.append(' ').append(field(consumer, "seen-time").text());
                 if (consumer.containsKey("active-time")) {
                     active.append(' ').append(field(consumer, "active-time").text());
