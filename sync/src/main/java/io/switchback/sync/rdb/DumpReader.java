@@ -49,7 +49,8 @@ public final class DumpReader {
         RdbInput in = new RdbInput(payload, payloadBytes, "the serialized value");
         int type = in.unsignedByte();
         if (type == RdbTypes.OPCODE_243 && source.product() == Product.REDIS) {
-            SnapshotReader.keyMetadata(in, new ValueWalk(in, source.product()), sink, database);
+            SnapshotReader.keyMetadata(in, new ValueWalk(in, source.product()));
+            sink.inexpressible(database, key, SnapshotReader.ATTACHED);
             type = in.unsignedByte();
         }
         Attributes attributes = expiresAtMillis < 0 ? Attributes.NONE : Attributes.NONE.expiring(expiresAtMillis);

@@ -29,6 +29,9 @@ public final class SnapshotReader {
     /** No snapshot is longer: an exabyte. */
     private static final long BYTES_MAX = 1L << 60;
 
+    /** For messages. */
+    static final String ATTACHED = "what a module attached to the key";
+
     private static final byte[] NO_KEY = new byte[0];
 
     /** In place of what a snapshot does not say of its source. */
@@ -142,6 +145,7 @@ public final class SnapshotReader {
     private void keys(int firstOpcode, ValueReader values) throws IOException {
         ValueWalk walk = new ValueWalk(in, product);
         Attributes attributes = Attributes.NONE;
+        boolean attached = false;
         int opcode = firstOpcode;
         while (opcode != RdbTypes.OPCODE_EOF) {
             switch (opcode) {
@@ -164,14 +168,20 @@ public final class SnapshotReader {
                     if (product == Product.VALKEY) {
                         slotImport();
                     } else {
-                        keyMetadata(in, walk, sink, database);
+                        keyMetadata(in, walk);
+                        attached = true;
                     }
                 }
                 default -> {
                     if (opcode > RdbTypes.RATE_LIMIT) {
                         throw in.malformed("an opcode " + opcode + ", which is not known here");
                     }
-                    values.read(opcode, database, in.string(), attributes);
+                    byte[] key = in.string();
+                    values.read(opcode, database, key, attributes);
+                    if (attached) {
+                        sink.inexpressible(database, key, ATTACHED);
+                        attached = false;
+                    }
                     keys++;
                     attributes = Attributes.NONE;
                 }
@@ -225,14 +235,13 @@ public final class SnapshotReader {
         ofSnapshot("slots that the source is being given, whose keys may not all be there yet");
     }
 
-    /** What modules attach to a key (Redis 8.6). The key follows. */
-    static void keyMetadata(RdbInput in, ValueWalk walk, SnapshotSink sink, int database) throws IOException {
+    /** Steps over what modules attach to a key (Redis 8.6), which follows. */
+    static void keyMetadata(RdbInput in, ValueWalk walk) throws IOException {
         int classes = in.unsignedByte();
         for (int i = 0; i < classes; i++) {
             in.littleEndian(4);
             walk.moduleData();
         }
-        sink.inexpressible(database, NO_KEY, "what a module attached to a key");
     }
 
     private void ofSnapshot(String what) {

@@ -303,7 +303,7 @@ class SnapshotReaderTest {
                 .string("k")
                 .string("v")
                 .end();
-        assertThat(commands(redis, REDIS_6)).containsExactly("not 0/: what a module attached to a key", "SET k v");
+        assertThat(commands(redis, REDIS_6)).containsExactly("SET k v", "not 0/k: what a module attached to the key");
         byte[] valkey = RdbBytes.snapshot("VALKEY080")
                 .raw(RdbTypes.OPCODE_243)
                 .string("0123456789012345678901234567890123456789")
