@@ -32,7 +32,8 @@ import picocli.CommandLine.Option;
 /** {@code bench/run snapshots}: how fast a snapshot is read, beside the server that loads it itself. */
 @Command(
         name = "bench/run snapshots",
-        description = "How fast a snapshot is read, as values stand and by commands, beside the server's own loading, in turn.",
+        description =
+                "How fast a snapshot is read, as values stand and by commands, beside the server's own loading, in turn.",
         mixinStandardHelpOptions = true)
 final class SnapshotReading implements Callable<Integer> {
     private static final int BATCH = 1000;
@@ -113,11 +114,18 @@ final class SnapshotReading implements Callable<Integer> {
         return switch (i % 10) {
             case 0, 1 ->
                 CommandEncoder.bytes(
-                        "HSET", "user:" + i, "name", "name " + i, "mail", i + "@example.org", "visits",
+                        "HSET",
+                        "user:" + i,
+                        "name",
+                        "name " + i,
+                        "mail",
+                        i + "@example.org",
+                        "visits",
                         "" + random.nextInt(1000));
             case 2 -> CommandEncoder.bytes("RPUSH", "queue:" + i, "a" + i, "b", "" + i, "longer item " + i);
             case 3 ->
-                CommandEncoder.bytes("ZADD", "rank:" + i, "" + random.nextDouble(), "m" + i, "" + random.nextInt(99), "n");
+                CommandEncoder.bytes(
+                        "ZADD", "rank:" + i, "" + random.nextDouble(), "m" + i, "" + random.nextInt(99), "n");
             default -> {
                 byte[] value = new byte[100];
                 random.nextBytes(value);
@@ -145,8 +153,7 @@ final class SnapshotReading implements Callable<Integer> {
         try (InputStream in = Files.newInputStream(snapshot)) {
             new SnapshotReader(in, target, new Nowhere(), limits).read();
         }
-        return new Taken(
-                (System.nanoTime() - start) / NANOS, (threads.getCurrentThreadCpuTime() - processor) / NANOS);
+        return new Taken((System.nanoTime() - start) / NANOS, (threads.getCurrentThreadCpuTime() - processor) / NANOS);
     }
 
     private static final class Nowhere implements SnapshotSink {
