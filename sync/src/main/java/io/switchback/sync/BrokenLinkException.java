@@ -1,14 +1,14 @@
 package io.switchback.sync;
 
 /** The link cannot go on, now or later; the message says why, for a person. */
-final class BrokenLinkException extends Exception {
+public final class BrokenLinkException extends Exception {
     private static final long serialVersionUID = 1;
 
-    BrokenLinkException(String message) {
+    public BrokenLinkException(String message) {
         super(message);
     }
 
-    BrokenLinkException(String message, Throwable cause) {
+    public BrokenLinkException(String message, Throwable cause) {
         super(message, cause);
     }
 }

@@ -15,6 +15,10 @@ import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.ServerVersion;
 import io.switchback.resp.Reply;
 import io.switchback.sync.LinkStatus.Phase;
+import io.switchback.sync.source.LagWatch;
+import io.switchback.sync.source.SourceConnection;
+import io.switchback.sync.source.StreamPosition;
+import io.switchback.sync.source.WireInput;
 import io.switchback.tls.TlsException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -52,7 +56,7 @@ import org.slf4j.LoggerFactory;
  *   <li>"Not yet" is NOMASTERLINK, at once.
  * </ul>
  */
-public final class RelayLink implements AutoCloseable {
+public final class RelayLink implements Link {
     private static final Logger LOG = LoggerFactory.getLogger(RelayLink.class);
 
     /** What the target waits at most while the source is asked; Redis 6.0 reads the answer while it serves nobody. */
@@ -125,7 +129,7 @@ public final class RelayLink implements AutoCloseable {
         this.environment = environment;
         this.listener = listener;
         this.face = face;
-        this.watch = new LagWatch(settings.source(), settings.target(), environment, new WatchOwner());
+        this.watch = new LagWatch(settings.source(), Optional.of(settings.target()), environment, new WatchOwner());
         if (settings.start() instanceof LinkStart.From(LinkBase from)) {
             number(from);
         }
@@ -156,6 +160,7 @@ public final class RelayLink implements AutoCloseable {
     }
 
     /** As its settings say. */
+    @Override
     public String name() {
         return settings.name();
     }
@@ -181,6 +186,7 @@ public final class RelayLink implements AutoCloseable {
      * Whether what the target has applied is told to the source as soon as it can be known, instead of once a second: the target is asked
      * again and again as long as it has not everything that the source has sent. Costs that many questions.
      */
+    @Override
     public void confirmPromptly(boolean promptly) {
         synchronized (lock) {
             confirmsPromptly = promptly;
@@ -313,6 +319,7 @@ public final class RelayLink implements AutoCloseable {
     }
 
     /** Where the link stands. */
+    @Override
     public LinkStatus status() {
         synchronized (lock) {
             long applied = numbered ? offsets.toSource(appliedTarget) : -1;
@@ -354,6 +361,7 @@ public final class RelayLink implements AutoCloseable {
      * again and again, over a connection of its own, and so neither waits for the once-a-second acknowledgement nor adds
      * anything to the stream.
      */
+    @Override
     public boolean awaitApplied(long sourceOffset, Deadline deadline) {
         while (true) {
             long applied = applied();
@@ -953,8 +961,8 @@ public final class RelayLink implements AutoCloseable {
         private int looksAsPrimary; // the watch's thread alone
 
         @Override
-        public long applied(InfoReport target) {
-            ReplicationState state = ReplicationState.of(target);
+        public long applied(Optional<InfoReport> target) {
+            ReplicationState state = ReplicationState.of(target.orElseThrow());
             long applied = RelayLink.this.applied(state);
             looksAsPrimary = state.role() == Role.PRIMARY && mayAttach() ? looksAsPrimary + 1 : 0;
             if (looksAsPrimary == LOOKS_AS_PRIMARY) {
@@ -995,6 +1003,7 @@ public final class RelayLink implements AutoCloseable {
      * after it but {@link #close}, which may take its time then. False where a write to the target has not ended within the
      * deadline.
      */
+    @Override
     public boolean freeze(Deadline deadline) {
         @Nullable RelaySession open;
         synchronized (lock) {
@@ -1005,6 +1014,7 @@ public final class RelayLink implements AutoCloseable {
     }
 
     /** Whether nothing passes any more. */
+    @Override
     public boolean isFrozen() {
         synchronized (lock) {
             return frozen;

@@ -3,6 +3,8 @@ package io.switchback.sync;
 import static java.nio.charset.StandardCharsets.US_ASCII;
 
 import io.switchback.sync.LinkStatus.Phase;
+import io.switchback.sync.source.SourceConnection;
+import io.switchback.sync.source.WireInput;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.Locale;

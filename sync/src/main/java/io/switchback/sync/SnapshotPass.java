@@ -2,6 +2,7 @@ package io.switchback.sync;
 
 import static java.nio.charset.StandardCharsets.ISO_8859_1;
 
+import io.switchback.sync.source.WireInput;
 import java.io.EOFException;
 import java.io.IOException;
 import java.util.Arrays;

@@ -5,6 +5,7 @@ import static java.nio.charset.StandardCharsets.US_ASCII;
 import io.switchback.fleet.dialect.StreamTranslator;
 import io.switchback.fleet.dialect.Translation;
 import io.switchback.resp.CommandEncoder;
+import io.switchback.sync.source.WireInput;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.util.List;

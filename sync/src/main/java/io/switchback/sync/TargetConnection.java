@@ -5,6 +5,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 
 import io.switchback.environment.Deadline;
 import io.switchback.fleet.FleetTls;
+import io.switchback.sync.source.WireInput;
 import io.switchback.tls.TlsContexts;
 import io.switchback.tls.TlsException;
 import io.switchback.tls.TlsFailure;

@@ -9,6 +9,7 @@ import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.dialect.Dialect;
 import io.switchback.fleet.dialect.StreamTranslator;
 import io.switchback.resp.CommandEncoder;
+import io.switchback.sync.source.WireInput;
 import io.switchback.testkit.RealServer;
 import io.switchback.testkit.ServerBinary;
 import java.io.ByteArrayInputStream;

@@ -1,4 +1,4 @@
-package io.switchback.sync;
+package io.switchback.sync.source;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
@@ -26,8 +26,8 @@ import java.util.Optional;
  * with port 0, so that nobody reads from it or takes it for a replica to promote. In place of an address it announces a name, by
  * which ROLE tells it from the source's other replicas.
  */
-final class SourceConnection implements AutoCloseable {
-    static final int COMMAND_BYTES_MAX = 256 * 1024 * 1024;
+public final class SourceConnection implements AutoCloseable {
+    public static final int COMMAND_BYTES_MAX = 256 * 1024 * 1024;
 
     /** The source's primary, when this was opened. */
     private final Endpoint server;
@@ -57,7 +57,7 @@ final class SourceConnection implements AutoCloseable {
      * that of the former one ended, so that PSYNC succeeds there too. {@code limit} bounds the connect, and the wait for each answer until {@link
      * #psync} is done.
      */
-    static SourceConnection open(FleetSpec source, Duration limit) throws IOException {
+    public static SourceConnection open(FleetSpec source, Duration limit) throws IOException {
         Endpoint server = primaryOf(source);
         try {
             ServerStream stream = ServerStream.open(server, source.tls(), limit);
@@ -81,12 +81,12 @@ final class SourceConnection implements AutoCloseable {
     }
 
     /** What the source says of itself. */
-    InfoReport info() throws IOException {
+    public InfoReport info() throws IOException {
         return InfoReport.parse(server.toString(), demand(List.of("INFO")));
     }
 
     /** The source's number for this connection; it can be named in CLIENT KILL. */
-    long clientId() {
+    public long clientId() {
         return clientId;
     }
 
@@ -94,7 +94,7 @@ final class SourceConnection implements AutoCloseable {
      * Asks for the stream from {@code firstByte} of history {@code id} on ("?" and -1 for a copy). The answer comes by {@link
      * #input}: maybe empty lines, then one line.
      */
-    void psync(String id, long firstByte, List<String> capabilities, Optional<String> version) throws IOException {
+    public void psync(String id, long firstByte, List<String> capabilities, Optional<String> version) throws IOException {
         if (!capabilities.isEmpty()) {
             List<String> capa = new ArrayList<>(List.of("REPLCONF"));
             capabilities.forEach(capability -> capa.addAll(List.of("capa", capability)));
@@ -108,27 +108,27 @@ final class SourceConnection implements AutoCloseable {
     }
 
     /** What the source calls this replica from now on, where it would show its address; at most 45 characters (6.0). */
-    void announce(String name) throws IOException {
+    public void announce(String name) throws IOException {
         demand(List.of("REPLCONF", "ip-address", name));
     }
 
     /** The stream, from the answer to {@link #psync} on. */
-    WireInput input() {
+    public WireInput input() {
         return input;
     }
 
     /** How long a read may wait from now on. */
-    void silenceMax(Duration limit) throws IOException {
+    public void silenceMax(Duration limit) throws IOException {
         stream.silenceMax(limit);
     }
 
     /** Tells the source what has been applied of its stream. */
-    void acknowledge(long offset) throws IOException {
+    public void acknowledge(long offset) throws IOException {
         send(CommandEncoder.encode("REPLCONF", "ACK", Long.toString(offset)));
     }
 
     /** Tells the source that somebody is still there. */
-    void keepAlive() throws IOException {
+    public void keepAlive() throws IOException {
         send(new byte[] {'\n'});
     }
 

@@ -1,4 +1,4 @@
-package io.switchback.sync;
+package io.switchback.sync.source;
 
 import java.util.OptionalLong;
 
@@ -9,8 +9,8 @@ import java.util.OptionalLong;
  * that has left them: what is kept stays spread evenly over the whole time. A time is never too early; it is late by at most the
  * distance of two samples.
  */
-final class OffsetTimes {
-    static final int SAMPLES_MAX = 4096;
+public final class OffsetTimes {
+    public static final int SAMPLES_MAX = 4096;
 
     // Invariant: both rise strictly from 0 to count - 1.
     private final long[] offsets = new long[SAMPLES_MAX];
@@ -19,7 +19,7 @@ final class OffsetTimes {
     private long apartNanos;
 
     /** The server stood at {@code offset}; {@code atNanos} is a monotonic time after that. */
-    synchronized void seen(long offset, long atNanos) {
+    public synchronized void seen(long offset, long atNanos) {
         if (count > 0 && offset < offsets[count - 1]) {
             count = 0; // another history
         }
@@ -38,13 +38,13 @@ final class OffsetTimes {
     }
 
     /** When the server was first seen at {@code offset} or behind it; empty where it has not been. */
-    synchronized OptionalLong reached(long offset) {
+    public synchronized OptionalLong reached(long offset) {
         int index = firstAtOrBehind(offset);
         return index == count ? OptionalLong.empty() : OptionalLong.of(nanos[index]);
     }
 
     /** Nobody will ask for offsets before this one. */
-    synchronized void forgetBefore(long offset) {
+    public synchronized void forgetBefore(long offset) {
         int keep = Math.min(firstAtOrBehind(offset), Math.max(0, count - 1));
         System.arraycopy(offsets, keep, offsets, 0, count - keep);
         System.arraycopy(nanos, keep, nanos, 0, count - keep);

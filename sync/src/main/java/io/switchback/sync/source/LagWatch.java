@@ -1,4 +1,4 @@
-package io.switchback.sync;
+package io.switchback.sync.source;
 
 import io.switchback.environment.Environment;
 import io.switchback.fleet.FleetAddress;
@@ -12,17 +12,18 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Looks at both servers of a link several times a second, over connections of its own: how far the target is behind, whether
- * one of them has restarted, whether the target has refused something of the stream.
+ * one of them has restarted, whether the target has refused something of the stream. Where the link itself knows what its target has applied, it looks at the
+ * source alone.
  *
  * <p>One thread runs {@link #turn}; the rest may be read by any.
  */
-final class LagWatch implements AutoCloseable {
-    static final Duration EVERY = Duration.ofMillis(100);
+public final class LagWatch implements AutoCloseable {
+    public static final Duration EVERY = Duration.ofMillis(100);
     private static final Duration ANSWER_MAX = Duration.ofSeconds(1);
 
     private final Environment environment;
     private final Watched source;
-    private final Watched target;
+    private final @Nullable Watched target;
     private final Owner owner;
 
     private final OffsetTimes sourceTimes = new OffsetTimes();
@@ -30,11 +31,15 @@ final class LagWatch implements AutoCloseable {
     private volatile Lag lag;
 
     /** What the link answers, and is told. */
-    interface Owner {
-        /** The target's offset, where its history is the link's; returns what that is in source offsets, or -1. */
-        long applied(InfoReport target);
+    public interface Owner {
+        /**
+         * Up to where the target has applied, in source offsets, or -1.
+         *
+         * @param target what it says of itself; empty where it is not looked at
+         */
+        long applied(Optional<InfoReport> target);
 
-        /** The target has answered commands of the stream with errors. */
+        /** The target has answered commands of the stream with errors. Only where it is looked at. */
         void refused(String why);
 
         /** One of the servers is another process than before. */
@@ -44,23 +49,24 @@ final class LagWatch implements AutoCloseable {
     /** As of the turn that ended at {@code asOfNanos}; {@code behindSinceNanos} counts where {@code bytes} is above 0. */
     private record Lag(long bytes, long behindSinceNanos, long asOfNanos, long sourceOffset) {}
 
-    LagWatch(FleetSpec source, FleetSpec target, Environment environment, Owner owner) {
+    /** @param target empty where the link itself knows what is applied */
+    public LagWatch(FleetSpec source, Optional<FleetSpec> target, Environment environment, Owner owner) {
         this.environment = environment;
         this.owner = owner;
         this.source = new Watched(source);
-        this.target = new Watched(target);
+        this.target = target.map(Watched::new).orElse(null);
         // Nothing is known until the first look, and that is no sign of being up to date.
         long now = environment.nanoTime();
         this.lag = new Lag(0, now, now, -1);
     }
 
     /** What the source has written and the target had not applied at the last look; -1 where the source does not count what it writes. */
-    long lagBytes() {
+    public long lagBytes() {
         return lag.bytes();
     }
 
     /** For how long the target has been behind; 0 where it was not at the last look, and that is recent. */
-    long lagMillis() {
+    public long lagMillis() {
         Lag now = lag;
         long since = now.bytes() > 0 ? now.behindSinceNanos() : now.asOfNanos();
         long millis = (environment.nanoTime() - since) / 1_000_000;
@@ -69,16 +75,16 @@ final class LagWatch implements AutoCloseable {
     }
 
     /** Looks once at both. The source first: a target that then has all of it is not behind. */
-    void turn() {
+    public void turn() {
         Optional<InfoReport> atSource = source.look();
         long offset =
                 atSource.map(info -> info.number("master_repl_offset", -1)).orElse(lag.sourceOffset());
         if (atSource.isPresent()) {
             sourceTimes.seen(offset, environment.nanoTime());
         }
-        Optional<InfoReport> atTarget = target.look();
+        Optional<InfoReport> atTarget = target == null ? Optional.empty() : target.look();
         long now = environment.nanoTime();
-        long applied = atTarget.map(owner::applied).orElse(-1L);
+        long applied = target != null && atTarget.isEmpty() ? -1 : owner.applied(atTarget);
         if (applied < 0 || atSource.isEmpty()) {
             return; // and the time of the last look grows old
         }
@@ -93,7 +99,7 @@ final class LagWatch implements AutoCloseable {
      * When the source ran the command that ends at {@code sourceOffset}, in milliseconds since 1970 by this machine's clock:
      * late by at most the time between two looks at the source, however long the command was on its way. Any thread.
      */
-    long ranAtMs(long sourceOffset) {
+    public long ranAtMs(long sourceOffset) {
         long now = environment.nanoTime();
         long ranAt = sourceTimes.reached(sourceOffset).orElse(now);
         return environment.now().toEpochMilli() - Math.max(0, now - ranAt) / 1_000_000;
@@ -102,7 +108,9 @@ final class LagWatch implements AutoCloseable {
     @Override
     public void close() {
         source.close();
-        target.close();
+        if (target != null) {
+            target.close();
+        }
     }
 
     /** One server, over a connection that is opened again when it breaks. */

@@ -1,4 +1,4 @@
-package io.switchback.sync;
+package io.switchback.sync.source;
 
 import static org.assertj.core.api.Assertions.assertThat;
 

@@ -1,4 +1,4 @@
-package io.switchback.sync;
+package io.switchback.sync.source;
 
 import static java.nio.charset.StandardCharsets.ISO_8859_1;
 
@@ -16,9 +16,9 @@ import org.jspecify.annotations.Nullable;
  * <p>Invariant: {@code consumed()} counts exactly the bytes given out, so it is an offset of the stream. A command is given
  * out whole or not at all; it may be as large as {@code commandBytesMax} and no larger.
  */
-final class WireInput {
-    static final int LINE_BYTES_MAX = 64 * 1024;
-    static final int ARGUMENTS_MAX = 1024 * 1024;
+public final class WireInput {
+    public static final int LINE_BYTES_MAX = 64 * 1024;
+    public static final int ARGUMENTS_MAX = 1024 * 1024;
     private static final int BUFFER_BYTES = 64 * 1024;
 
     private final InputStream in;
@@ -30,42 +30,47 @@ final class WireInput {
     private int commandStart;
     private Waiting beforeWaiting = () -> {};
 
-    WireInput(InputStream in, int commandBytesMax) {
+    public WireInput(InputStream in, int commandBytesMax) {
         this.in = in;
         this.commandBytesMax = commandBytesMax;
     }
 
     /** To be done before a read that may have to wait: what was put off until then must not be put off longer. */
     @FunctionalInterface
-    interface Waiting {
+    public interface Waiting {
         void run() throws IOException;
     }
 
     /** Has {@code action} done before each read from the connection. */
-    void beforeWaiting(Waiting action) {
+    public void beforeWaiting(Waiting action) {
         beforeWaiting = action;
     }
 
     /** How many bytes were given out so far. */
-    long consumed() {
+    public long consumed() {
         return consumed;
     }
 
     /** What there is, at least one byte unless the stream has ended (-1). */
-    int read(byte[] into, int length) throws IOException {
+    public int read(byte[] into, int length) throws IOException {
+        return read(into, 0, length);
+    }
+
+    /** As {@link #read(byte[], int)}, to a place within {@code into}. */
+    public int read(byte[] into, int offset, int length) throws IOException {
         if (start == end) {
-            int count = in.read(into, 0, length);
+            int count = in.read(into, offset, length);
             consumed += Math.max(0, count);
             return count;
         }
         int count = Math.min(length, end - start);
-        System.arraycopy(buffer, start, into, 0, count);
+        System.arraycopy(buffer, start, into, offset, count);
         take(count);
         return count;
     }
 
     /** A line without its end ({@code \r\n}, or {@code \n} alone: a keep-alive gives an empty line). */
-    String readLine() throws IOException {
+    public String readLine() throws IOException {
         int scanned = 0;
         while (true) {
             for (int i = start + scanned; i < end; i++) {
@@ -89,7 +94,7 @@ final class WireInput {
      * The next command, waiting for all of it. No arguments: an empty line, which keeps a connection alive and counts as a
      * byte or two of the stream. Null: the stream has ended between commands.
      */
-    byte @Nullable [][] readCommand() throws IOException {
+    public byte @Nullable [][] readCommand() throws IOException {
         int wanted = 1;
         while (true) {
             if (end - start >= wanted) {
@@ -115,13 +120,13 @@ final class WireInput {
     }
 
     /** The bytes of the command that was read last, as they came; good until the next read. */
-    void copyCommandTo(ByteSink sink) throws IOException {
+    public void copyCommandTo(ByteSink sink) throws IOException {
         sink.write(buffer, commandStart, start - commandStart);
     }
 
     /** Takes bytes. */
     @FunctionalInterface
-    interface ByteSink {
+    public interface ByteSink {
         void write(byte[] bytes, int offset, int length) throws IOException;
     }
 

@@ -1,4 +1,4 @@
-package io.switchback.sync;
+package io.switchback.sync.source;
 
 import io.switchback.fleet.InfoReport;
 import java.util.Optional;
@@ -7,16 +7,16 @@ import java.util.Optional;
  * Whether a source still has its stream from some point on, by what INFO says: the servers' own rule (masterTryPartialResync).
  * Asked before PSYNC, because a PSYNC that cannot be continued makes the source fork for a snapshot that nobody wants.
  */
-final class StreamPosition {
+public final class StreamPosition {
     private StreamPosition() {}
 
     /** Whether the server is loading its data and does not know its own history yet. */
-    static boolean isLoading(InfoReport info) {
+    public static boolean isLoading(InfoReport info) {
         return info.number("loading", 0) == 1 || info.number("async_loading", 0) == 1;
     }
 
     /** Why the source cannot go on from behind {@code offset} of history {@code id}; empty where it can. */
-    static Optional<String> whyGone(InfoReport info, String id, long offset) {
+    public static Optional<String> whyGone(InfoReport info, String id, long offset) {
         long firstByte = offset + 1;
         String current = info.text("master_replid");
         boolean earlier = id.equals(info.text("master_replid2")) && firstByte <= info.number("second_repl_offset");
@@ -44,7 +44,7 @@ final class StreamPosition {
      * Why a target that was given history {@code id} up to {@code received} has more of it than the source, which was promoted since; empty where it has not.
      * To be asked beside {@link #whyGone}, which looks at where the source is asked to go on: that can be well before what was received.
      */
-    static Optional<String> whyAhead(InfoReport info, String id, long received) {
+    public static Optional<String> whyAhead(InfoReport info, String id, long received) {
         boolean isCurrent = id.equals(info.text("master_replid"));
         long shared = info.number("second_repl_offset") - 1;
         return isCurrent || received <= shared

@@ -1,0 +1,726 @@
+package io.switchback.sync.apply;
+
+import io.switchback.environment.Deadline;
+import io.switchback.environment.Environment;
+import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.FleetException;
+import io.switchback.fleet.FleetSpec;
+import io.switchback.fleet.InfoReport;
+import io.switchback.fleet.ServerConnection;
+import io.switchback.fleet.ServerVersion;
+import io.switchback.fleet.dialect.Dialect;
+import io.switchback.fleet.dialect.StreamTranslator;
+import io.switchback.sync.BrokenLinkException;
+import io.switchback.sync.Link;
+import io.switchback.sync.LinkBase;
+import io.switchback.sync.LinkListener;
+import io.switchback.sync.LinkStart;
+import io.switchback.sync.LinkStatus;
+import io.switchback.sync.LinkStatus.Phase;
+import io.switchback.sync.rdb.SnapshotReader;
+import io.switchback.sync.rdb.SnapshotSink;
+import io.switchback.sync.rdb.ValueTarget;
+import io.switchback.sync.source.LagWatch;
+import io.switchback.sync.source.SourceConnection;
+import io.switchback.sync.source.StreamPosition;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.locks.LockSupport;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Carries a source's writes to a target as a client of it: a replica to the source, to the target nobody whom it would have to follow (docs/apply.md). For targets that are
+ * clusters, or that cannot be told whom to follow.
+ *
+ * <p>Concurrency: one thread does everything but read the source's stream ({@link StreamReading}), read the target's replies ({@link Lane}) and look at the source
+ * ({@link LagWatch}). Public methods may be called by any thread; what they share with the link's thread is volatile with one writer, or guarded by {@code lock}.
+ *
+ * <p>Invariants:
+ *
+ * <ul>
+ *   <li>What the target holds is what its checkpoint says ({@link Checkpoint}), at every instant, whoever is killed.
+ *   <li>A target that has a checkpoint of this link is never emptied: a copy begins only where there is none, or where a copy was broken off.
+ *   <li>Once {@link #freeze} has said true, nothing is sent.
+ * </ul>
+ */
+public final class ApplyLink implements Link {
+    private static final Logger LOG = LoggerFactory.getLogger(ApplyLink.class);
+
+    private static final Duration SOURCE_ANSWER_MAX = Duration.ofSeconds(5);
+    /** As the servers' repl-timeout: a live source sends a PING every ten seconds. */
+    private static final Duration SILENCE_MAX = Duration.ofSeconds(60);
+
+    private static final Duration BETWEEN_SESSIONS = Duration.ofMillis(200);
+    private static final Duration BETWEEN_SESSIONS_MAX = Duration.ofSeconds(5);
+    private static final Duration POLL = Duration.ofMillis(10);
+    private static final Duration DRAIN_POLL = Duration.ofNanos(100_000);
+    /** How often the source is told what is applied, and the target's checkpoints are written again. */
+    private static final Duration NOTE_EVERY = Duration.ofSeconds(1);
+
+    private static final Duration CLOSE_MAX = Duration.ofSeconds(5);
+    /** A transaction of the source that is larger goes out in parts. */
+    private static final long TRANSACTION_BYTES_MAX = 32L * 1024 * 1024;
+    /** Sessions that end by an error of the target without getting any further. */
+    private static final int VAIN_SESSIONS_MAX = 5;
+    /** What a Valkey source writes its snapshot for; it withholds times of hash fields from what does not say that it knows them. */
+    private static final String UNDERSTOOD_VERSION = "9.1.0";
+
+    private final ApplySettings settings;
+    private final Environment environment;
+    private final LinkListener listener;
+    private final LagWatch watch;
+    private final LeftOut leftOut = new LeftOut();
+    private final Thread thread;
+    private final Thread watchThread;
+
+    private volatile Phase phase = Phase.WAITING_FOR_TARGET;
+    private volatile String detail = "";
+    private volatile boolean frozenWanted;
+    private volatile boolean frozen;
+    private volatile boolean closed;
+    private volatile boolean prompt;
+    private volatile long copiedBytes;
+    private volatile long copyBytesTotal = -1;
+    private volatile @Nullable Applying applying;
+    private volatile Place lastApplied = new Place(-1, Place.UNKNOWN);
+
+    private final Object lock = new Object();
+    private @Nullable LinkBase admitted; // guarded by lock
+    private @Nullable SourceConnection openSource; // guarded by lock
+    private @Nullable Lanes openLanes; // guarded by lock
+
+    // The link's own thread.
+    private boolean ownsTarget;
+    private boolean copiedBefore;
+    private long notedAtNanos;
+
+    private ApplyLink(ApplySettings settings, Environment environment, LinkListener listener) {
+        this.settings = settings;
+        this.environment = environment;
+        this.listener = listener;
+        this.watch = new LagWatch(settings.source(), Optional.empty(), environment, new WatchOwner());
+        this.thread = thread("apply").unstarted(this::run);
+        this.watchThread = thread("watch").unstarted(this::watch);
+    }
+
+    /** Begins at once; with {@link LinkStart.Later}, when {@link #admit} says where. */
+    public static ApplyLink open(ApplySettings settings, Environment environment, LinkListener listener) {
+        if (settings.start() instanceof LinkStart.FullCopy(var backup) && backup.isPresent()) {
+            throw new IllegalArgumentException("link " + settings.name() + ": an apply link writes no backup");
+        }
+        ApplyLink link = new ApplyLink(settings, environment, listener);
+        link.thread.start();
+        link.watchThread.start();
+        return link;
+    }
+
+    /** For a link that was opened with {@link LinkStart.Later}: where both sides are equal. */
+    public void admit(LinkBase base) {
+        synchronized (lock) {
+            admitted = base;
+            lock.notifyAll();
+        }
+    }
+
+    @Override
+    public String name() {
+        return settings.name();
+    }
+
+    @Override
+    public LinkStatus status() {
+        Applying now = applying;
+        long sent = now == null ? lastApplied.offset() : now.sent().offset();
+        return new LinkStatus(
+                phase,
+                sent,
+                applied().offset(),
+                watch.lagBytes(),
+                watch.lagMillis(),
+                copiedBytes,
+                copyBytesTotal,
+                detail.isEmpty() ? leftOut.words() : detail);
+    }
+
+    /** How many keys' values, or parts of them, the target could not be given. */
+    public long leftOut() {
+        return leftOut.count();
+    }
+
+    /** How many keys the present session has copied as state. */
+    public long statesCopied() {
+        Applying now = applying;
+        return now == null ? 0 : now.statesCopied();
+    }
+
+    private Place applied() {
+        Applying now = applying;
+        return now == null ? lastApplied : now.applied();
+    }
+
+    @Override
+    public boolean awaitApplied(long sourceOffset, Deadline deadline) {
+        while (applied().offset() < sourceOffset) {
+            if (closed || phase == Phase.BROKEN || deadline.passed() || Thread.currentThread().isInterrupted()) {
+                return false;
+            }
+            LockSupport.parkNanos(DRAIN_POLL.toNanos());
+        }
+        return true;
+    }
+
+    @Override
+    public void confirmPromptly(boolean promptly) {
+        prompt = promptly;
+    }
+
+    // ----------------------------------------------------------------------------------------------------------- sessions
+
+    private void run() {
+        Duration pause = BETWEEN_SESSIONS;
+        int vain = 0;
+        try {
+            LinkStart start = awaitStart();
+            while (!closed && !frozen) {
+                long before = applied().offset();
+                try {
+                    session(start);
+                } catch (IOException | FleetException e) {
+                    say("interrupted: " + e.getMessage());
+                }
+                boolean further = applied().offset() > before;
+                vain = further ? 0 : vain + 1;
+                pause = further ? BETWEEN_SESSIONS : min(pause.multipliedBy(2), BETWEEN_SESSIONS_MAX);
+                if (vain > VAIN_SESSIONS_MAX && ownsTarget && detail.contains(" answered ")) {
+                    throw new BrokenLinkException(detail);
+                }
+                if (!closed && !frozen) {
+                    environment.sleep(pause);
+                }
+            }
+        } catch (BrokenLinkException e) {
+            LOG.warn("link {} is broken: {}", settings.name(), e.getMessage());
+            detail = String.valueOf(e.getMessage());
+            phase = Phase.BROKEN;
+            listener.broken(detail);
+        } catch (InterruptedException e) {
+            // It is closed.
+        }
+    }
+
+    private static Duration min(Duration one, Duration other) {
+        return one.compareTo(other) < 0 ? one : other;
+    }
+
+    private LinkStart awaitStart() throws InterruptedException {
+        if (!(settings.start() instanceof LinkStart.Later)) {
+            return settings.start();
+        }
+        phase = Phase.CLOSED_TO_TARGET;
+        synchronized (lock) {
+            while (admitted == null) {
+                lock.wait();
+            }
+            return new LinkStart.From(admitted);
+        }
+    }
+
+    /** From the opening of connections to the first of them that breaks. */
+    private void session(LinkStart start) throws IOException, BrokenLinkException, InterruptedException {
+        Troubles troubles = new Troubles();
+        phase = Phase.WAITING_FOR_TARGET;
+        try (Lanes lanes = Lanes.open(settings.name(), settings.owner(), settings.target(), !ownsTarget, troubles)) {
+            ownsTarget = true;
+            keep(lanes);
+            Lanes.Found found = lanes.found();
+            Dialect targetDialect = dialect(lanes.all().getFirst().server(), settings.target());
+            Endpoint server = settings.source().primaryNow();
+            Dialect sourceDialect = dialect(server, settings.source());
+            try (SourceConnection source = SourceConnection.open(settings.source(), SOURCE_ANSWER_MAX);
+                    SourceStates states = new SourceStates(
+                            server,
+                            settings.source().credential(),
+                            settings.source().tls(),
+                            sourceDialect.version())) {
+                keep(source);
+                lanes.begin();
+                Session session = new Session(lanes, troubles, source, states, sourceDialect, targetDialect);
+                switch (found) {
+                    case Lanes.Found.At(Checkpoint checkpoint) -> session.resume(checkpoint);
+                    case Lanes.Found.HalfCopied() -> session.copy();
+                    case Lanes.Found.Nothing() -> {
+                        switch (start) {
+                            case LinkStart.From(LinkBase base) ->
+                                session.resume(new Checkpoint(
+                                        base.sourceId(),
+                                        new Place(base.sourceOffset(), Place.UNKNOWN),
+                                        base.sourceOffset()));
+                            case LinkStart.FullCopy _ -> {
+                                if (copiedBefore) {
+                                    throw new BrokenLinkException("the link's checkpoint is gone from its target "
+                                            + settings.target().where() + ": somebody has emptied it");
+                                }
+                                session.copy();
+                            }
+                            case LinkStart.Later _ -> throw new IllegalStateException("it was waited for");
+                        }
+                    }
+                }
+            } finally {
+                leave();
+            }
+        }
+    }
+
+    private static Dialect dialect(Endpoint server, FleetSpec fleet) {
+        try (ServerConnection connection =
+                ServerConnection.open(server, fleet.credential(), fleet.tls(), SOURCE_ANSWER_MAX)) {
+            return Dialect.read(connection);
+        }
+    }
+
+    private void keep(Lanes lanes) {
+        synchronized (lock) {
+            openLanes = lanes;
+        }
+    }
+
+    private void keep(SourceConnection source) throws IOException {
+        synchronized (lock) {
+            openSource = source;
+        }
+        if (closed || frozenWanted) {
+            throw new IOException("closed");
+        }
+    }
+
+    private void leave() {
+        lastApplied = applied();
+        applying = null;
+        synchronized (lock) {
+            openSource = null;
+        }
+    }
+
+    /** What belongs to one session. */
+    private final class Session {
+        private final Lanes lanes;
+        private final Troubles troubles;
+        private final SourceConnection source;
+        private final SourceStates states;
+        private final StreamTranslator translator;
+        private final ServerVersion version;
+        private final ValueTarget target;
+        private String sourceId = "";
+
+        Session(
+                Lanes lanes,
+                Troubles troubles,
+                SourceConnection source,
+                SourceStates states,
+                Dialect from,
+                Dialect to) {
+            this.lanes = lanes;
+            this.troubles = troubles;
+            this.source = source;
+            this.states = states;
+            this.translator = StreamTranslator.between(from, to);
+            this.version = from.version();
+            this.target = new ValueTarget(to.version());
+        }
+
+        // -------------------------------------------------------------------------------------------------------- copy
+
+        void copy() throws IOException, BrokenLinkException, InterruptedException {
+            phase = Phase.COPYING;
+            say("");
+            leftOut.clear();
+            copiedBytes = 0;
+            source.announce(announcedName());
+            source.psync("?", -1, List.of("eof", "psync2"), Optional.of(UNDERSTOOD_VERSION));
+            source.silenceMax(SILENCE_MAX);
+            String line = source.input().readLine();
+            while (line.isEmpty()) {
+                line = source.input().readLine();
+            }
+            String[] answer = line.split(" ", -1);
+            if (answer.length != 3 || !answer[0].equals("+FULLRESYNC")) {
+                throw new IOException("the source answered " + line);
+            }
+            sourceId = answer[1];
+            long offset = Long.parseLong(answer[2]);
+            Expiring expiring = new Expiring(true);
+            lanes.beginCopy();
+            SnapshotStream snapshot = SnapshotStream.begin(source.input(), bytes -> copiedBytes = bytes);
+            copyBytesTotal = snapshot.announcedBytes();
+            SnapshotReader reader = new SnapshotReader(snapshot, target, new CopySink(expiring));
+            reader.read();
+            snapshot.finish(reader.rest());
+            Place copied = new Place(offset, Place.UNKNOWN);
+            awaitAnswers();
+            lanes.noteAll(sourceId, copied);
+            awaitAnswers();
+            listener.based(new LinkBase(sourceId, offset, "", -1));
+            copiedBefore = true;
+            stream(copied, offset, expiring);
+        }
+
+        private void awaitAnswers() throws IOException, InterruptedException {
+            lanes.flush();
+            while (!lanes.isIdle()) {
+                lanes.throwIfFailed();
+                environment.sleep(Duration.ofMillis(1));
+            }
+            lanes.throwIfFailed();
+        }
+
+        /** Sends what a snapshot becomes. */
+        private final class CopySink implements SnapshotSink {
+            private static final Place NONE = new Place(-1, Place.UNKNOWN);
+
+            private final Expiring expiring;
+
+            CopySink(Expiring expiring) {
+                this.expiring = expiring;
+            }
+
+            @Override
+            public void source(Map<String, String> facts) {}
+
+            @Override
+            public void command(int database, byte[] name, byte[][] words) throws IOException {
+                Key key = new Key(database, name);
+                if (key.isReserved()) {
+                    return; // what another link keeps there is about the source
+                }
+                if (lanes.isSharded() && database != 0) {
+                    throw new IOException("database " + database + " has keys, such as " + key
+                            + ", and the target is a cluster, which has database 0 alone");
+                }
+                expiring.rebuilt(key, words);
+                Lane lane = lanes.of(key);
+                lane.select(database, Lane.Expected.SUCCESS, NONE);
+                lane.send(Lane.Expected.SUCCESS, NONE, List.of(), words);
+            }
+
+            @Override
+            public void library(byte[] code) throws IOException {
+                for (Lane lane : lanes.all()) {
+                    lane.send(
+                            Lane.Expected.SUCCESS,
+                            NONE,
+                            List.of(),
+                            Lanes.word("FUNCTION"),
+                            Lanes.word("LOAD"),
+                            Lanes.word("REPLACE"),
+                            code);
+                }
+            }
+
+            @Override
+            public void inexpressible(int database, byte[] name, String what) {
+                leftOut.add(new Key(database, name), what);
+            }
+        }
+
+        // ------------------------------------------------------------------------------------------------------- stream
+
+        void resume(Checkpoint checkpoint) throws IOException, BrokenLinkException, InterruptedException {
+            long offset = checkpoint.applied().offset();
+            copiedBefore = true;
+            sourceId = askToContinue(checkpoint.sourceId(), offset, checkpoint.untilAtMost());
+            if (!sourceId.equals(checkpoint.sourceId())) {
+                listener.sourceIdChanged(sourceId);
+            }
+            lanes.covered(checkpoint.untilAtMost());
+            if (!sourceId.equals(checkpoint.sourceId())) {
+                lanes.noteAll(sourceId, checkpoint.applied());
+            }
+            stream(checkpoint.applied(), checkpoint.untilAtMost(), new Expiring(false));
+        }
+
+        private String askToContinue(String id, long offset, long untilAtMost) throws IOException, BrokenLinkException {
+            String where = "the source " + settings.source().where();
+            InfoReport info = source.info();
+            if (StreamPosition.isLoading(info)) {
+                throw new IOException(where + " is loading its data");
+            }
+            Optional<String> gone = StreamPosition.whyGone(info, id, offset);
+            if (gone.isPresent()) {
+                throw new BrokenLinkException(where + " cannot go on from offset " + offset + ": " + gone.get());
+            }
+            source.announce(announcedName());
+            source.psync(id, offset + 1, List.of("eof", "psync2"), Optional.of(UNDERSTOOD_VERSION));
+            String answer = source.input().readLine();
+            if (answer.startsWith("+FULLRESYNC")) {
+                throw new BrokenLinkException(where + " offers only a full copy from offset " + offset);
+            }
+            if (!answer.startsWith("+CONTINUE")) {
+                throw new IOException(where + " answered " + answer);
+            }
+            source.silenceMax(SILENCE_MAX);
+            String told = answer.substring("+CONTINUE".length()).strip();
+            return told.isEmpty() ? id : told;
+        }
+
+        private void stream(Place from, long doubtfulUntil, Expiring expiring)
+                throws IOException, BrokenLinkException, InterruptedException {
+            Applying work = new Applying(
+                    lanes,
+                    troubles,
+                    sourceId,
+                    from,
+                    doubtfulUntil,
+                    translator,
+                    states,
+                    version,
+                    target,
+                    watch::ranAtMs,
+                    expiring,
+                    leftOut);
+            applying = work;
+            phase = Phase.STREAMING;
+            say("");
+            source.acknowledge(from.offset()); // only then does a source that has copied diskless begin to stream
+            StreamReading reading = new StreamReading(source, from.offset());
+            Thread reader = thread("stream").start(reading::run);
+            try {
+                Units units = new Units(work, from);
+                while (!frozenWanted && !closed) {
+                    StreamReading.@Nullable Batch batch = reading.next(POLL);
+                    lanes.throwIfFailed();
+                    work.putRight();
+                    if (batch != null) {
+                        for (StreamCommand command : batch.commands()) {
+                            units.take(command);
+                        }
+                        lanes.flush();
+                        if (batch.end() != null) {
+                            throw new IOException("the source broke off: "
+                                    + batch.end().getMessage(), batch.end());
+                        }
+                    }
+                    tell(units.asked(), work);
+                }
+                settle(work);
+            } finally {
+                reader.interrupt();
+                source.close();
+            }
+        }
+
+        /** Tells the source and the target how far the target is, where it is time to. */
+        private void tell(boolean asked, Applying work) throws IOException {
+            long now = environment.nanoTime();
+            boolean due = now - notedAtNanos >= NOTE_EVERY.toNanos();
+            Place applied = work.applied();
+            if (due || asked || (prompt && applied.offset() > lastApplied.offset())) {
+                source.acknowledge(applied.offset());
+            }
+            if (due && applied.offset() > lastApplied.offset()) {
+                lanes.noteAll(sourceId, applied);
+                lanes.flush();
+            }
+            if (due) {
+                notedAtNanos = now;
+            }
+            lastApplied = applied;
+        }
+
+        /** The last words at an end that is wanted: all that was sent is answered, and noted. */
+        private void settle(Applying work) throws IOException, InterruptedException {
+            work.awaitAnswers();
+            work.putRight();
+            lanes.noteAll(sourceId, work.applied());
+            work.awaitAnswers();
+            lanes.throwIfFailed();
+            lastApplied = work.applied();
+            frozen = true;
+        }
+    }
+
+    /** Puts commands together that belong together. */
+    private static final class Units {
+        private final Applying work;
+        private final List<StreamCommand> transaction = new ArrayList<>();
+        private long transactionBytes;
+        private boolean inTransaction;
+        private int database;
+        private int databaseBefore;
+        private boolean asked;
+
+        Units(Applying work, Place from) {
+            this.work = work;
+            this.database = from.database();
+        }
+
+        /** Whether the source has asked since how far the target is. */
+        boolean asked() {
+            boolean was = asked;
+            asked = false;
+            return was;
+        }
+
+        void take(StreamCommand command) throws IOException, BrokenLinkException {
+            switch (command.name()) {
+                case "", "PING" -> pass(command);
+                case "REPLCONF" -> {
+                    asked = true;
+                    pass(command);
+                }
+                case "MULTI" -> {
+                    inTransaction = true;
+                    databaseBefore = database;
+                }
+                case "EXEC" -> {
+                    inTransaction = false;
+                    applyTransaction(command.end());
+                }
+                case "SELECT" -> select(command);
+                default -> effect(command);
+            }
+        }
+
+        private void pass(StreamCommand command) {
+            if (!inTransaction) {
+                work.pass(command.end(), database);
+            }
+        }
+
+        private void select(StreamCommand command) {
+            database = Integer.parseInt(new String(command.words()[1], StandardCharsets.US_ASCII));
+            if (inTransaction) {
+                transaction.add(command);
+            } else {
+                work.pass(command.end(), database);
+            }
+        }
+
+        private void effect(StreamCommand command) throws IOException, BrokenLinkException {
+            if (!inTransaction) {
+                work.apply(List.of(command), database, new Place(command.end(), database));
+                return;
+            }
+            transaction.add(command);
+            for (byte[] word : command.words()) {
+                transactionBytes += word.length;
+            }
+            if (transactionBytes > TRANSACTION_BYTES_MAX) {
+                // The stream still stands before the transaction: a link that is killed here begins before it.
+                work.applyPart(transaction, databaseBefore, command.end());
+                databaseBefore = database;
+                transaction.clear();
+                transactionBytes = 0;
+            }
+        }
+
+        private void applyTransaction(long end) throws IOException, BrokenLinkException {
+            work.apply(transaction, databaseBefore, new Place(end, database));
+            transaction.clear();
+            transactionBytes = 0;
+        }
+    }
+
+    private String announcedName() {
+        return io.switchback.sync.RelayLink.announcedName(settings.name(), settings.owner());
+    }
+
+    private void say(String what) {
+        if (!what.isEmpty() && !what.equals(detail)) {
+            LOG.info("link {}: {}", settings.name(), what);
+        }
+        detail = what;
+    }
+
+    // ---------------------------------------------------------------------------------------------------------- the rest
+
+    private void watch() {
+        try {
+            while (!closed) {
+                watch.turn();
+                environment.sleep(LagWatch.EVERY);
+            }
+        } catch (InterruptedException e) {
+            // It is closed.
+        } finally {
+            watch.close();
+        }
+    }
+
+    private final class WatchOwner implements LagWatch.Owner {
+        @Override
+        public long applied(Optional<InfoReport> target) {
+            return ApplyLink.this.applied().offset();
+        }
+
+        @Override
+        public void refused(String why) {
+            throw new IllegalStateException("the target is not looked at");
+        }
+
+        @Override
+        public void restarted(String which) {
+            LOG.warn("link {}: {}", settings.name(), which);
+        }
+    }
+
+    private Thread.Builder.OfPlatform thread(String what) {
+        return Thread.ofPlatform().daemon().name("link-" + settings.name() + "-" + what);
+    }
+
+    @Override
+    public boolean freeze(Deadline deadline) {
+        frozenWanted = true;
+        while (!frozen && thread.isAlive() && !deadline.passed()) {
+            LockSupport.parkNanos(DRAIN_POLL.toNanos());
+        }
+        return frozen || !thread.isAlive();
+    }
+
+    @Override
+    public boolean isFrozen() {
+        return frozen;
+    }
+
+    @Override
+    public void close() {
+        freeze(Deadline.in(environment, CLOSE_MAX));
+        stop();
+        @Nullable Lanes lanes;
+        synchronized (lock) {
+            lanes = openLanes;
+        }
+        if (lanes != null && !lanes.closeAndConfirm()) {
+            LOG.warn("link {}: closed, but not confirmed by every server of its target", settings.name());
+        }
+    }
+
+    /** Closes everything at once, as the end of the process would: nothing is confirmed. */
+    void stop() {
+        closed = true;
+        synchronized (lock) {
+            if (openLanes != null) {
+                openLanes.close();
+            }
+            if (openSource != null) {
+                try {
+                    openSource.close();
+                } catch (IOException e) {
+                    LOG.debug("closing the source's connection failed; its descriptor is released all the same", e);
+                }
+            }
+        }
+        thread.interrupt();
+        watchThread.interrupt();
+        if (phase != Phase.BROKEN) {
+            phase = Phase.CLOSED;
+        }
+    }
+}

@@ -1,0 +1,464 @@
+package io.switchback.sync.apply;
+
+import io.switchback.fleet.ServerVersion;
+import io.switchback.fleet.dialect.StreamTranslator;
+import io.switchback.fleet.dialect.Translation;
+import io.switchback.sync.BrokenLinkException;
+import io.switchback.sync.rdb.DumpReader;
+import io.switchback.sync.rdb.SnapshotSink;
+import io.switchback.sync.rdb.ValueTarget;
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collection;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.locks.LockSupport;
+import java.util.function.LongUnaryOperator;
+import java.util.function.Predicate;
+
+/**
+ * Turns what comes down a source's stream into what goes out over the lanes; for the link's own thread.
+ *
+ * <p>An effect goes out as it came, in the target's words, or as <em>state</em>: the keys that it touches are read at the source and put in the place of what the target has. As
+ * state goes what the target has no words for, what a cluster would have to run over several slots, what has met a key that the target had expired by itself, and what may be in the target already, because a link that was killed had opened its window over it.
+ *
+ * <p>Why nothing is applied twice. A state is read together with the offset at which it was true. Effects on its key up to that offset are in it, and are left out ({@link #stateAt});
+ * an effect on several keys of which one is ahead in this way cannot be run, and all its keys go as state. States are ahead of the stream, so the window is opened up to them before
+ * they are sent: if the link is killed, the next one treats everything up to there as possibly done.
+ *
+ * <p>Why an early expiry does no harm. The target is a primary, and lets keys go at their time by its own clock, while an effect that the source has run before that time may still be
+ * on its way. It then makes a new key, which has no time to live. So where a key may have had one ({@link #mayExpire}), its time is asked for behind the effect: a key that has one is the
+ * old key, and for any other the source's state is fetched. Effects that overwrite their key need no such care. One that reads
+ * several keys goes as state at once, since what it has made of such a key could not be told afterwards.
+ *
+ * <p>An effect that is answered with an error closes the lane, and the link begins again at its checkpoint: what was sent behind it may rest upon it, and all of it goes as state then.
+ */
+final class Applying {
+    /** Effects of one transaction, or rewritten ones of one command, that go out as a transaction; what is larger goes out as it is. */
+    private static final int TRANSACTION_COMMANDS_MAX = 8 * 1024;
+
+    private static final int TRANSACTION_BYTES_MAX = 16 * 1024 * 1024;
+    /** Keys whose state is ahead of the stream; past it the link breaks off and begins again at its checkpoint. */
+    private static final int STATES_AHEAD_MAX = 1024 * 1024;
+
+    private static final Duration ANSWERS_POLL = Duration.ofNanos(50_000);
+    private static final byte[] MULTI = Lanes.word("MULTI");
+    private static final byte[] EXEC = Lanes.word("EXEC");
+    private static final byte[] DEL = Lanes.word("DEL");
+    private static final byte[] SET = Lanes.word("SET");
+    private static final byte[] PTTL = Lanes.word("PTTL");
+    private static final byte[] REPLACE = Lanes.word("REPLACE");
+
+    private final Lanes lanes;
+    private final Troubles troubles;
+    private final String sourceId;
+    private final StreamTranslator translator;
+    private final SourceStates states;
+    private final ServerVersion source;
+    private final ValueTarget target;
+    private final LongUnaryOperator ranAtMs;
+    private final LeftOut leftOut;
+    private final Expiring expiring;
+
+    /** How far the window of an earlier session reaches: what ends up to there may be in the target already. */
+    private final long doubtfulUntil;
+
+    private final Map<Key, Long> stateAt = new HashMap<>();
+    private long stateAtMax;
+    private final List<Write> writes = new ArrayList<>();
+    private final Set<Key> checks = new LinkedHashSet<>();
+    private long reach;
+
+    private volatile Place sent;
+    private volatile long statesCopied;
+
+    /** One command for the target. */
+    @SuppressWarnings("ArrayRecordComponent") // never compared
+    private record Write(int database, byte[][] words, List<Key> keys, Lane.Expected expected) {}
+
+    /** @param from where the stream begins */
+    Applying(
+            Lanes lanes,
+            Troubles troubles,
+            String sourceId,
+            Place from,
+            long doubtfulUntil,
+            StreamTranslator translator,
+            SourceStates states,
+            ServerVersion source,
+            ValueTarget target,
+            LongUnaryOperator ranAtMs,
+            Expiring expiring,
+            LeftOut leftOut) {
+        this.lanes = lanes;
+        this.troubles = troubles;
+        this.sourceId = sourceId;
+        this.translator = translator;
+        this.states = states;
+        this.source = source;
+        this.target = target;
+        this.ranAtMs = ranAtMs;
+        this.expiring = expiring;
+        this.leftOut = leftOut;
+        this.doubtfulUntil = doubtfulUntil;
+        this.sent = from;
+    }
+
+    /** Up to where everything has been given to the lanes. Any thread. */
+    Place sent() {
+        return sent;
+    }
+
+    /** Up to where everything is applied. Any thread. */
+    Place applied() {
+        return lanes.applied(sent);
+    }
+
+    /** How many keys have gone as state so far. Any thread. */
+    long statesCopied() {
+        return statesCopied;
+    }
+
+    /** What has no effect on data: the stream stands behind it. */
+    void pass(long end, int database) {
+        sent = new Place(end, database);
+    }
+
+    /**
+     * Applies what belongs together: one command, or those of a transaction.
+     *
+     * @param behind the place at which the stream stands after it
+     */
+    void apply(List<StreamCommand> commands, int database, Place behind) throws IOException, BrokenLinkException {
+        give(commands, database, behind.offset());
+        sent = behind;
+        if (behind.offset() >= stateAtMax) {
+            stateAt.clear();
+        }
+    }
+
+    private void give(List<StreamCommand> commands, int database, long end) throws IOException, BrokenLinkException {
+        writes.clear();
+        checks.clear();
+        reach = end;
+        int selected = database;
+        for (StreamCommand command : commands) {
+            if (command.name().equals("SELECT")) {
+                selected = Integer.parseInt(new String(command.words()[1], StandardCharsets.US_ASCII));
+            } else {
+                plan(command, selected);
+            }
+        }
+        send(sent, commands.size() > 1);
+    }
+
+    /** Applies the first part of a transaction that is too large to be held: the stream goes on to stand before it. */
+    void applyPart(List<StreamCommand> commands, int database, long end) throws IOException, BrokenLinkException {
+        give(commands, database, end);
+    }
+
+    // ---------------------------------------------------------------------------------------------------- what to send
+
+    private void plan(StreamCommand command, int database) throws IOException, BrokenLinkException {
+        if (database == Place.UNKNOWN) {
+            throw new BrokenLinkException("the source's stream changes data before it has selected a database");
+        }
+        switch (command.name()) {
+            case "PUBLISH", "SPUBLISH" -> {} // subscribers are the proxy's business
+            case "FLUSHALL" -> flush(command, database, key -> true);
+            case "FLUSHDB" -> flush(command, database, key -> key.database() == database);
+            case "SWAPDB" -> swap(command);
+            case "SCRIPT", "FUNCTION" -> everywhere(command);
+            default -> onKeys(command, database);
+        }
+    }
+
+    private void onKeys(StreamCommand command, int database) throws IOException, BrokenLinkException {
+        List<Key> keys = keys(command, database);
+        if (keys.isEmpty()) {
+            throw new BrokenLinkException(command.name() + " came down the stream: it is not known which keys it changes");
+        }
+        if (keys.stream().allMatch(Key::isReserved)) {
+            return; // what another link keeps there is about the source
+        }
+        if (lanes.isSharded() && keys.stream().anyMatch(key -> key.database() != 0)) {
+            throw new BrokenLinkException("the stream changes database " + keys.getFirst().database()
+                    + ", and the target is a cluster, which has database 0 alone");
+        }
+        boolean ahead = false;
+        boolean behind = false;
+        for (Key key : keys) {
+            boolean one = stateAt.getOrDefault(key, Long.MIN_VALUE) >= command.end();
+            ahead |= one;
+            behind |= !one;
+        }
+        if (ahead && !behind) {
+            return;
+        }
+        boolean overwrites = Effects.overwrites(command);
+        if (ahead
+                || Effects.reachesFurther(command)
+                || (keys.size() > 1 && !overwrites && expiring.mayExpire(keys))
+                || (command.end() <= doubtfulUntil && !overwrites)
+                || expiring.mayLoseFields(command, keys)) {
+            copy(keys);
+            return;
+        }
+        switch (translator.translate(command.words(), true, () -> ranAtMs.applyAsLong(command.end()))) {
+            case Translation.Unchanged() -> spread(command, List.<byte[][]>of(command.words()), keys, overwrites);
+            case Translation.Rewritten(List<byte[][]> commands) -> spread(command, commands, keys, overwrites);
+            case Translation.Impossible _ -> copy(keys);
+        }
+    }
+
+    /** Where all keys are in one slot, or slots do not matter, it goes as it is. */
+    private void spread(StreamCommand command, List<byte[][]> words, List<Key> keys, boolean overwrites)
+            throws IOException {
+        if (lanes.isSharded() && slots(keys) > 1) {
+            switch (command.name()) {
+                case "DEL", "UNLINK" -> keys.forEach(key -> write(key, DEL, key.name()));
+                case "MSET" -> {
+                    for (int i = 1; i + 1 < command.words().length; i += 2) {
+                        Key key = new Key(0, command.words()[i]);
+                        write(key, SET, key.name(), command.words()[i + 1]);
+                    }
+                }
+                default -> copy(keys);
+            }
+            return;
+        }
+        for (byte[][] one : words) {
+            writes.add(new Write(keys.getFirst().database(), one, keys, Lane.Expected.SUCCESS));
+        }
+        for (Key key : expiring.toBeChecked(command, keys, overwrites)) {
+            checks.add(key);
+        }
+    }
+
+    private static long slots(List<Key> keys) {
+        return keys.stream().mapToInt(Key::slot).distinct().count();
+    }
+
+    private void write(Key key, byte[]... words) {
+        writes.add(new Write(key.database(), words, List.of(key), Lane.Expected.SUCCESS));
+    }
+
+    /** The keys that a command touches, in every database that it touches. */
+    private static List<Key> keys(StreamCommand command, int database) {
+        List<Key> keys = new ArrayList<>(command.keys().length);
+        for (int word : command.keys()) {
+            keys.add(new Key(database, command.words()[word]));
+        }
+        Effects.otherDatabase(command).ifPresent(other -> {
+            byte[] name = command.words()[command.keys()[command.keys().length - 1]];
+            keys.add(new Key(other, name));
+        });
+        return keys;
+    }
+
+    // -------------------------------------------------------------------------------------------------- all of the data
+
+    private void flush(StreamCommand command, int database, Predicate<Key> gone) throws IOException {
+        List<Key> ahead = stateAt.keySet().stream().filter(gone).toList();
+        ahead.forEach(stateAt::remove);
+        send(sent, false); // what stands before it in its transaction
+        writes.clear();
+        if (database == 0 || command.name().equals("FLUSHALL")) {
+            for (Lane lane : lanes.all()) {
+                cover(lane);
+            }
+            lanes.emptyAll(sourceId, applied(), sent, List.of(command.name()));
+        } else {
+            writes.add(new Write(database, new byte[][] {command.words()[0]}, List.of(), Lane.Expected.SUCCESS));
+        }
+        copy(ahead); // they are of later than this, and are gone with the rest
+    }
+
+    private void swap(StreamCommand command) throws BrokenLinkException {
+        if (command.end() <= doubtfulUntil || !stateAt.isEmpty() || lanes.isSharded()) {
+            throw new BrokenLinkException(
+                    "SWAPDB came down the stream, and it cannot be told whether the target has done it; copy again");
+        }
+        throw new BrokenLinkException("SWAPDB came down the stream; it moves what the link keeps at its target");
+    }
+
+    /** Scripts and functions are of no slot: every primary has them. */
+    private void everywhere(StreamCommand command) throws BrokenLinkException {
+        if (command.word(1).equals("KILL")) {
+            return;
+        }
+        byte[][] words = command.words();
+        if (command.name().equals("FUNCTION") && command.word(1).equals("LOAD") && !command.word(2).equals("REPLACE")) {
+            words = new byte[command.words().length + 1][];
+            words[0] = command.words()[0];
+            words[1] = command.words()[1];
+            words[2] = REPLACE; // it may have been loaded by a link that was killed
+            System.arraycopy(command.words(), 2, words, 3, command.words().length - 2);
+        }
+        boolean removes = command.word(1).equals("DELETE");
+        switch (translator.translate(words, true, () -> ranAtMs.applyAsLong(command.end()))) {
+            case Translation.Unchanged() -> addEverywhere(words, removes);
+            case Translation.Rewritten(List<byte[][]> commands) -> commands.forEach(one -> addEverywhere(one, removes));
+            case Translation.Impossible(String why) -> throw new BrokenLinkException(why);
+        }
+    }
+
+    private void addEverywhere(byte[][] words, boolean maybeDone) {
+        writes.add(new Write(
+                0, words, List.of(), maybeDone ? Lane.Expected.ANYTHING : Lane.Expected.SUCCESS));
+    }
+
+    // ------------------------------------------------------------------------------------------------------------ state
+
+    /** Puts the source's state of these keys in the place of what the target has. */
+    private void copy(Collection<Key> keys) throws IOException {
+        List<Key> wanted = keys.stream().filter(key -> !key.isReserved()).distinct().toList();
+        if (stateAt.size() + wanted.size() > STATES_AHEAD_MAX) {
+            throw new IOException("the states of " + stateAt.size() + " keys are ahead of the stream, which does not get there");
+        }
+        states.read(wanted, state -> {
+            statesCopied++;
+            Key key = state.key();
+            if (state.payload() == null) {
+                write(key, DEL, key.name());
+            } else {
+                DumpReader.rebuild(
+                        key.database(),
+                        key.name(),
+                        state.expiresAtMs(),
+                        new ByteArrayInputStream(state.payload()),
+                        state.payload().length,
+                        source,
+                        target,
+                        new StateSink());
+            }
+            stateAt.put(key, state.offset());
+            stateAtMax = Math.max(stateAtMax, state.offset());
+            reach = Math.max(reach, state.offset());
+            checks.remove(key);
+        });
+    }
+
+    /** Puts rebuilt keys among the writes. */
+    private final class StateSink implements SnapshotSink {
+        @Override
+        public void source(Map<String, String> aux) {}
+
+        @Override
+        public void command(int database, byte[] name, byte[][] words) {
+            Key key = new Key(database, name);
+            write(key, words);
+            expiring.rebuilt(key, words);
+        }
+
+        @Override
+        public void library(byte[] code) {}
+
+        @Override
+        public void inexpressible(int database, byte[] name, String what) {
+            leftOut.add(new Key(database, name), what);
+        }
+    }
+
+    /** Puts right what the lanes have found wrong, and returns when that is answered. */
+    void putRight() throws IOException, InterruptedException {
+        while (!troubles.isEmpty()) {
+            Set<Key> keys = new LinkedHashSet<>();
+            troubles.take().forEach(one -> keys.addAll(one.keys()));
+            Place from = applied();
+            writes.clear();
+            checks.clear();
+            reach = sent.offset();
+            copy(keys);
+            send(from, false);
+            awaitAnswers();
+        }
+        troubles.settled();
+    }
+
+    /** Waits until all that was sent is answered. */
+    void awaitAnswers() throws IOException, InterruptedException {
+        lanes.flush();
+        while (!lanes.isIdle()) {
+            lanes.throwIfFailed();
+            LockSupport.parkNanos(ANSWERS_POLL.toNanos());
+            if (Thread.interrupted()) {
+                throw new InterruptedException();
+            }
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------------------- send
+
+    /** Gives all writes to their lanes, and the checks behind them. */
+    private void send(Place from, boolean together) throws IOException {
+        if (!writes.isEmpty()) {
+            Map<Integer, List<Write>> groups = new LinkedHashMap<>();
+            for (Write write : writes) {
+                if (write.keys().isEmpty()) {
+                    for (Lane lane : lanes.all()) {
+                        cover(lane);
+                        lane.select(write.database(), Lane.Expected.SUCCESS, from);
+                        lane.send(write.expected(), from, List.of(), write.words());
+                    }
+                } else {
+                    int group = lanes.isSharded() ? write.keys().getFirst().slot() : 0;
+                    groups.computeIfAbsent(group, slot -> new ArrayList<>()).add(write);
+                }
+            }
+            for (List<Write> group : groups.values()) {
+                send(lanes.of(group.getFirst().keys().getFirst()), group, from, together);
+            }
+        }
+        for (Key key : checks) {
+            Lane lane = lanes.of(key);
+            lane.select(key.database(), Lane.Expected.SUCCESS, from);
+            lane.send(Lane.Expected.TIME_LEFT, from, List.of(key), PTTL, key.name());
+        }
+        writes.clear();
+        checks.clear();
+    }
+
+    private void cover(Lane lane) throws IOException {
+        if (reach > lane.covered()) {
+            lane.cover(reach, Lanes.WINDOW_BYTES, new Checkpoint(sourceId, applied(), reach));
+        }
+    }
+
+    private void send(Lane lane, List<Write> group, Place from, boolean together) throws IOException {
+        cover(lane);
+        boolean transaction = together && group.size() > 1 && isSmall(group);
+        if (!transaction) {
+            for (Write write : group) {
+                lane.select(write.database(), Lane.Expected.SUCCESS, from);
+                lane.send(write.expected(), from, write.keys(), write.words());
+            }
+            return;
+        }
+        Set<Key> keys = new LinkedHashSet<>();
+        lane.send(Lane.Expected.SUCCESS, from, List.of(), MULTI);
+        for (Write write : group) {
+            lane.select(write.database(), Lane.Expected.QUEUED, from);
+            lane.send(Lane.Expected.QUEUED, from, write.keys(), write.words());
+            keys.addAll(write.keys());
+        }
+        lane.send(Lane.Expected.TRANSACTION, from, List.copyOf(keys), EXEC);
+        lane.selectAgain();
+    }
+
+    private static boolean isSmall(List<Write> group) {
+        long bytes = 0;
+        for (Write write : group) {
+            bytes += Arrays.stream(write.words()).mapToLong(word -> word.length).sum();
+        }
+        return group.size() <= TRANSACTION_COMMANDS_MAX && bytes <= TRANSACTION_BYTES_MAX;
+    }
+}

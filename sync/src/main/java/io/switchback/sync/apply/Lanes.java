@@ -1,0 +1,345 @@
+package io.switchback.sync.apply;
+
+import static java.nio.charset.StandardCharsets.US_ASCII;
+
+import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.FleetAddress;
+import io.switchback.fleet.FleetException;
+import io.switchback.fleet.FleetSight;
+import io.switchback.fleet.FleetSpec;
+import io.switchback.fleet.ServerConnection;
+import io.switchback.fleet.Sighting;
+import io.switchback.fleet.Topology;
+import io.switchback.resp.CommandEncoder;
+import io.switchback.resp.Reply;
+import io.switchback.sync.BrokenLinkException;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The connections of a link to all primaries of its target, as the target stood when they were opened: when it changes, or one of them breaks, all are closed
+ * and others opened, and the link goes on from its checkpoint.
+ *
+ * <p>Ownership: who opens lanes for the first time writes its name at each primary, and then has every other connection of the link closed there; who opens them
+ * again looks whether its name still stands there. The name is written by nobody else, and a connection is named before it looks: so either the former owner sees the
+ * new name, or its connection is among those that are closed, and the reply to CLIENT KILL says that nothing it has sent is run any more.
+ *
+ * <p>Used by the link's own thread, but for {@link #applied}.
+ */
+final class Lanes implements AutoCloseable {
+    /** How far a window is opened beyond what asks for it. */
+    static final long WINDOW_BYTES = 1024 * 1024;
+
+    private static final Duration ADMINISTRATION_MAX = Duration.ofSeconds(5);
+    private static final int GETS_AT_ONCE = 1024;
+    private static final Pattern CLIENT = Pattern.compile("(?:^|\\n)id=(\\d+) [^\\n]*?\\bname=(\\S*)");
+    private static final Place NOWHERE = new Place(-1, Place.UNKNOWN);
+
+    private final String link;
+    private final String owner;
+    private final FleetSpec target;
+    private final List<Lane> all = new ArrayList<>();
+    private final int @Nullable [] laneOfSlot;
+    private final Troubles troubles;
+
+    private Lanes(String link, String owner, FleetSpec target, Topology topology, Troubles troubles) throws IOException {
+        this.link = link;
+        this.owner = owner;
+        this.target = target;
+        this.troubles = troubles;
+        try {
+            switch (topology) {
+                case Topology.Replicated(Endpoint primary, var _) -> {
+                    laneOfSlot = null;
+                    all.add(Lane.open(primary, target, Checkpoint.Keys.NO_SLOT, link, troubles::add));
+                }
+                case Topology.Sharded sharded -> {
+                    laneOfSlot = sharded.shardOfSlot();
+                    openEach(sharded);
+                }
+            }
+        } catch (IOException e) {
+            close();
+            throw e;
+        }
+    }
+
+    private void openEach(Topology.Sharded sharded) throws IOException {
+        int[] firstSlot = new int[sharded.shards().size()];
+        for (int slot = Topology.SLOTS - 1; slot >= 0; slot--) {
+            int shard = sharded.shardOfSlot()[slot];
+            if (shard < 0) {
+                throw new IOException("nobody in the target " + target.where() + " has slot " + slot);
+            }
+            firstSlot[shard] = slot;
+        }
+        for (int shard = 0; shard < firstSlot.length; shard++) {
+            all.add(Lane.open(sharded.shards().get(shard).primary(), target, firstSlot[shard], link, troubles::add));
+        }
+    }
+
+    /**
+     * Connects to every primary that the target has now, and makes sure that no other connection of the link writes there.
+     *
+     * @param takeOver whether the link's former owner is to be shut out; else it is looked for
+     * @throws BrokenLinkException where another owner has taken the link over
+     */
+    static Lanes open(String link, String owner, FleetSpec target, boolean takeOver, Troubles troubles)
+            throws IOException, BrokenLinkException {
+        Lanes lanes = new Lanes(link, owner, target, topology(target), troubles);
+        try {
+            for (Lane lane : lanes.all) {
+                lanes.own(lane, takeOver);
+            }
+            return lanes;
+        } catch (IOException | BrokenLinkException e) {
+            lanes.close();
+            throw e;
+        }
+    }
+
+    private static Topology topology(FleetSpec target) throws IOException {
+        if (target.address() instanceof FleetAddress.Standalone(Endpoint server)) {
+            return new Topology.Replicated(server, List.of());
+        }
+        try (FleetSight sight = FleetSight.of(target)) {
+            Sighting sighting = sight.look();
+            return sighting.topology()
+                    .orElseThrow(() -> new IOException("nobody says where the servers of the target " + target.where()
+                            + " are: " + String.join("; ", sighting.problems())));
+        }
+    }
+
+    private void own(Lane lane, boolean takeOver) throws IOException, BrokenLinkException {
+        if (!takeOver) {
+            String found = lane.demand("GET", lane.keys().owner()).text();
+            if (!found.isEmpty() && !found.equals(owner)) {
+                throw new BrokenLinkException("another owner has taken the link over (" + found + ", by key "
+                        + lane.keys().owner() + " of " + lane.server() + ")");
+            }
+        }
+        lane.demand("SET", lane.keys().owner(), owner);
+        Matcher client = CLIENT.matcher(lane.demand("CLIENT", "LIST").text());
+        while (client.find()) {
+            long id = Long.parseLong(client.group(1));
+            if (client.group(2).equals(Lane.clientName(link)) && id != lane.clientId()) {
+                lane.demand("CLIENT", "KILL", "ID", Long.toString(id), "SKIPME", "yes");
+            }
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------- the checkpoints
+
+    /** What the target's primaries say of the link's former work. */
+    sealed interface Found {
+        /** Nothing. */
+        record Nothing() implements Found {}
+
+        /** It was being filled. */
+        record HalfCopied() implements Found {}
+
+        /** This. */
+        record At(Checkpoint checkpoint) implements Found {}
+    }
+
+    /** Reads every checkpoint of the link, those of slots that a primary had formerly too; only before {@link #begin}. */
+    Found found() throws IOException, BrokenLinkException {
+        List<Checkpoint> checkpoints = new ArrayList<>();
+        for (Lane lane : all) {
+            try (ServerConnection connection =
+                    ServerConnection.open(lane.server(), target.credential(), target.tls(), ADMINISTRATION_MAX)) {
+                for (String text : texts(connection, lane)) {
+                    if (Checkpoint.isCopying(text)) {
+                        return new Found.HalfCopied();
+                    }
+                    checkpoints.add(Checkpoint.of(text)
+                            .orElseThrow(() -> new BrokenLinkException("the checkpoint at " + lane.server()
+                                    + " is none of this version's: \"" + text + "\"")));
+                }
+            } catch (FleetException e) {
+                throw new IOException(e.getMessage(), e);
+            }
+        }
+        if (checkpoints.stream().map(Checkpoint::sourceId).distinct().count() > 1) {
+            throw new BrokenLinkException("the target's primaries have checkpoints of several histories: " + checkpoints);
+        }
+        Optional<Checkpoint> together = Checkpoint.together(checkpoints);
+        return together.isPresent() ? new Found.At(together.get()) : new Found.Nothing();
+    }
+
+    private List<String> texts(ServerConnection connection, Lane lane) throws IOException {
+        int laneNumber = all.indexOf(lane);
+        int[] slots = laneOfSlot == null
+                ? new int[] {Checkpoint.Keys.NO_SLOT}
+                : IntStream.range(0, Topology.SLOTS)
+                        .filter(slot -> laneOfSlot[slot] == laneNumber)
+                        .toArray();
+        List<String> texts = new ArrayList<>();
+        for (int from = 0; from < slots.length; from += GETS_AT_ONCE) {
+            List<byte[][]> gets = new ArrayList<>();
+            for (int i = from; i < Math.min(slots.length, from + GETS_AT_ONCE); i++) {
+                gets.add(CommandEncoder.bytes(
+                        "GET", Checkpoint.Keys.of(link, slots[i]).checkpoint()));
+            }
+            for (Reply reply : connection.pipeline(gets)) {
+                switch (reply) {
+                    case Reply.Nil() -> {}
+                    case Reply.Failure(String message) ->
+                        throw new IOException(lane.server() + " does not give the link's checkpoint: " + message);
+                    default -> texts.add(reply.text());
+                }
+            }
+        }
+        return texts;
+    }
+
+    /** Notes everywhere that the target is being filled, and empties it first. */
+    void beginCopy() throws IOException {
+        for (Lane lane : all) {
+            empty(lane, NOWHERE, Checkpoint.copying(), List.of("FLUSHALL"));
+        }
+        flush();
+    }
+
+    /** Empties a primary, of all but what the link notes there, in one transaction. */
+    private void empty(Lane lane, Place from, String note, List<String> command) throws IOException {
+        if (laneOfSlot == null) {
+            lane.select(0, Lane.Expected.SUCCESS, from);
+        }
+        lane.send(Lane.Expected.SUCCESS, from, List.of(), CommandEncoder.bytes("MULTI"));
+        lane.send(
+                Lane.Expected.SUCCESS,
+                from,
+                List.of(),
+                CommandEncoder.bytes(command.toArray(String[]::new)));
+        lane.send(Lane.Expected.SUCCESS, from, List.of(), CommandEncoder.bytes("SET", lane.keys().owner(), owner));
+        lane.send(Lane.Expected.SUCCESS, from, List.of(), CommandEncoder.bytes("SET", lane.keys().checkpoint(), note));
+        lane.send(Lane.Expected.TRANSACTION, from, List.of(), CommandEncoder.bytes("EXEC"));
+    }
+
+    /** What the source's FLUSHALL or FLUSHDB of database 0 does, with the link's own keys written again in the same transaction. */
+    void emptyAll(String sourceId, Place applied, Place from, List<String> command) throws IOException {
+        for (Lane lane : all) {
+            empty(lane, from, new Checkpoint(sourceId, applied, lane.covered()).text(), command);
+        }
+    }
+
+    /** Notes at every primary that everything up to {@code place} is in. */
+    void noteAll(String sourceId, Place place) throws IOException {
+        for (Lane lane : all) {
+            lane.note(sourceId, place);
+        }
+    }
+
+    /** What stands at the target: the windows that lanes need not open again. */
+    void covered(long untilAtMost) {
+        all.forEach(lane -> lane.covered(untilAtMost));
+    }
+
+    // ------------------------------------------------------------------------------------------------------- the stream
+
+    /** From here on replies are read. */
+    void begin() throws IOException {
+        for (Lane lane : all) {
+            lane.begin();
+        }
+    }
+
+    List<Lane> all() {
+        return all;
+    }
+
+    boolean isSharded() {
+        return laneOfSlot != null;
+    }
+
+    /** Who has the key. */
+    Lane of(Key key) {
+        return laneOfSlot == null ? all.getFirst() : all.get(laneOfSlot[key.slot()]);
+    }
+
+    void flush() throws IOException {
+        for (Lane lane : all) {
+            lane.flush();
+        }
+    }
+
+    void throwIfFailed() throws IOException {
+        for (Lane lane : all) {
+            lane.throwIfFailed();
+        }
+    }
+
+    boolean isIdle() {
+        return all.stream().allMatch(Lane::isIdle);
+    }
+
+    /**
+     * Up to where the stream is applied for sure, where everything up to {@code sent} has been given to the lanes. Any thread. What was sent is looked at before what has
+     * trouble: a command leaves its lane only when its trouble is known.
+     */
+    Place applied(Place sent) {
+        Place applied = sent;
+        for (Lane lane : all) {
+            Place oldest = lane.oldestUnanswered();
+            if (oldest != null) {
+                applied = applied.earlierOf(oldest);
+            }
+        }
+        return troubles.earliest(applied);
+    }
+
+    /** Removes what the link keeps at its target: after this nobody can go on with it. */
+    void forget() throws IOException, BrokenLinkException {
+        for (Lane lane : all) {
+            try (ServerConnection connection =
+                    ServerConnection.open(lane.server(), target.credential(), target.tls(), ADMINISTRATION_MAX)) {
+                int laneNumber = all.indexOf(lane);
+                for (int slot = 0; slot < Topology.SLOTS; slot++) {
+                    if (laneOfSlot == null || laneOfSlot[slot] == laneNumber) {
+                        Checkpoint.Keys keys =
+                                Checkpoint.Keys.of(link, laneOfSlot == null ? Checkpoint.Keys.NO_SLOT : slot);
+                        connection.pipeline(List.of(
+                                CommandEncoder.bytes("DEL", keys.checkpoint()), CommandEncoder.bytes("DEL", keys.owner())));
+                    }
+                    if (laneOfSlot == null) {
+                        break;
+                    }
+                }
+            } catch (FleetException e) {
+                throw new IOException(e.getMessage(), e);
+            }
+        }
+    }
+
+    /** Closes all connections, and has every primary confirm that nothing sent over them is run any more; false where one does not answer. */
+    boolean closeAndConfirm() {
+        close();
+        boolean confirmed = true;
+        for (Lane lane : all) {
+            try (ServerConnection connection =
+                    ServerConnection.open(lane.server(), target.credential(), target.tls(), ADMINISTRATION_MAX)) {
+                connection.call("CLIENT", "KILL", "ID", Long.toString(lane.clientId()));
+            } catch (FleetException e) {
+                confirmed = false;
+            }
+        }
+        return confirmed;
+    }
+
+    @Override
+    public void close() {
+        all.forEach(Lane::close);
+    }
+
+    static byte[] word(String text) {
+        return text.getBytes(US_ASCII);
+    }
+}

@@ -1,0 +1,172 @@
+package io.switchback.sync.apply;
+
+import io.switchback.fleet.Credential;
+import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.FleetException;
+import io.switchback.fleet.FleetTls;
+import io.switchback.fleet.ServerConnection;
+import io.switchback.fleet.ServerVersion;
+import io.switchback.resp.CommandEncoder;
+import io.switchback.resp.Reply;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Reads keys' states at the source, each together with the offset at which it was true: in one transaction, so that nothing of the stream lies between. For one thread.
+ *
+ * <p>Bounded: {@link #AT_ONCE} states are held together.
+ */
+final class SourceStates implements AutoCloseable {
+    private static final int AT_ONCE = 16;
+    private static final Duration ANSWER_MAX = Duration.ofSeconds(30);
+    /** Redis 7.0 and all of Valkey say when a key's time ends; before them it is told from how long it has left. */
+    private static final int ABSOLUTE_TIMES_SINCE = 7;
+
+    private static final int TRIES_MAX = 10;
+
+    private final Endpoint server;
+    private final Optional<Credential> credential;
+    private final Optional<FleetTls> tls;
+    private final boolean saysWhenItEnds;
+    private @Nullable ServerConnection connection;
+
+    /**
+     * What the source holds.
+     *
+     * @param payload     as DUMP gives it; null where there is no such key
+     * @param expiresAtMs in milliseconds since 1970; -1 for a key that lives for ever
+     * @param offset      of the source's stream: everything up to it is in this
+     */
+    @SuppressWarnings("ArrayRecordComponent") // never compared
+    record State(Key key, byte @Nullable [] payload, long expiresAtMs, long offset) {}
+
+    SourceStates(Endpoint server, Optional<Credential> credential, Optional<FleetTls> tls, ServerVersion version) {
+        this.server = server;
+        this.credential = credential;
+        this.tls = tls;
+        this.saysWhenItEnds = version.isAtLeast(ABSOLUTE_TIMES_SINCE, 0);
+    }
+
+    /** Takes one state after another; may send it somewhere. */
+    @FunctionalInterface
+    interface Taker {
+        void take(State state) throws IOException;
+    }
+
+    /** Reads the state of each key. */
+    void read(List<Key> keys, Taker taker) throws IOException {
+        for (int from = 0; from < keys.size(); from += AT_ONCE) {
+            for (State state : readTogether(keys.subList(from, Math.min(keys.size(), from + AT_ONCE)))) {
+                taker.take(state);
+            }
+        }
+    }
+
+    private List<State> readTogether(List<Key> keys) throws IOException {
+        try {
+            ServerConnection open = connection;
+            if (open == null) {
+                open = ServerConnection.open(server, credential, tls, ANSWER_MAX);
+                connection = open;
+            }
+            List<byte[][]> commands = new ArrayList<>();
+            keys.forEach(key -> ask(key, commands::add));
+            List<Reply> replies = open.pipeline(commands);
+            List<State> states = new ArrayList<>(keys.size());
+            int each = commands.size() / keys.size();
+            for (int i = 0; i < keys.size(); i++) {
+                Key key = keys.get(i);
+                Optional<State> state = state(key, replies.get((i + 1) * each - 1));
+                for (int tries = 1; state.isEmpty() && tries < TRIES_MAX; tries++) {
+                    List<byte[][]> again = new ArrayList<>();
+                    ask(key, again::add);
+                    state = state(key, open.pipeline(again).getLast());
+                }
+                states.add(state.orElseThrow(
+                        () -> new IOException("the source's clock does not stand still long enough to read " + key)));
+            }
+            return states;
+        } catch (FleetException e) {
+            close();
+            throw new IOException("the source does not give the state of a key: " + e.getMessage(), e);
+        }
+    }
+
+    private void ask(Key key, Consumer<byte[][]> into) {
+        into.accept(CommandEncoder.bytes("SELECT", Integer.toString(key.database())));
+        into.accept(CommandEncoder.bytes("MULTI"));
+        into.accept(new byte[][] {Lanes.word("DUMP"), key.name()});
+        if (saysWhenItEnds) {
+            into.accept(new byte[][] {Lanes.word("PEXPIRETIME"), key.name()});
+        } else {
+            into.accept(CommandEncoder.bytes("TIME"));
+            into.accept(new byte[][] {Lanes.word("PTTL"), key.name()});
+            into.accept(CommandEncoder.bytes("TIME"));
+        }
+        into.accept(CommandEncoder.bytes("ROLE"));
+        into.accept(CommandEncoder.bytes("EXEC"));
+    }
+
+    /** Empty where the clock moved on to another millisecond in between. */
+    private Optional<State> state(Key key, Reply exec) throws IOException {
+        if (!(exec instanceof Reply.Array(List<Reply> answers))) {
+            throw new IOException("the source did not run the reading of " + key + ": " + exec.text());
+        }
+        for (Reply answer : answers) {
+            if (answer instanceof Reply.Failure(String message)) {
+                throw new IOException("the source does not give the state of " + key + ": " + message);
+            }
+        }
+        long expiresAtMs;
+        if (saysWhenItEnds) {
+            expiresAtMs = number(answers.get(1));
+        } else {
+            long left = number(answers.get(2));
+            long before = millis(answers.get(1));
+            if (left >= 0 && before != millis(answers.get(3))) {
+                return Optional.empty();
+            }
+            expiresAtMs = left < 0 ? left : before + left;
+        }
+        byte @Nullable [] payload = answers.getFirst() instanceof Reply.Bulk(byte[] bytes) ? bytes : null;
+        return Optional.of(new State(key, payload, Math.max(-1, expiresAtMs), offset(answers.getLast())));
+    }
+
+    private static long number(Reply reply) throws IOException {
+        if (reply instanceof Reply.Int(long value)) {
+            return value;
+        }
+        throw new IOException("expected a number, the source answered " + reply.text());
+    }
+
+    private static long millis(Reply time) throws IOException {
+        if (time instanceof Reply.Array(List<Reply> parts) && parts.size() == 2) {
+            return Long.parseLong(parts.get(0).text()) * 1000
+                    + Long.parseLong(parts.get(1).text()) / 1000;
+        }
+        throw new IOException("expected a time, the source answered " + time.text());
+    }
+
+    private static long offset(Reply role) throws IOException {
+        if (role instanceof Reply.Array(List<Reply> parts)
+                && parts.size() > 1
+                && parts.getFirst().text().equals("master")) {
+            return number(parts.get(1));
+        }
+        throw new IOException("the source is no primary any more");
+    }
+
+    @Override
+    public void close() {
+        ServerConnection open = connection;
+        if (open != null) {
+            open.close();
+        }
+        connection = null;
+    }
+}
