@@ -65,6 +65,7 @@ public final class ApplyLink implements Link {
     private static final Duration NOTE_EVERY = Duration.ofSeconds(1);
 
     private static final Duration CLOSE_MAX = Duration.ofSeconds(5);
+    private static final int FUNCTIONS_SINCE = 7;
     /** A transaction of the source that is larger goes out in parts. */
     private static final long TRANSACTION_BYTES_MAX = 32L * 1024 * 1024;
     /** Sessions that end by an error of the target without getting any further. */
@@ -99,6 +100,7 @@ public final class ApplyLink implements Link {
     // The link's own thread.
     private boolean ownsTarget;
     private boolean copiedBefore;
+    private long sentAtMost = -1;
     private long notedAtNanos;
 
     private ApplyLink(ApplySettings settings, Environment environment, LinkListener listener) {
@@ -252,31 +254,47 @@ public final class ApplyLink implements Link {
                 keep(source);
                 lanes.begin();
                 Session session = new Session(lanes, troubles, source, states, sourceDialect, targetDialect);
-                switch (found) {
-                    case Lanes.Found.At(Checkpoint checkpoint) -> session.resume(checkpoint);
-                    case Lanes.Found.HalfCopied() -> session.copy();
-                    case Lanes.Found.Nothing() -> {
-                        switch (start) {
-                            case LinkStart.From(LinkBase base) ->
-                                session.resume(new Checkpoint(
-                                        base.sourceId(),
-                                        new Place(base.sourceOffset(), Place.UNKNOWN),
-                                        base.sourceOffset()));
-                            case LinkStart.FullCopy _ -> {
-                                if (copiedBefore) {
-                                    throw new BrokenLinkException("the link's checkpoint is gone from its target "
-                                            + settings.target().where() + ": somebody has emptied it");
-                                }
-                                session.copy();
-                            }
-                            case LinkStart.Later _ -> throw new IllegalStateException("it was waited for");
-                        }
-                    }
+                Optional<Checkpoint> place = place(start, found, source.info());
+                if (place.isPresent()) {
+                    session.resume(place.get());
+                } else {
+                    session.copy();
                 }
             } finally {
                 leave();
             }
         }
+    }
+
+    /** Where to go on; empty where the target is to be filled. */
+    private Optional<Checkpoint> place(LinkStart start, Lanes.Found found, InfoReport source)
+            throws BrokenLinkException {
+        if (start instanceof LinkStart.From(LinkBase base)) {
+            Checkpoint equal = new Checkpoint(
+                    base.sourceId(), new Place(base.sourceOffset(), Place.UNKNOWN), base.sourceOffset());
+            // One that stands before the base, or in another history, is what the link has left from another time.
+            return Optional.of(
+                    found instanceof Lanes.Found.At(Checkpoint checkpoint)
+                                    && checkpoint.applied().offset() >= base.sourceOffset()
+                                    && StreamPosition.whyGone(
+                                                    source,
+                                                    checkpoint.sourceId(),
+                                                    checkpoint.applied().offset())
+                                            .isEmpty()
+                            ? checkpoint
+                            : equal);
+        }
+        return switch (found) {
+            case Lanes.Found.At(Checkpoint checkpoint) -> Optional.of(checkpoint);
+            case Lanes.Found.HalfCopied() -> Optional.empty();
+            case Lanes.Found.Nothing() -> {
+                if (copiedBefore) {
+                    throw new BrokenLinkException("the link's checkpoint is gone from its target "
+                            + settings.target().where() + ": somebody has emptied it");
+                }
+                yield Optional.empty();
+            }
+        };
     }
 
     private static Dialect dialect(Endpoint server, FleetSpec fleet) {
@@ -302,7 +320,11 @@ public final class ApplyLink implements Link {
     }
 
     private void leave() {
-        lastApplied = applied();
+        Applying ended = applying;
+        if (ended != null) {
+            lastApplied = ended.applied();
+            sentAtMost = Math.max(sentAtMost, ended.sent().offset());
+        }
         applying = null;
         synchronized (lock) {
             openSource = null;
@@ -357,7 +379,7 @@ public final class ApplyLink implements Link {
             sourceId = answer[1];
             long offset = Long.parseLong(answer[2]);
             Expiring expiring = new Expiring(true);
-            lanes.beginCopy();
+            lanes.beginCopy(target.version().isAtLeast(FUNCTIONS_SINCE, 0));
             SnapshotStream snapshot = SnapshotStream.begin(source.input(), bytes -> copiedBytes = bytes);
             copyBytesTotal = snapshot.announcedBytes();
             SnapshotReader reader = new SnapshotReader(snapshot, target, new CopySink(expiring));
@@ -455,6 +477,12 @@ public final class ApplyLink implements Link {
             Optional<String> gone = StreamPosition.whyGone(info, id, offset);
             if (gone.isPresent()) {
                 throw new BrokenLinkException(where + " cannot go on from offset " + offset + ": " + gone.get());
+            }
+            // A link that was just opened knows only how far the one before it may have come.
+            Optional<String> ahead =
+                    StreamPosition.whyAhead(info, id, sentAtMost < 0 ? untilAtMost : Math.max(offset, sentAtMost));
+            if (ahead.isPresent()) {
+                throw new BrokenLinkException(where + " cannot be followed: " + ahead.get());
             }
             source.announce(announcedName());
             source.psync(id, offset + 1, List.of("eof", "psync2"), Optional.of(UNDERSTOOD_VERSION));

@@ -201,8 +201,11 @@ final class Lanes implements AutoCloseable {
     }
 
     /** Notes everywhere that the target is being filled, and empties it first. */
-    void beginCopy() throws IOException {
+    void beginCopy(boolean ofFunctionsToo) throws IOException {
         for (Lane lane : all) {
+            if (ofFunctionsToo) {
+                lane.send(Lane.Expected.SUCCESS, NOWHERE, List.of(), CommandEncoder.bytes("FUNCTION", "FLUSH"));
+            }
             empty(lane, NOWHERE, Checkpoint.copying(), List.of("FLUSHALL"));
         }
         flush();

@@ -83,25 +83,174 @@ class ApplyLinkTest {
                 streams(link);
             }
         }
-        long end = Long.parseLong(source.info("replication", "master_repl_offset"));
-        assertThat(link.awaitApplied(end, Deadline.in(Environment.system(), LIMIT)))
-                .as("%s", link.status())
-                .isTrue();
+        drain(source, link);
         boolean exact = Contents.saysWhenItEnds(source) && targets.stream().allMatch(Contents::saysWhenItEnds);
-        equal(source, targets, exact);
+        equal(List.of(source), targets, exact);
         assertThat(source.info("stats", "sync_full")).isEqualTo("1");
         assertThat(heard.broken).isNull();
         link.close();
     }
 
-    private static void equal(RealServer source, List<RealServer> targets, boolean exact) {
+    /** Effects that do not overwrite their key: each is run at the source before the key's time, and at the target behind it. */
+    private static final List<List<String>> ON_A_KEY_THAT_IS_ABOUT_TO_GO = Stream.of(
+                    "INCR string",
+                    "INCRBY string 7",
+                    "DECR string",
+                    "INCRBYFLOAT string 1.5",
+                    "APPEND string 1",
+                    "SETRANGE string 2 x",
+                    "SETBIT string 9 1",
+                    "SET string other KEEPTTL",
+                    "BITFIELD string SET u8 0 9",
+                    "RPUSH list x",
+                    "LPUSH list x",
+                    "LSET list 0 x",
+                    "LINSERT list BEFORE a x",
+                    "SADD set x",
+                    "SREM set a",
+                    "HSET hash f x",
+                    "HINCRBY hash n 1",
+                    "HDEL hash f",
+                    "ZADD sorted 3 x",
+                    "ZINCRBY sorted 3 a",
+                    "XADD stream 5-1 f x",
+                    "XDEL stream 1-1",
+                    "XGROUP CREATE stream g 0",
+                    "PFADD loglog x")
+            .map(line -> List.of(line.split(" ", -1)))
+            .toList();
+
+    @Test
+    void anEffectThatComesBehindTheTimeOfItsKeyIsNotAppliedToAKeyThatTheTargetHasLetGo() throws Exception {
+        try (RealServer source = RealServer.start(ServerBinary.any(), folder.resolve("source"));
+                RealServer target = RealServer.start(ServerBinary.any(), folder.resolve("target"));
+                ApplyLink link = open(source, spec("target", target), "owner", new Heard())) {
+            streams(link);
+            int number = 0;
+            for (List<String> effect : ON_A_KEY_THAT_IS_ABOUT_TO_GO) {
+                make(source, effect.get(1), number++);
+            }
+            make(source, "set", 100);
+            make(source, "set", 101);
+            make(source, "string", 102);
+            make(source, "list", 103);
+            source.call("SADD", "lasting", "a", "z");
+            drain(source, link);
+            target.stop();
+            number = 0;
+            for (List<String> effect : ON_A_KEY_THAT_IS_ABOUT_TO_GO) {
+                String key = effect.get(1) + number++;
+                String[] words = effect.toArray(String[]::new);
+                words[1] = key;
+                if (words[0].equals("XGROUP")) {
+                    key = words[2] + (number - 1);
+                    words[1] = "CREATE";
+                    words[2] = key;
+                }
+                source.call(words);
+                source.call("PERSIST", key);
+            }
+            source.call("SUNIONSTORE", "union", "set100", "lasting");
+            source.call("SMOVE", "set101", "lasting", "a");
+            source.call("RENAME", "string102", "renamed");
+            source.call("PERSIST", "renamed");
+            source.call("RPOPLPUSH", "list103", "moved");
+            long gone = source.number("PTTL", "set100");
+            assertThat(gone).as("the test was too slow to come before the keys' time").isPositive();
+            Await.until(LIMIT, "their time is over", () -> source.number("EXISTS", "set100") == 0);
+            target.resume();
+            drain(source, link);
+            equal(List.of(source), List.of(target), false);
+            assertThat(target.number("EXISTS", "string0")).isEqualTo(1);
+        }
+    }
+
+    /** A key whose time ends soon. */
+    private static void make(RealServer source, String type, int number) {
+        String key = (type.equals("CREATE") ? "stream" : type) + number;
+        switch (type) {
+            case "string" -> source.call("SET", key, "5");
+            case "list" -> source.call("RPUSH", key, "a", "b");
+            case "set" -> source.call("SADD", key, "a", "b");
+            case "hash" -> source.call("HSET", key, "f", "v", "n", "5");
+            case "sorted" -> source.call("ZADD", key, "1", "a", "2", "b");
+            case "stream", "CREATE" -> {
+                source.call("XADD", key, "1-1", "f", "v");
+                source.call("XADD", key, "1-2", "f", "v");
+            }
+            case "loglog" -> source.call("PFADD", key, "a", "b");
+            default -> throw new IllegalArgumentException(type);
+        }
+        source.call("PEXPIRE", key, "2500");
+    }
+
+    @Test
+    void whatIsOfNoKeyReachesTheTargetToo() throws Exception {
+        try (RealServer source = RealServer.start(ServerBinary.any(), folder.resolve("source"));
+                RealServer target = RealServer.start(ServerBinary.any(), folder.resolve("target"))) {
+            target.call("SET", "left over", "x");
+            source.call("SET", "early", "x");
+            try (ApplyLink link = open(source, spec("target", target), "owner", new Heard())) {
+                streams(link);
+                source.call("RPUSH", "list", "a");
+                source.call("FLUSHALL");
+                source.call("RPUSH", "list", "b");
+                drain(source, link);
+                equal(List.of(source), List.of(target), false);
+                assertThat(target.call("LRANGE", "list", "0", "-1")).isEqualTo(List.of("b"));
+                assertThat(target.number("EXISTS", "early", "left over")).isZero();
+            }
+            try (ApplyLink again = open(source, spec("target", target), "another", new Heard())) {
+                streams(again);
+                source.call("RPUSH", "list", "c");
+                drain(source, again);
+                assertThat(target.call("LRANGE", "list", "0", "-1")).isEqualTo(List.of("b", "c"));
+                assertThat(source.info("stats", "sync_full")).isEqualTo("1");
+            }
+        }
+    }
+
+    @Test
+    void theLaterOfTwoOwnersShutsOutTheFormer() throws Exception {
+        try (RealServer source = RealServer.start(ServerBinary.any(), folder.resolve("source"));
+                RealServer target = RealServer.start(ServerBinary.any(), folder.resolve("target"))) {
+            Heard formerHeard = new Heard();
+            ApplyLink former = open(source, spec("target", target), "former", formerHeard);
+            try (RandomWrites writes = new RandomWrites(source, CLIENTS, "")) {
+                streams(former);
+                Heard laterHeard = new Heard();
+                try (ApplyLink later = open(source, spec("target", target), "later", laterHeard)) {
+                    streams(later);
+                    Await.until(LIMIT, "the former owner hears of it", () -> formerHeard.broken != null);
+                    assertThat(formerHeard.broken).contains("another owner has taken the link over (later");
+                    long until = writes.written() + 1000;
+                    Await.until(LIMIT, "clients write on", () -> writes.written() > until);
+                    writes.close();
+                    drain(source, later);
+                    equal(List.of(source), List.of(target), false);
+                    assertThat(laterHeard.broken).isNull();
+                }
+            } finally {
+                former.stop();
+            }
+        }
+    }
+
+    private static void drain(RealServer source, ApplyLink link) {
+        long end = Long.parseLong(source.info("replication", "master_repl_offset"));
+        assertThat(link.awaitApplied(end, Deadline.in(Environment.system(), LIMIT)))
+                .as("%s", link.status())
+                .isTrue();
+    }
+
+    private static void equal(List<RealServer> sources, List<RealServer> targets, boolean exact) {
         try {
             Await.until(
                     Duration.ofSeconds(10),
                     "both sides are equal",
-                    () -> Contents.of(List.of(source), exact).equals(Contents.of(targets, exact)));
+                    () -> Contents.of(sources, exact).equals(Contents.of(targets, exact)));
         } catch (AssertionError e) {
-            Map<String, String> expected = Contents.of(List.of(source), exact);
+            Map<String, String> expected = Contents.of(sources, exact);
             assertThat(Contents.of(targets, exact)).containsExactlyInAnyOrderEntriesOf(expected);
         }
     }
