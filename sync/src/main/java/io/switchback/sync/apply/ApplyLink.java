@@ -170,7 +170,10 @@ public final class ApplyLink implements Link {
     @Override
     public boolean awaitApplied(long sourceOffset, Deadline deadline) {
         while (applied().offset() < sourceOffset) {
-            if (closed || phase == Phase.BROKEN || deadline.passed() || Thread.currentThread().isInterrupted()) {
+            if (closed
+                    || phase == Phase.BROKEN
+                    || deadline.passed()
+                    || Thread.currentThread().isInterrupted()) {
                 return false;
             }
             LockSupport.parkNanos(DRAIN_POLL.toNanos());
@@ -183,7 +186,8 @@ public final class ApplyLink implements Link {
         prompt = promptly;
     }
 
-    // ----------------------------------------------------------------------------------------------------------- sessions
+    // -----------------------------------------------------------------------------------------------------------
+    // sessions
 
     private void run() {
         Duration pause = BETWEEN_SESSIONS;
@@ -270,8 +274,8 @@ public final class ApplyLink implements Link {
     private Optional<Checkpoint> place(LinkStart start, Lanes.Found found, InfoReport source)
             throws BrokenLinkException {
         if (start instanceof LinkStart.From(LinkBase base)) {
-            Checkpoint equal = new Checkpoint(
-                    base.sourceId(), new Place(base.sourceOffset(), Place.UNKNOWN), base.sourceOffset());
+            Checkpoint equal =
+                    new Checkpoint(base.sourceId(), new Place(base.sourceOffset(), Place.UNKNOWN), base.sourceOffset());
             // One that stands before the base, or in another history, is what the link has left from another time.
             return Optional.of(
                     found instanceof Lanes.Found.At(Checkpoint checkpoint)
@@ -452,7 +456,8 @@ public final class ApplyLink implements Link {
             }
         }
 
-        // ------------------------------------------------------------------------------------------------------- stream
+        // -------------------------------------------------------------------------------------------------------
+        // stream
 
         void resume(Checkpoint checkpoint) throws IOException, BrokenLinkException, InterruptedException {
             long offset = checkpoint.applied().offset();
@@ -531,8 +536,8 @@ public final class ApplyLink implements Link {
                         }
                         lanes.flush();
                         if (batch.end() != null) {
-                            throw new IOException("the source broke off: "
-                                    + batch.end().getMessage(), batch.end());
+                            throw new IOException(
+                                    "the source broke off: " + batch.end().getMessage(), batch.end());
                         }
                     }
                     tell(units.asked(), work);
@@ -667,7 +672,8 @@ public final class ApplyLink implements Link {
         detail = what;
     }
 
-    // ---------------------------------------------------------------------------------------------------------- the rest
+    // ---------------------------------------------------------------------------------------------------------- the
+    // rest
 
     private void watch() {
         try {

@@ -184,14 +184,15 @@ final class Applying {
     private void onKeys(StreamCommand command, int database) throws IOException, BrokenLinkException {
         List<Key> keys = keys(command, database);
         if (keys.isEmpty()) {
-            throw new BrokenLinkException(command.name() + " came down the stream: it is not known which keys it changes");
+            throw new BrokenLinkException(
+                    command.name() + " came down the stream: it is not known which keys it changes");
         }
         if (keys.stream().allMatch(Key::isReserved)) {
             return; // what another link keeps there is about the source
         }
         if (lanes.isSharded() && keys.stream().anyMatch(key -> key.database() != 0)) {
-            throw new BrokenLinkException("the stream changes database " + keys.getFirst().database()
-                    + ", and the target is a cluster, which has database 0 alone");
+            throw new BrokenLinkException("the stream changes database "
+                    + keys.getFirst().database() + ", and the target is a cluster, which has database 0 alone");
         }
         boolean ahead = false;
         boolean behind = false;
@@ -264,7 +265,8 @@ final class Applying {
         return keys;
     }
 
-    // -------------------------------------------------------------------------------------------------- all of the data
+    // -------------------------------------------------------------------------------------------------- all of the
+    // data
 
     private void flush(StreamCommand command, int database, Predicate<Key> gone) throws IOException {
         List<Key> ahead = stateAt.keySet().stream().filter(gone).toList();
@@ -296,7 +298,9 @@ final class Applying {
             return;
         }
         byte[][] words = command.words();
-        if (command.name().equals("FUNCTION") && command.word(1).equals("LOAD") && !command.word(2).equals("REPLACE")) {
+        if (command.name().equals("FUNCTION")
+                && command.word(1).equals("LOAD")
+                && !command.word(2).equals("REPLACE")) {
             words = new byte[command.words().length + 1][];
             words[0] = command.words()[0];
             words[1] = command.words()[1];
@@ -312,17 +316,19 @@ final class Applying {
     }
 
     private void addEverywhere(byte[][] words, boolean maybeDone) {
-        writes.add(new Write(
-                0, words, List.of(), maybeDone ? Lane.Expected.ANYTHING : Lane.Expected.SUCCESS));
+        writes.add(new Write(0, words, List.of(), maybeDone ? Lane.Expected.ANYTHING : Lane.Expected.SUCCESS));
     }
 
-    // ------------------------------------------------------------------------------------------------------------ state
+    // ------------------------------------------------------------------------------------------------------------
+    // state
 
     /** Puts the source's state of these keys in the place of what the target has. */
     private void copy(Collection<Key> keys) throws IOException {
-        List<Key> wanted = keys.stream().filter(key -> !key.isReserved()).distinct().toList();
+        List<Key> wanted =
+                keys.stream().filter(key -> !key.isReserved()).distinct().toList();
         if (stateAt.size() + wanted.size() > STATES_AHEAD_MAX) {
-            throw new IOException("the states of " + stateAt.size() + " keys are ahead of the stream, which does not get there");
+            throw new IOException(
+                    "the states of " + stateAt.size() + " keys are ahead of the stream, which does not get there");
         }
         states.read(wanted, state -> {
             statesCopied++;
@@ -396,7 +402,8 @@ final class Applying {
         }
     }
 
-    // ------------------------------------------------------------------------------------------------------------- send
+    // -------------------------------------------------------------------------------------------------------------
+    // send
 
     /** Gives all writes to their lanes, and the checks behind them. */
     private void send(Place from, boolean together) throws IOException {

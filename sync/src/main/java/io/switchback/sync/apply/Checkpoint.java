@@ -78,7 +78,8 @@ record Checkpoint(String sourceId, Place applied, long untilAtMost) {
         /** For each slot the least number that is a hash tag of it. */
         private static String[] tags() {
             String[] tags = new String[KeySlot.SLOTS];
-            IntFunction<byte[]> ascii = number -> Integer.toString(number).getBytes(java.nio.charset.StandardCharsets.US_ASCII);
+            IntFunction<byte[]> ascii =
+                    number -> Integer.toString(number).getBytes(java.nio.charset.StandardCharsets.US_ASCII);
             int missing = tags.length;
             for (int number = 0; missing > 0; number++) {
                 int slot = KeySlot.of(ascii.apply(number));

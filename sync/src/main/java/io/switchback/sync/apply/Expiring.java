@@ -103,7 +103,6 @@ final class Expiring {
 
     /** Whether the command counts on a field that the target may have let go by itself. */
     boolean mayLoseFields(StreamCommand command, List<Key> touched) {
-        return command.name().equals("HINCRBY")
-                && touched.stream().anyMatch(key -> fields.mayContain(key.name()));
+        return command.name().equals("HINCRBY") && touched.stream().anyMatch(key -> fields.mayContain(key.name()));
     }
 }

@@ -72,7 +72,8 @@ final class Lane implements AutoCloseable {
     /** One command on its way. */
     private record Sent(Expected expected, Place from, List<Key> keys) {}
 
-    private Lane(Endpoint server, FleetSpec fleet, int slot, String link, ServerStream stream, Consumer<Trouble> trouble)
+    private Lane(
+            Endpoint server, FleetSpec fleet, int slot, String link, ServerStream stream, Consumer<Trouble> trouble)
             throws IOException {
         this.server = server;
         this.slot = slot;
@@ -87,7 +88,10 @@ final class Lane implements AutoCloseable {
         }
         demand("CLIENT", "SETNAME", clientName(link));
         this.clientId = demand("CLIENT", "ID") instanceof Reply.Int(long id) ? id : -1;
-        this.reader = Thread.ofPlatform().daemon().name("link-" + link + "-replies-" + server).unstarted(this::read);
+        this.reader = Thread.ofPlatform()
+                .daemon()
+                .name("link-" + link + "-replies-" + server)
+                .unstarted(this::read);
     }
 
     /** What the connections of a link are called at its target. */
@@ -107,7 +111,8 @@ final class Lane implements AutoCloseable {
             return new Lane(server, fleet, slot, link, stream, trouble);
         } catch (IOException e) {
             stream.close();
-            throw new IOException("the target " + server + " does not take the link's connection: " + e.getMessage(), e);
+            throw new IOException(
+                    "the target " + server + " does not take the link's connection: " + e.getMessage(), e);
         }
     }
 

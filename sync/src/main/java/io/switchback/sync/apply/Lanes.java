@@ -49,7 +49,8 @@ final class Lanes implements AutoCloseable {
     private final int @Nullable [] laneOfSlot;
     private final Troubles troubles;
 
-    private Lanes(String link, String owner, FleetSpec target, Topology topology, Troubles troubles) throws IOException {
+    private Lanes(String link, String owner, FleetSpec target, Topology topology, Troubles troubles)
+            throws IOException {
         this.link = link;
         this.owner = owner;
         this.target = target;
@@ -168,7 +169,8 @@ final class Lanes implements AutoCloseable {
             }
         }
         if (checkpoints.stream().map(Checkpoint::sourceId).distinct().count() > 1) {
-            throw new BrokenLinkException("the target's primaries have checkpoints of several histories: " + checkpoints);
+            throw new BrokenLinkException(
+                    "the target's primaries have checkpoints of several histories: " + checkpoints);
         }
         Optional<Checkpoint> together = Checkpoint.together(checkpoints);
         return together.isPresent() ? new Found.At(together.get()) : new Found.Nothing();
@@ -217,13 +219,17 @@ final class Lanes implements AutoCloseable {
             lane.select(0, Lane.Expected.SUCCESS, from);
         }
         lane.send(Lane.Expected.SUCCESS, from, List.of(), CommandEncoder.bytes("MULTI"));
+        lane.send(Lane.Expected.SUCCESS, from, List.of(), CommandEncoder.bytes(command.toArray(String[]::new)));
         lane.send(
                 Lane.Expected.SUCCESS,
                 from,
                 List.of(),
-                CommandEncoder.bytes(command.toArray(String[]::new)));
-        lane.send(Lane.Expected.SUCCESS, from, List.of(), CommandEncoder.bytes("SET", lane.keys().owner(), owner));
-        lane.send(Lane.Expected.SUCCESS, from, List.of(), CommandEncoder.bytes("SET", lane.keys().checkpoint(), note));
+                CommandEncoder.bytes("SET", lane.keys().owner(), owner));
+        lane.send(
+                Lane.Expected.SUCCESS,
+                from,
+                List.of(),
+                CommandEncoder.bytes("SET", lane.keys().checkpoint(), note));
         lane.send(Lane.Expected.TRANSACTION, from, List.of(), CommandEncoder.bytes("EXEC"));
     }
 
@@ -246,7 +252,8 @@ final class Lanes implements AutoCloseable {
         all.forEach(lane -> lane.covered(untilAtMost));
     }
 
-    // ------------------------------------------------------------------------------------------------------- the stream
+    // ------------------------------------------------------------------------------------------------------- the
+    // stream
 
     /** From here on replies are read. */
     void begin() throws IOException {
@@ -310,7 +317,8 @@ final class Lanes implements AutoCloseable {
                         Checkpoint.Keys keys =
                                 Checkpoint.Keys.of(link, laneOfSlot == null ? Checkpoint.Keys.NO_SLOT : slot);
                         connection.pipeline(List.of(
-                                CommandEncoder.bytes("DEL", keys.checkpoint()), CommandEncoder.bytes("DEL", keys.owner())));
+                                CommandEncoder.bytes("DEL", keys.checkpoint()),
+                                CommandEncoder.bytes("DEL", keys.owner())));
                     }
                     if (laneOfSlot == null) {
                         break;

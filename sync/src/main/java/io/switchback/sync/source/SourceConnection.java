@@ -94,7 +94,8 @@ public final class SourceConnection implements AutoCloseable {
      * Asks for the stream from {@code firstByte} of history {@code id} on ("?" and -1 for a copy). The answer comes by {@link
      * #input}: maybe empty lines, then one line.
      */
-    public void psync(String id, long firstByte, List<String> capabilities, Optional<String> version) throws IOException {
+    public void psync(String id, long firstByte, List<String> capabilities, Optional<String> version)
+            throws IOException {
         if (!capabilities.isEmpty()) {
             List<String> capa = new ArrayList<>(List.of("REPLCONF"));
             capabilities.forEach(capability -> capa.addAll(List.of("capa", capability)));

@@ -33,8 +33,8 @@ class ApplyLinkTest {
     private static final Duration LIMIT = Duration.ofSeconds(60);
     private static final int CLIENTS = 4;
     private static final long BEFORE_COPY = 2_000;
-    private static final long WRITES = 6_000;
-    private static final int KILLS = 6;
+    private static final long WRITES = 40_000;
+    private static final int KILLS = 4;
 
     @TempDir
     Path folder;
@@ -50,7 +50,10 @@ class ApplyLinkTest {
     void aTargetThatFollowsNobodyHasAllOfItAlsoOfALinkThatIsKilledAgainAndAgain(String pair) throws Exception {
         String[] names = pair.split(" ", -1);
         try (RealServer source = RealServer.start(
-                        ServerBinary.named(names[0]).orElseThrow(), folder.resolve("source"), "--repl-backlog-size", "64mb");
+                        ServerBinary.named(names[0]).orElseThrow(),
+                        folder.resolve("source"),
+                        "--repl-backlog-size",
+                        "64mb");
                 RealServer target =
                         RealServer.start(ServerBinary.named(names[1]).orElseThrow(), folder.resolve("target"))) {
             follows(source, spec("target", target), List.of(target), "");
@@ -76,7 +79,7 @@ class ApplyLinkTest {
             link = open(source, fleet, "owner-0", heard);
             streams(link);
             for (int i = 1; i <= KILLS; i++) {
-                long until = writes.written() + WRITES / KILLS + random.nextInt(500);
+                long until = writes.written() + WRITES / KILLS + random.nextInt(2_000);
                 Await.until(LIMIT, "clients write on", () -> writes.written() > until);
                 link.stop(); // as if the process were killed
                 link = open(source, fleet, "owner-" + i, heard);
@@ -156,7 +159,9 @@ class ApplyLinkTest {
             source.call("PERSIST", "renamed");
             source.call("RPOPLPUSH", "list103", "moved");
             long gone = source.number("PTTL", "set100");
-            assertThat(gone).as("the test was too slow to come before the keys' time").isPositive();
+            assertThat(gone)
+                    .as("the test was too slow to come before the keys' time")
+                    .isPositive();
             Await.until(LIMIT, "their time is over", () -> source.number("EXISTS", "set100") == 0);
             target.resume();
             drain(source, link);
@@ -256,13 +261,10 @@ class ApplyLinkTest {
     }
 
     private static void streams(ApplyLink link) {
-        Await.until(
-                LIMIT,
-                "the link streams",
-                () -> {
-                    assertThat(link.status().phase()).as("%s", link.status()).isNotEqualTo(Phase.BROKEN);
-                    return link.status().phase() == Phase.STREAMING;
-                });
+        Await.until(LIMIT, "the link streams", () -> {
+            assertThat(link.status().phase()).as("%s", link.status()).isNotEqualTo(Phase.BROKEN);
+            return link.status().phase() == Phase.STREAMING;
+        });
     }
 
     private static ApplyLink open(RealServer source, FleetSpec target, String owner, LinkListener listener) {

@@ -58,7 +58,8 @@ final class Contents {
                 + switch (type) {
                     case "string" -> server.demand("GET", key).text();
                     case "list" -> server.demand("LRANGE", key, "0", "-1").text();
-                    case "set" -> texts(server.demand("SMEMBERS", key)).stream().sorted().toList();
+                    case "set" ->
+                        texts(server.demand("SMEMBERS", key)).stream().sorted().toList();
                     case "hash" -> pairs(texts(server.demand("HGETALL", key)));
                     case "zset" -> pairs(texts(server.demand("ZRANGE", key, "0", "-1", "WITHSCORES")));
                     case "stream" -> stream(server, key);
@@ -67,7 +68,8 @@ final class Contents {
     }
 
     private static String stream(ServerConnection server, String key) {
-        StringBuilder text = new StringBuilder(server.demand("XRANGE", key, "-", "+").text());
+        StringBuilder text =
+                new StringBuilder(server.demand("XRANGE", key, "-", "+").text());
         for (Reply group : elements(server.demand("XINFO", "GROUPS", key))) {
             List<String> words = texts(group);
             String name = words.get(words.indexOf("name") + 1);

@@ -14,6 +14,8 @@ import redis.clients.jedis.params.XReadGroupParams;
 /** Clients that write everything to few keys, so that effects on the same keys stand close together; they end when this is closed. */
 final class RandomWrites implements AutoCloseable {
     private static final int KEYS = 40;
+    /** So that the stream soon grows past what a window covers. */
+    private static final int VALUE_REPEATS = 25;
 
     private final List<Thread> threads = new ArrayList<>();
     private final AtomicLong written = new AtomicLong();
@@ -52,7 +54,7 @@ final class RandomWrites implements AutoCloseable {
     private void one(Jedis client, Random random) {
         String n = tag + random.nextInt(KEYS);
         String m = tag + random.nextInt(KEYS);
-        String value = Long.toHexString(random.nextLong());
+        String value = Long.toHexString(random.nextLong()).repeat(VALUE_REPEATS);
         switch (random.nextInt(34)) {
             case 0 -> client.set("s" + n, value);
             case 1, 2 -> client.incr("c" + n);
@@ -82,18 +84,20 @@ final class RandomWrites implements AutoCloseable {
                     transaction.exec();
                 }
             }
-            case 24 -> client.eval(
-                    "redis.call('INCR', KEYS[1]); redis.call('RPUSH', KEYS[2], ARGV[1])",
-                    List.of("c" + n, "l" + n),
-                    List.of(value));
+            case 24 ->
+                client.eval(
+                        "redis.call('INCR', KEYS[1]); redis.call('RPUSH', KEYS[2], ARGV[1])",
+                        List.of("c" + n, "l" + n),
+                        List.of(value));
             case 25 -> client.rpoplpush("l" + n, "l" + m);
             case 26 -> client.xadd("x" + n, StreamEntryID.NEW_ENTRY, Map.of("f", value));
             case 27 -> client.xgroupCreate("x" + n, "g", new StreamEntryID(), true);
-            case 28 -> client.xreadGroup(
-                    "g",
-                    "me",
-                    XReadGroupParams.xReadGroupParams().count(1),
-                    Map.of("x" + n, StreamEntryID.XREADGROUP_UNDELIVERED_ENTRY));
+            case 28 ->
+                client.xreadGroup(
+                        "g",
+                        "me",
+                        XReadGroupParams.xReadGroupParams().count(1),
+                        Map.of("x" + n, StreamEntryID.XREADGROUP_UNDELIVERED_ENTRY));
             case 29 -> client.psetex("c" + n, 20 + random.nextInt(100), "7");
             case 30 -> client.smove("set" + n, "set" + m, "a");
             case 31 -> client.setrange("s" + n, 3, "xyz");
