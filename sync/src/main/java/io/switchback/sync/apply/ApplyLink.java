@@ -6,10 +6,13 @@ import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.InfoReport;
+import io.switchback.fleet.ReplicationState;
+import io.switchback.fleet.ReservedKeys;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.ServerVersion;
 import io.switchback.fleet.dialect.Dialect;
 import io.switchback.fleet.dialect.StreamTranslator;
+import io.switchback.resp.Reply;
 import io.switchback.sync.BrokenLinkException;
 import io.switchback.sync.Link;
 import io.switchback.sync.LinkBase;
@@ -121,6 +124,33 @@ public final class ApplyLink implements Link {
         link.thread.start();
         link.watchThread.start();
         return link;
+    }
+
+    /**
+     * Where a link of that name may begin later whose source is this server: now, while nobody writes there. To be asked before anybody does.
+     *
+     * <p>A stream goes on in the database that it has selected last, and does not say which. So the first thing behind the place is a write to database 0, in one transaction with
+     * the reading of the place: if another database was selected, the stream says so there. A cluster has but one.
+     */
+    public static LinkBase begin(ServerConnection server, String name) {
+        ReplicationState state = ReplicationState.read(server);
+        if (InfoReport.read(server).number("cluster_enabled", 0) == 1) {
+            return new LinkBase(state.id(), state.offset(), "", -1);
+        }
+        server.demand("SELECT", "0");
+        server.demand("MULTI");
+        server.demand("ROLE");
+        server.demand("SET", ReservedKeys.PREFIX + "apply-begin:" + name, state.id());
+        Reply ran = server.demand("EXEC");
+        if (ran instanceof Reply.Array(List<Reply> answers)
+                && answers.getFirst() instanceof Reply.Array(List<Reply> role)
+                && role.getFirst().text().equals("master")
+                && role.get(1) instanceof Reply.Int(long offset)) {
+            return new LinkBase(state.id(), offset, "", -1);
+        }
+        throw new FleetException(
+                FleetException.Code.REFUSED,
+                server.endpoint() + " is no primary, or does not say where its stream stands: " + ran.text());
     }
 
     /** For a link that was opened with {@link LinkStart.Later}: where both sides are equal. */
@@ -275,7 +305,7 @@ public final class ApplyLink implements Link {
             throws BrokenLinkException {
         if (start instanceof LinkStart.From(LinkBase base)) {
             Checkpoint equal =
-                    new Checkpoint(base.sourceId(), new Place(base.sourceOffset(), Place.UNKNOWN), base.sourceOffset());
+                    new Checkpoint(base.sourceId(), new Place(base.sourceOffset(), 0), base.sourceOffset());
             // One that stands before the base, or in another history, is what the link has left from another time.
             return Optional.of(
                     found instanceof Lanes.Found.At(Checkpoint checkpoint)
@@ -467,9 +497,8 @@ public final class ApplyLink implements Link {
                 listener.sourceIdChanged(sourceId);
             }
             lanes.covered(checkpoint.untilAtMost());
-            if (!sourceId.equals(checkpoint.sourceId())) {
-                lanes.noteAll(sourceId, checkpoint.applied());
-            }
+            lanes.noteAll(sourceId, checkpoint.applied());
+            lanes.dropOutdated(checkpoint.applied());
             stream(checkpoint.applied(), checkpoint.untilAtMost(), new Expiring(false));
         }
 

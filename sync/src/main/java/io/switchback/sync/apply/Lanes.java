@@ -1,6 +1,7 @@
 package io.switchback.sync.apply;
 
 import static java.nio.charset.StandardCharsets.US_ASCII;
+import static java.nio.charset.StandardCharsets.UTF_8;
 
 import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetAddress;
@@ -16,7 +17,9 @@ import io.switchback.sync.BrokenLinkException;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -48,6 +51,7 @@ final class Lanes implements AutoCloseable {
     private final List<Lane> all = new ArrayList<>();
     private final int @Nullable [] laneOfSlot;
     private final Troubles troubles;
+    private final List<Key> outdated = new ArrayList<>();
 
     private Lanes(String link, String owner, FleetSpec target, Topology topology, Troubles troubles)
             throws IOException {
@@ -156,7 +160,11 @@ final class Lanes implements AutoCloseable {
         for (Lane lane : all) {
             try (ServerConnection connection =
                     ServerConnection.open(lane.server(), target.credential(), target.tls(), ADMINISTRATION_MAX)) {
-                for (String text : texts(connection, lane)) {
+                for (Map.Entry<String, String> note : notes(connection, lane).entrySet()) {
+                    String text = note.getValue();
+                    if (!note.getKey().equals(lane.keys().checkpoint())) {
+                        outdated.add(new Key(0, note.getKey().getBytes(UTF_8)));
+                    }
                     if (Checkpoint.isCopying(text)) {
                         return new Found.HalfCopied();
                     }
@@ -176,30 +184,33 @@ final class Lanes implements AutoCloseable {
         return together.isPresent() ? new Found.At(together.get()) : new Found.Nothing();
     }
 
-    private List<String> texts(ServerConnection connection, Lane lane) throws IOException {
+    /** The checkpoints that the server holds, by their keys. */
+    private Map<String, String> notes(ServerConnection connection, Lane lane) throws IOException {
         int laneNumber = all.indexOf(lane);
         int[] slots = laneOfSlot == null
                 ? new int[] {Checkpoint.Keys.NO_SLOT}
                 : IntStream.range(0, Topology.SLOTS)
                         .filter(slot -> laneOfSlot[slot] == laneNumber)
                         .toArray();
-        List<String> texts = new ArrayList<>();
+        Map<String, String> notes = new LinkedHashMap<>();
         for (int from = 0; from < slots.length; from += GETS_AT_ONCE) {
             List<byte[][]> gets = new ArrayList<>();
             for (int i = from; i < Math.min(slots.length, from + GETS_AT_ONCE); i++) {
                 gets.add(CommandEncoder.bytes(
                         "GET", Checkpoint.Keys.of(link, slots[i]).checkpoint()));
             }
-            for (Reply reply : connection.pipeline(gets)) {
+            List<Reply> replies = connection.pipeline(gets);
+            for (int i = 0; i < replies.size(); i++) {
+                Reply reply = replies.get(i);
                 switch (reply) {
                     case Reply.Nil() -> {}
                     case Reply.Failure(String message) ->
                         throw new IOException(lane.server() + " does not give the link's checkpoint: " + message);
-                    default -> texts.add(reply.text());
+                    default -> notes.put(new String(gets.get(i)[1], UTF_8), reply.text());
                 }
             }
         }
-        return texts;
+        return notes;
     }
 
     /** Notes everywhere that the target is being filled, and empties it first. */
@@ -238,6 +249,14 @@ final class Lanes implements AutoCloseable {
         for (Lane lane : all) {
             empty(lane, from, new Checkpoint(sourceId, applied, lane.covered()).text(), command);
         }
+    }
+
+    /** Removes the notes that a primary has had for slots that were others' first ones: what is noted now is newer. */
+    void dropOutdated(Place from) throws IOException {
+        for (Key key : outdated) {
+            of(key).send(Lane.Expected.SUCCESS, from, List.of(), word("DEL"), key.name());
+        }
+        outdated.clear();
     }
 
     /** Notes at every primary that everything up to {@code place} is in. */
