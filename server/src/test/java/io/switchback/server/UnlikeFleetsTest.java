@@ -65,8 +65,9 @@ class UnlikeFleetsTest {
             FleetSpec blue = spec("blue", server);
             FleetSpec green = new FleetSpec(
                     "green",
-                    new FleetAddress.Cluster(
-                            cluster.nodes().stream().map(UnlikeFleetsTest::endpoint).toList()),
+                    new FleetAddress.Cluster(cluster.nodes().stream()
+                            .map(UnlikeFleetsTest::endpoint)
+                            .toList()),
                     Optional.empty());
             try (CacheProxy proxy = CacheProxy.open(
                             new ProxySettings(
@@ -81,7 +82,8 @@ class UnlikeFleetsTest {
                     Backlog.begin(spec("node", node), LIMIT);
                 }
                 Endpoint face = proxy.addresses().getFirst();
-                try (Load load = Load.start(LoadSettings.on(face.host(), face.port()).withClients(8))) {
+                try (Load load =
+                        Load.start(LoadSettings.on(face.host(), face.port()).withClients(8))) {
                     load.awaitAnswers(BETWEEN, LIMIT);
                     open("forward", blue, green, new LinkStart.FullCopy(Optional.empty()));
                     for (int i = 0; i < SWITCHES; i++) {
@@ -106,8 +108,7 @@ class UnlikeFleetsTest {
     }
 
     /** One switch, in the order of the design: hold, drain, stop the links that wrote there, note where the way back begins, let go, open it. */
-    private void go(
-            CacheProxy proxy, BackendRoute next, List<RealServer> from, List<RealServer> to, FleetSpec left)
+    private void go(CacheProxy proxy, BackendRoute next, List<RealServer> from, List<RealServer> to, FleetSpec left)
             throws Exception {
         proxy.openAhead(next).join();
         assertThat(proxy.hold(HOLD_LIMIT).join()).isInstanceOf(HoldOutcome.Held.class);

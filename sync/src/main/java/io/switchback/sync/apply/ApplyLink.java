@@ -304,8 +304,7 @@ public final class ApplyLink implements Link {
     private Optional<Checkpoint> place(LinkStart start, Lanes.Found found, InfoReport source)
             throws BrokenLinkException {
         if (start instanceof LinkStart.From(LinkBase base)) {
-            Checkpoint equal =
-                    new Checkpoint(base.sourceId(), new Place(base.sourceOffset(), 0), base.sourceOffset());
+            Checkpoint equal = new Checkpoint(base.sourceId(), new Place(base.sourceOffset(), 0), base.sourceOffset());
             // One that stands before the base, or in another history, is what the link has left from another time.
             return Optional.of(
                     found instanceof Lanes.Found.At(Checkpoint checkpoint)

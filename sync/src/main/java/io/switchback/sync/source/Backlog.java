@@ -41,7 +41,9 @@ public final class Backlog {
             }
             String header = line(connection);
             if (header.startsWith(MARK_PREFIX)) {
-                skipTo(connection.input(), header.substring(MARK_PREFIX.length()).getBytes(ISO_8859_1));
+                skipTo(
+                        connection.input(),
+                        header.substring(MARK_PREFIX.length()).getBytes(ISO_8859_1));
             } else if (header.startsWith("$")) {
                 skip(connection.input(), Long.parseLong(header.substring(1)));
             } else {
@@ -74,8 +76,7 @@ public final class Backlog {
     private static void skipTo(WireInput input, byte[] mark) throws IOException {
         byte[] window = new byte[mark.length + CHUNK_BYTES];
         int held = 0;
-        while (held < mark.length
-                || !Arrays.equals(window, held - mark.length, held, mark, 0, mark.length)) {
+        while (held < mark.length || !Arrays.equals(window, held - mark.length, held, mark, 0, mark.length)) {
             if (held > mark.length) {
                 System.arraycopy(window, held - mark.length, window, 0, mark.length);
                 held = mark.length;
