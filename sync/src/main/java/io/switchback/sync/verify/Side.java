@@ -2,64 +2,141 @@ package io.switchback.sync.verify;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import io.switchback.fleet.FleetAddress;
 import io.switchback.fleet.FleetException;
+import io.switchback.fleet.FleetSight;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.ServerVersion;
+import io.switchback.fleet.Sighting;
+import io.switchback.fleet.Topology;
 import io.switchback.fleet.dialect.ServerCommands;
 import io.switchback.resp.CommandEncoder;
+import io.switchback.resp.KeySlot;
 import io.switchback.resp.Reply;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Iterator;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
+import java.util.Set;
 import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
 
-/** One of the two fleets as verification reads it. For one thread. */
+/**
+ * One of the two fleets as verification reads it: one server, or all primaries of a cluster, each asked for the keys that are its. For one thread.
+ *
+ * <p>Of a cluster that was seen when this was opened. Should a slot move, or a primary, the verification ends: a walk over its servers could pass over a key that moves meanwhile.
+ */
 final class Side implements AutoCloseable {
+    private static final byte[] XINFO = "XINFO".getBytes(UTF_8);
+    /** What a server of a cluster answers that has not the key's slot. */
+    private static final Set<String> MOVING = Set.of("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN");
+
     final ServerVersion version;
     final boolean knowsExpireTime;
     final boolean knowsFieldExpiry;
-    private final ServerConnection connection;
+    private final FleetSpec fleet;
+    private final List<ServerConnection> servers = new ArrayList<>();
+    private final int @Nullable [] serverOfSlot;
     private int database;
 
     Side(FleetSpec fleet, Duration timeout) {
-        this.connection = ServerConnection.open(fleet, timeout);
+        this.fleet = fleet;
         try {
-            this.version = ServerVersion.read(connection);
-            ServerCommands commands = ServerCommands.read(connection);
+            if (fleet.address() instanceof FleetAddress.Cluster) {
+                Topology.Sharded seen = look(fleet);
+                this.serverOfSlot = seen.shardOfSlot();
+                for (Topology.Shard shard : seen.shards()) {
+                    servers.add(ServerConnection.open(shard.primary(), fleet.credential(), fleet.tls(), timeout));
+                }
+            } else {
+                this.serverOfSlot = null;
+                servers.add(ServerConnection.open(fleet, timeout));
+            }
+            this.version = ServerVersion.read(servers.getFirst());
+            ServerCommands commands = ServerCommands.read(servers.getFirst());
             this.knowsExpireTime = commands.shape("pexpiretime").isPresent();
             this.knowsFieldExpiry = commands.shape("hpexpiretime").isPresent();
         } catch (FleetException e) {
-            connection.close();
+            close();
             throw e;
+        }
+    }
+
+    private static Topology.Sharded look(FleetSpec fleet) {
+        try (FleetSight sight = FleetSight.of(fleet)) {
+            Sighting sighting = sight.look();
+            if (sighting.topology().orElse(null) instanceof Topology.Sharded seen) {
+                if (Arrays.stream(seen.shardOfSlot()).anyMatch(shard -> shard < 0)) {
+                    throw new FleetException(
+                            FleetException.Code.UNREACHABLE,
+                            "fleet " + fleet.name() + " (" + fleet.where() + ") has slots that nobody serves: "
+                                    + String.join("; ", sighting.problems()));
+                }
+                return seen;
+            }
+            throw new FleetException(
+                    FleetException.Code.UNREACHABLE,
+                    "nobody says where the servers of fleet " + fleet.name() + " (" + fleet.where() + ") are: "
+                            + String.join("; ", sighting.problems()));
         }
     }
 
     /** Keys by database, where there are any. */
     Map<Integer, Long> keysByDatabase() {
         Map<Integer, Long> keys = new TreeMap<>();
-        for (String line : connection.demand("INFO", "keyspace").text().lines().toList()) {
-            // db0:keys=2,expires=0,...
-            if (line.startsWith("db") && line.contains(":keys=")) {
-                int colon = line.indexOf(':');
-                String count = line.substring(colon + ":keys=".length(), line.indexOf(',', colon));
-                keys.put(Integer.parseInt(line.substring(2, colon)), Long.parseLong(count));
+        for (ServerConnection server : servers) {
+            for (String line : server.demand("INFO", "keyspace").text().lines().toList()) {
+                // db0:keys=2,expires=0,...
+                if (line.startsWith("db") && line.contains(":keys=")) {
+                    int colon = line.indexOf(':');
+                    String count = line.substring(colon + ":keys=".length(), line.indexOf(',', colon));
+                    keys.merge(Integer.parseInt(line.substring(2, colon)), Long.parseLong(count), Long::sum);
+                }
             }
         }
         return keys;
     }
 
-    void select(int database) {
-        if (this.database != database) {
-            connection.demand("SELECT", Integer.toString(database));
-            this.database = database;
+    /** A cluster has database 0 alone; of the others it has no keys. */
+    boolean has(int wanted) {
+        return wanted == 0 || serverOfSlot == null;
+    }
+
+    void select(int wanted) {
+        if (database != wanted && has(wanted)) {
+            servers.forEach(server -> server.demand("SELECT", Integer.toString(wanted)));
+            database = wanted;
         }
+    }
+
+    /** How many servers have keys. */
+    int servers() {
+        return servers.size();
+    }
+
+    /** The next page of a walk over one server's keys. */
+    Reply scan(int server, String cursor, int count) {
+        byte[][] command = CommandEncoder.bytes("SCAN", cursor, "COUNT", Integer.toString(count));
+        return checked(servers.get(server), servers.get(server).call(command), command);
+    }
+
+    private ServerConnection serverOf(byte[][] command) {
+        if (serverOfSlot == null) {
+            return servers.getFirst();
+        }
+        byte[] key = command[Arrays.equals(command[0], XINFO) ? 2 : 1];
+        return servers.get(serverOfSlot[KeySlot.of(key)]);
     }
 
     /** An error other than WRONGTYPE (the key changed between two questions) ends the verification. */
     Reply ask(byte[]... command) {
-        return checked(connection.call(command), command);
+        ServerConnection server = serverOf(command);
+        return checked(server, server.call(command), command);
     }
 
     Reply ask(String name, byte[] key, String... arguments) {
@@ -70,22 +147,35 @@ final class Side implements AutoCloseable {
         if (commands.isEmpty()) {
             return List.of();
         }
-        List<Reply> replies = connection.pipeline(commands);
-        for (int i = 0; i < replies.size(); i++) {
-            checked(replies.get(i), commands.get(i));
+        Map<ServerConnection, List<byte[][]>> ofServer = new LinkedHashMap<>();
+        commands.forEach(command -> ofServer.computeIfAbsent(serverOf(command), one -> new ArrayList<>())
+                .add(command));
+        Map<ServerConnection, Iterator<Reply>> answers = new LinkedHashMap<>();
+        ofServer.forEach(
+                (server, asked) -> answers.put(server, server.pipeline(asked).iterator()));
+        List<Reply> replies = new ArrayList<>(commands.size());
+        for (byte[][] command : commands) {
+            ServerConnection server = serverOf(command);
+            replies.add(
+                    checked(server, Objects.requireNonNull(answers.get(server)).next(), command));
         }
         return replies;
     }
 
-    private Reply checked(Reply reply, byte[][] command) {
+    private Reply checked(ServerConnection server, Reply reply, byte[][] command) {
         if (reply instanceof Reply.Failure failure
                 && !failure.code().equals("WRONGTYPE")
                 && !failure.code().equals("NOGROUP")
                 && !failure.message().contains("no such key")) {
+            boolean moved = MOVING.contains(failure.code());
             throw new FleetException(
-                    FleetException.Code.REFUSED,
-                    connection.endpoint() + " refused " + new String(command[0], UTF_8) + " for the verification: "
-                            + failure.message());
+                    moved ? FleetException.Code.UNREACHABLE : FleetException.Code.REFUSED,
+                    server.endpoint() + " refused " + new String(command[0], UTF_8) + " for the verification: "
+                            + failure.message()
+                            + (moved
+                                    ? "; slots of fleet " + fleet.name()
+                                            + " move, or its primaries do: compare again when that is over"
+                                    : ""));
         }
         return reply;
     }
@@ -98,6 +188,6 @@ final class Side implements AutoCloseable {
 
     @Override
     public void close() {
-        connection.close();
+        servers.forEach(ServerConnection::close);
     }
 }

@@ -1,7 +1,5 @@
 package io.switchback.sync.verify;
 
-import static java.nio.charset.StandardCharsets.UTF_8;
-
 import io.switchback.environment.Environment;
 import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
@@ -129,6 +127,12 @@ public final class Verification {
         keysTotal = databases.values().stream().mapToLong(Long::longValue).sum();
         boolean complete = true;
         for (int database : databases.keySet()) {
+            if (!source.has(database) || !target.has(database)) {
+                notes.add("database " + database
+                        + " has keys, and one of the fleets is a cluster, which has database 0 alone");
+                complete = false;
+                continue;
+            }
             complete =
                     complete && walk(source, database, this::compareBatch) && walk(target, database, this::findExtras);
         }
@@ -144,15 +148,20 @@ public final class Verification {
 
     /** Calls {@code step} with all keys of a database, in batches; false where it was stopped. */
     private boolean walk(Side side, int database, BatchStep step) {
+        for (int server = 0; server < (side.has(database) ? side.servers() : 0); server++) {
+            if (!walk(side, server, database, step)) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    private boolean walk(Side side, int server, int database, BatchStep step) {
         String cursor = "0";
         do {
             long began = environment.nanoTime();
             select(database);
-            List<Reply> page = KeyComparison.elements(side.ask(
-                    "SCAN".getBytes(UTF_8),
-                    cursor.getBytes(UTF_8),
-                    "COUNT".getBytes(UTF_8),
-                    Integer.toString(BATCH_KEYS).getBytes(UTF_8)));
+            List<Reply> page = KeyComparison.elements(side.scan(server, cursor, BATCH_KEYS));
             cursor = page.getFirst().text();
             List<byte[]> keys = KeyComparison.elements(page.get(1)).stream()
                     .map(KeyComparison::bytes)

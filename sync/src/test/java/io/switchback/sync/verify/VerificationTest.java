@@ -4,10 +4,12 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.switchback.environment.Environment;
 import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.FleetAddress;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.ReservedKeys;
 import io.switchback.sync.verify.Difference.Kind;
 import io.switchback.testkit.Await;
+import io.switchback.testkit.RealCluster;
 import io.switchback.testkit.RealServer;
 import io.switchback.testkit.ServerBinary;
 import io.switchback.testkit.Servers;
@@ -393,6 +395,57 @@ class VerificationTest {
                 assertThat(wait.toMillis()).isPositive();
                 assertThat(wait.toMillis() % 3).isZero();
             });
+        }
+    }
+
+    @Test
+    void aServerIsComparedWithAClusterBothWays(@TempDir Path one, @TempDir Path many) {
+        try (RealServer server = RealServer.start(ServerBinary.any(), one);
+                RealCluster cluster = RealCluster.start(ServerBinary.any(), many, 3, 0)) {
+            FleetSpec sharded = new FleetSpec(
+                    "sharded",
+                    new FleetAddress.Cluster(cluster.nodes().stream()
+                            .map(node -> new Endpoint(node.host(), node.port()))
+                            .toList()),
+                    Optional.empty());
+            for (int i = 0; i < 500; i++) {
+                String key = "key " + i;
+                RealServer node = cluster.primaryOf(RealCluster.slotOf(key));
+                for (RealServer each : List.of(server, node)) {
+                    switch (i % 4) {
+                        case 0 -> each.call("SET", key, "value " + i);
+                        case 1 -> each.call("RPUSH", key, "a", "b");
+                        case 2 -> each.call("HSET", key, "f", "v");
+                        default -> {
+                            each.call("XADD", key, "1-1", "f", "v");
+                            each.call("XGROUP", "CREATE", key, "g", "0");
+                        }
+                    }
+                }
+            }
+            VerificationReport same =
+                    Verification.run(QUICK, fleet(server), sharded, Environment.system(), progress -> {}, () -> false);
+            assertThat(same.differences()).isEmpty();
+            assertThat(same.keysChecked()).isEqualTo(500);
+            assertThat(same.complete()).isTrue();
+
+            cluster.primaryOf(RealCluster.slotOf("key 0")).call("SET", "key 0", "other");
+            cluster.primaryOf(RealCluster.slotOf("key 7")).call("XADD", "key 7", "2-1", "f", "v");
+            cluster.primaryOf(RealCluster.slotOf("extra")).call("SET", "extra", "there alone");
+            server.call("DEL", "key 1");
+            server.call("SET", "key missing", "here alone");
+            for (boolean forward : List.of(true, false)) {
+                VerificationReport report = Verification.run(
+                        QUICK,
+                        forward ? fleet(server) : sharded,
+                        forward ? sharded : fleet(server),
+                        Environment.system(),
+                        progress -> {},
+                        () -> false);
+                assertThat(report.differences())
+                        .extracting(Difference::key)
+                        .containsExactlyInAnyOrder("key 0", "key 7", "extra", "key 1", "key missing");
+            }
         }
     }
 }
