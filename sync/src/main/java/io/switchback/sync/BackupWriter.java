@@ -19,7 +19,7 @@ import java.util.HexFormat;
  *
  * <p>Invariant: a file without {@code .part} at its end is complete, checked and on the disk.
  */
-final class BackupWriter implements AutoCloseable {
+public final class BackupWriter implements AutoCloseable {
     // So that the last sync, for which the target waits, has little left to do.
     private static final long SYNC_EVERY_BYTES = 64L << 20;
     private static final DateTimeFormatter STAMP =
@@ -49,7 +49,7 @@ final class BackupWriter implements AutoCloseable {
     }
 
     /** Begins a file in {@code folder}, which is made where it is not there. */
-    static BackupWriter begin(Path folder, String serverVersion, String replicationId, long offset, Instant takenAt)
+    public static BackupWriter begin(Path folder, String serverVersion, String replicationId, long offset, Instant takenAt)
             throws IOException {
         PrivateFolder.create(folder);
         Path file = folder.resolve("dump-" + STAMP.format(takenAt) + "-" + offset + ".rdb");
@@ -57,7 +57,8 @@ final class BackupWriter implements AutoCloseable {
         return new BackupWriter(part, file, serverVersion, replicationId, offset, takenAt);
     }
 
-    void write(byte[] bytes, int start, int length) throws IOException {
+    /** Appends. */
+    public void write(byte[] bytes, int start, int length) throws IOException {
         check.update(bytes, start, length);
         digest.update(bytes, start, length);
         ByteBuffer buffer = ByteBuffer.wrap(bytes, start, length);
@@ -71,7 +72,7 @@ final class BackupWriter implements AutoCloseable {
     }
 
     /** Checks it and makes it last. */
-    BackupManifest finish() throws IOException {
+    public BackupManifest finish() throws IOException {
         check.finish("the snapshot");
         channel.force(true);
         channel.close();

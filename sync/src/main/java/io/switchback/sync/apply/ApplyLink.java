@@ -13,6 +13,8 @@ import io.switchback.fleet.ServerVersion;
 import io.switchback.fleet.dialect.Dialect;
 import io.switchback.fleet.dialect.StreamTranslator;
 import io.switchback.resp.Reply;
+import io.switchback.sync.BackupManifest;
+import io.switchback.sync.BackupWriter;
 import io.switchback.sync.BrokenLinkException;
 import io.switchback.sync.Link;
 import io.switchback.sync.LinkBase;
@@ -28,6 +30,7 @@ import io.switchback.sync.source.SourceConnection;
 import io.switchback.sync.source.StreamPosition;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -117,9 +120,6 @@ public final class ApplyLink implements Link {
 
     /** Begins at once; with {@link LinkStart.Later}, when {@link #admit} says where. */
     public static ApplyLink open(ApplySettings settings, Environment environment, LinkListener listener) {
-        if (settings.start() instanceof LinkStart.FullCopy(var backup) && backup.isPresent()) {
-            throw new IllegalArgumentException("link " + settings.name() + ": an apply link writes no backup");
-        }
         ApplyLink link = new ApplyLink(settings, environment, listener);
         link.thread.start();
         link.watchThread.start();
@@ -226,15 +226,17 @@ public final class ApplyLink implements Link {
             LinkStart start = awaitStart();
             while (!closed && !frozen) {
                 long before = applied().offset();
+                boolean refused = false;
                 try {
                     session(start);
                 } catch (IOException | FleetException e) {
                     say("interrupted: " + e.getMessage());
+                    refused = e instanceof Lane.RefusedException;
                 }
                 boolean further = applied().offset() > before;
-                vain = further ? 0 : vain + 1;
                 pause = further ? BETWEEN_SESSIONS : min(pause.multipliedBy(2), BETWEEN_SESSIONS_MAX);
-                if (vain > VAIN_SESSIONS_MAX && ownsTarget && detail.contains(" answered ")) {
+                vain = further || !refused ? 0 : vain + 1;
+                if (vain == VAIN_SESSIONS_MAX) {
                     throw new BrokenLinkException(detail);
                 }
                 if (!closed && !frozen) {
@@ -413,18 +415,36 @@ public final class ApplyLink implements Link {
             long offset = Long.parseLong(answer[2]);
             Expiring expiring = new Expiring(true);
             lanes.beginCopy(target.version().isAtLeast(FUNCTIONS_SINCE, 0));
-            SnapshotStream snapshot = SnapshotStream.begin(source.input(), bytes -> copiedBytes = bytes);
-            copyBytesTotal = snapshot.announcedBytes();
-            SnapshotReader reader = new SnapshotReader(snapshot, target, new CopySink(expiring));
-            reader.read();
-            snapshot.finish(reader.rest());
+            @Nullable BackupManifest saved;
+            try (BackupWriter backup = beginBackup(offset)) {
+                SnapshotStream snapshot = SnapshotStream.begin(source.input(), backup, bytes -> copiedBytes = bytes);
+                copyBytesTotal = snapshot.announcedBytes();
+                SnapshotReader reader = new SnapshotReader(snapshot, target, new CopySink(expiring));
+                reader.read();
+                snapshot.finish(reader.rest());
+                awaitAnswers();
+                saved = backup == null ? null : backup.finish();
+            }
+            if (saved != null) {
+                listener.copied(saved);
+            }
             Place copied = new Place(offset, Place.UNKNOWN);
-            awaitAnswers();
             lanes.noteAll(sourceId, copied);
             awaitAnswers();
             listener.based(new LinkBase(sourceId, offset, "", -1));
             copiedBefore = true;
             stream(copied, offset, expiring);
+        }
+
+        private @Nullable BackupWriter beginBackup(long offset) throws BrokenLinkException {
+            if (!(settings.start() instanceof LinkStart.FullCopy(Optional<Path> folder)) || folder.isEmpty()) {
+                return null;
+            }
+            try {
+                return BackupWriter.begin(folder.get(), version.toString(), sourceId, offset, environment.now());
+            } catch (IOException e) {
+                throw new BrokenLinkException("no backup can be written to " + folder.get() + ": " + e, e);
+            }
         }
 
         private void awaitAnswers() throws IOException, InterruptedException {

@@ -15,6 +15,7 @@ import java.io.IOException;
 import java.io.OutputStream;
 import java.time.Duration;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
@@ -38,6 +39,21 @@ final class Lane implements AutoCloseable {
     private static final Duration ROOM_POLL = Duration.ofMillis(100);
     private static final byte[] SELECT = "SELECT".getBytes(US_ASCII);
 
+    /** Errors that say nothing of the command but of the server, or of where the slot is now: it may be otherwise soon. */
+    private static final Set<String> OF_THE_SERVER = Set.of(
+            "MOVED",
+            "ASK",
+            "TRYAGAIN",
+            "CLUSTERDOWN",
+            "READONLY",
+            "MASTERDOWN",
+            "LOADING",
+            "BUSY",
+            "MISCONF",
+            "NOREPLICAS",
+            "OOM");
+
+
     private final Endpoint server;
     private final int slot;
     private final Checkpoint.Keys keys;
@@ -53,7 +69,16 @@ final class Lane implements AutoCloseable {
     private int database; // the link's thread
     private boolean selected; // whether the server is known to have this database selected
     private long untilAtMost = Long.MIN_VALUE;
-    private volatile @Nullable String failure;
+    private volatile @Nullable IOException failure;
+
+    /** The target has answered a command of the stream with an error that is about the command: it would so again. */
+    static final class RefusedException extends IOException {
+        private static final long serialVersionUID = 1;
+
+        RefusedException(String message) {
+            super(message);
+        }
+    }
 
     /** What is expected of a reply. */
     enum Expected {
@@ -230,9 +255,11 @@ final class Lane implements AutoCloseable {
     }
 
     void throwIfFailed() throws IOException {
-        String why = failure;
+        IOException why = failure;
         if (why != null) {
-            throw new IOException(why);
+            throw why instanceof RefusedException
+                    ? new RefusedException(String.valueOf(why.getMessage()))
+                    : new IOException(why.getMessage(), why);
         }
     }
 
@@ -266,7 +293,7 @@ final class Lane implements AutoCloseable {
                 unanswered.remove();
             }
         } catch (IOException e) {
-            fail("the target " + server + " broke off: " + e.getMessage());
+            fail(new IOException("the target " + server + " broke off: " + e.getMessage(), e));
         }
     }
 
@@ -280,8 +307,9 @@ final class Lane implements AutoCloseable {
     }
 
     private void success(Reply reply) {
-        if (reply instanceof Reply.Failure(String message)) {
-            fail("the target " + server + " answered " + message);
+        if (reply instanceof Reply.Failure failed) {
+            String what = "the target " + server + " answered " + failed.message();
+            fail(OF_THE_SERVER.contains(failed.code()) ? new IOException(what) : new RefusedException(what));
         }
     }
 
@@ -289,7 +317,7 @@ final class Lane implements AutoCloseable {
         switch (reply) {
             case Reply.Array(List<Reply> elements) -> elements.forEach(this::success);
             case Reply.Failure failed -> success(failed);
-            default -> fail("the target " + server + " answered EXEC with " + reply.text());
+            default -> fail(new IOException("the target " + server + " answered EXEC with " + reply.text()));
         }
     }
 
@@ -300,7 +328,7 @@ final class Lane implements AutoCloseable {
         }
     }
 
-    private void fail(String why) {
+    private void fail(IOException why) {
         if (failure == null) {
             failure = why;
         }
@@ -311,7 +339,7 @@ final class Lane implements AutoCloseable {
     @Override
     public void close() {
         if (failure == null) {
-            failure = "the connection to the target " + server + " was closed";
+            failure = new IOException("the connection to the target " + server + " was closed");
         }
         try {
             stream.close();

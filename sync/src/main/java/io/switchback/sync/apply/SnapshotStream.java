@@ -2,12 +2,14 @@ package io.switchback.sync.apply;
 
 import static java.nio.charset.StandardCharsets.ISO_8859_1;
 
+import io.switchback.sync.BackupWriter;
 import io.switchback.sync.source.WireInput;
 import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.util.Arrays;
 import java.util.function.LongConsumer;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The snapshot that a source sends, as a stream of bytes that whoever reads a snapshot takes to its own end; for one thread.
@@ -23,30 +25,46 @@ final class SnapshotStream extends InputStream {
     private final long announcedBytes;
     private final byte[] mark;
     private final byte[] one = new byte[1];
+    private final @Nullable BackupWriter backup;
+    /** The last bytes that were taken, which may not be the snapshot's: only for the backup. */
+    private final byte[] held = new byte[MARK_BYTES];
+
+    private int heldBytes;
     private long taken;
 
-    private SnapshotStream(WireInput source, long announcedBytes, byte[] mark, LongConsumer progressBytes) {
+    private SnapshotStream(
+            WireInput source,
+            long announcedBytes,
+            byte[] mark,
+            @Nullable BackupWriter backup,
+            LongConsumer progressBytes) {
         this.source = source;
         this.announcedBytes = announcedBytes;
         this.mark = mark;
+        this.backup = backup;
         this.progressBytes = progressBytes;
     }
 
-    /** Reads the line that announces a snapshot. */
-    static SnapshotStream begin(WireInput source, LongConsumer progressBytes) throws IOException {
+    /**
+     * Reads the line that announces a snapshot.
+     *
+     * @param backup where it is written beside; null for nowhere
+     */
+    static SnapshotStream begin(WireInput source, @Nullable BackupWriter backup, LongConsumer progressBytes)
+            throws IOException {
         String line = source.readLine();
         while (line.isEmpty()) {
             line = source.readLine();
         }
         if (line.startsWith(MARK_PREFIX) && line.length() == MARK_PREFIX.length() + MARK_BYTES) {
             return new SnapshotStream(
-                    source, -1, line.substring(MARK_PREFIX.length()).getBytes(ISO_8859_1), progressBytes);
+                    source, -1, line.substring(MARK_PREFIX.length()).getBytes(ISO_8859_1), backup, progressBytes);
         }
         if (!line.startsWith("$")) {
             throw new IOException("the source broke off the copy: " + line);
         }
         try {
-            return new SnapshotStream(source, Long.parseLong(line.substring(1)), new byte[0], progressBytes);
+            return new SnapshotStream(source, Long.parseLong(line.substring(1)), new byte[0], backup, progressBytes);
         } catch (NumberFormatException e) {
             throw new IOException("expected the size of a snapshot, found \"" + line + "\"", e);
         }
@@ -71,9 +89,23 @@ final class SnapshotStream extends InputStream {
         int count = source.read(into, offset, wanted);
         if (count > 0) {
             taken += count;
+            save(into, offset, count);
             progressBytes.accept(taken);
         }
         return count;
+    }
+
+    /** Writes all but the last bytes, as many as a mark has. */
+    private void save(byte[] bytes, int offset, int count) throws IOException {
+        if (backup == null) {
+            return;
+        }
+        byte[] all = Arrays.copyOf(held, heldBytes + count);
+        System.arraycopy(bytes, offset, all, heldBytes, count);
+        int kept = Math.min(MARK_BYTES, all.length);
+        backup.write(all, 0, all.length - kept);
+        System.arraycopy(all, all.length - kept, held, 0, kept);
+        heldBytes = kept;
     }
 
     /**
@@ -82,6 +114,12 @@ final class SnapshotStream extends InputStream {
      * @param unread bytes that were taken from here and are not of the snapshot: the beginning of the mark
      */
     void finish(byte[] unread) throws IOException {
+        if (unread.length > heldBytes && backup != null) {
+            throw new IOException("behind the snapshot there is more than the mark that the source announced");
+        }
+        if (backup != null) {
+            backup.write(held, 0, heldBytes - unread.length);
+        }
         if (announcedBytes >= 0) {
             if (taken != announcedBytes || unread.length > 0) {
                 throw new IOException("the snapshot ends " + (announcedBytes - taken + unread.length)

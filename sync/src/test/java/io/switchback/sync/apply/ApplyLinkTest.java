@@ -16,10 +16,12 @@ import io.switchback.testkit.Await;
 import io.switchback.testkit.RealCluster;
 import io.switchback.testkit.RealServer;
 import io.switchback.testkit.ServerBinary;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Random;
 import java.util.stream.Stream;
@@ -27,6 +29,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** What an apply link brings to its target, while clients write, across versions and to a cluster, and after it was killed. */
 class ApplyLinkTest {
@@ -241,6 +244,42 @@ class ApplyLinkTest {
         }
     }
 
+    @ParameterizedTest
+    @ValueSource(strings = {"yes", "no"})
+    void whatIsCopiedIsABackupToo(String diskless) throws Exception {
+        try (RealServer source = RealServer.start(
+                        ServerBinary.any(),
+                        folder.resolve("source"),
+                        "--repl-diskless-sync",
+                        diskless,
+                        "--repl-diskless-sync-delay",
+                        "0");
+                RealServer target = RealServer.start(ServerBinary.any(), folder.resolve("target"))) {
+            for (int i = 0; i < 2_000; i++) {
+                source.call("SET", "key " + i, "value " + i);
+            }
+            Heard heard = new Heard();
+            try (ApplyLink link = ApplyLink.open(
+                    new ApplySettings(
+                            "link",
+                            "owner",
+                            spec("source", source),
+                            spec("target", target),
+                            new LinkStart.FullCopy(Optional.of(folder.resolve("backup")))),
+                    Environment.system(),
+                    heard)) {
+                streams(link);
+                Path file = Objects.requireNonNull(heard.backup).file();
+                Path restored = Files.createDirectory(folder.resolve("restored"));
+                Files.copy(file, restored.resolve("dump.rdb"));
+                try (RealServer server = RealServer.start(ServerBinary.any(), restored)) {
+                    equal(List.of(source), List.of(server), false);
+                }
+                assertThat(folder.resolve("backup")).isDirectoryNotContaining("glob:**.part");
+            }
+        }
+    }
+
     private static void drain(RealServer source, ApplyLink link) {
         long end = Long.parseLong(source.info("replication", "master_repl_offset"));
         assertThat(link.awaitApplied(end, Deadline.in(Environment.system(), LIMIT)))
@@ -289,6 +328,7 @@ class ApplyLinkTest {
     private static final class Heard implements LinkListener {
         volatile LinkBase base;
         volatile String broken;
+        volatile BackupManifest backup;
 
         @Override
         public void based(LinkBase found) {
@@ -299,7 +339,9 @@ class ApplyLinkTest {
         public void sourceIdChanged(String id) {}
 
         @Override
-        public void copied(BackupManifest manifest) {}
+        public void copied(BackupManifest manifest) {
+            backup = manifest;
+        }
 
         @Override
         public void broken(String why) {
