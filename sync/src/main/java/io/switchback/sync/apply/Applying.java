@@ -453,8 +453,8 @@ final class Applying {
         Set<Key> keys = new LinkedHashSet<>();
         lane.send(Lane.Expected.SUCCESS, from, List.of(), MULTI);
         for (Write write : group) {
-            lane.select(write.database(), Lane.Expected.QUEUED, from);
-            lane.send(Lane.Expected.QUEUED, from, write.keys(), write.words());
+            lane.select(write.database(), Lane.Expected.SUCCESS, from);
+            lane.send(Lane.Expected.SUCCESS, from, write.keys(), write.words());
             keys.addAll(write.keys());
         }
         lane.send(Lane.Expected.TRANSACTION, from, List.copyOf(keys), EXEC);

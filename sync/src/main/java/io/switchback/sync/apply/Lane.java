@@ -84,8 +84,6 @@ final class Lane implements AutoCloseable {
     enum Expected {
         /** Anything but an error, upon which the lane is closed: what is behind it may rest upon what was refused. */
         SUCCESS,
-        /** QUEUED, or the error for which EXEC will refuse. */
-        QUEUED,
         /** What was queued, and no error among it. */
         TRANSACTION,
         /** The time that a key has left: it is there, and has one. */
@@ -300,7 +298,7 @@ final class Lane implements AutoCloseable {
     private void judge(Sent sent, Reply reply) {
         switch (sent.expected()) {
             case SUCCESS -> success(reply);
-            case QUEUED, ANYTHING -> {}
+            case ANYTHING -> {}
             case TRANSACTION -> transaction(reply);
             case TIME_LEFT -> timeLeft(sent, reply);
         }

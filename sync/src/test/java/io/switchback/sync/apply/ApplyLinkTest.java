@@ -24,6 +24,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.Random;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -70,6 +71,39 @@ class ApplyLinkTest {
                         RealServer.start(ServerBinary.any(), folder.resolve("source"), "--repl-backlog-size", "64mb");
                 RealCluster target = RealCluster.start(binary, folder.resolve("target"), 3, 0)) {
             follows(source, cluster(target), target.nodes(), "");
+        }
+    }
+
+    @Test
+    void aClusterWhoseSlotsMoveAndWhosePrimariesChangeMeanwhileHasAllOfIt() throws Exception {
+        try (RealServer source =
+                        RealServer.start(ServerBinary.any(), folder.resolve("source"), "--repl-backlog-size", "64mb");
+                RealCluster target = RealCluster.start(ServerBinary.any(), folder.resolve("target"), 3, 1)) {
+            Heard heard = new Heard();
+            try (ApplyLink link = open(source, cluster(target), "owner", heard)) {
+                try (RandomWrites writes = new RandomWrites(source, CLIENTS, "")) {
+                    streams(link);
+                    for (int i = 0; i < 4; i++) {
+                        int slot = RealCluster.slotOf("c" + i);
+                        RealServer from = target.primaryOf(slot);
+                        RealServer to = target.primaryOf((slot + RealCluster.SLOTS / 2) % RealCluster.SLOTS);
+                        target.beginMove(slot, to);
+                        long until = writes.written() + 1_000;
+                        Await.until(LIMIT, "clients write on", () -> writes.written() > until);
+                        target.moveKeys(slot, to, Integer.MAX_VALUE);
+                        target.finishMove(slot, from, to);
+                        target.failover(target.replicasOf(to).getFirst());
+                    }
+                }
+                drain(source, link);
+                List<RealServer> primaries = IntStream.range(0, 16)
+                        .mapToObj(i -> target.primaryOf(i * RealCluster.SLOTS / 16))
+                        .distinct()
+                        .toList();
+                equal(List.of(source), primaries, false);
+                assertThat(source.info("stats", "sync_full")).isEqualTo("1");
+                assertThat(heard.broken).isNull();
+            }
         }
     }
 
