@@ -31,6 +31,7 @@ public final class Bench {
     private static final String HOLD_TIMES = "hold-times";
     private static final String PEERS = "peers";
     private static final String SNAPSHOTS = "snapshots";
+    private static final String COPY = "copy";
     private static final int RUNS = 3;
     private static final double SECONDS_PER_RUN = 4;
     private static final double SECONDS_PER_QUICK_RUN = 1;
@@ -42,6 +43,7 @@ public final class Bench {
                    bench/run hold-times [--help]
                    bench/run peers [--help]
                    bench/run snapshots [--help]
+                   bench/run copy [--help]
 
             Measures what Switchback costs beside direct access, and what clients see of switches, on this machine.
 
@@ -53,6 +55,7 @@ public final class Bench {
             hold-times measures for how long switches over several nodes hold clients, and what for.
             peers measures Switchback beside other proxies.
             snapshots measures how fast a snapshot is read, beside the server's own loading.
+            copy measures an apply link beside the servers' own replication.
             """;
 
     private final PrintStream out = System.out;
@@ -87,6 +90,10 @@ public final class Bench {
         if (SNAPSHOTS.equals(options.peek())) {
             options.remove();
             System.exit(new CommandLine(new SnapshotReading()).execute(options.toArray(String[]::new)));
+        }
+        if (COPY.equals(options.peek())) {
+            options.remove();
+            System.exit(new CommandLine(new CopyBench()).execute(options.toArray(String[]::new)));
         }
         boolean quick = false;
         boolean switchesOnly = false;

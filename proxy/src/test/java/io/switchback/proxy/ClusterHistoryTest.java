@@ -35,8 +35,8 @@ class ClusterHistoryTest {
                     FleetWatch _ = ClusterFixture.watch(proxy, route)) {
                 Endpoint face = proxy.addresses().getFirst();
                 LoadHistory history;
-                try (Load load = Load.start(
-                        LoadSettings.on(face.host(), face.port()).withClients(CLIENTS))) {
+                try (Load load =
+                        Load.start(LoadSettings.on(face.host(), face.port()).withClients(CLIENTS))) {
                     load.awaitAnswers(BETWEEN, LIMIT);
                     for (int round = 0; round < ROUNDS; round++) {
                         List<Integer> slots = withKeys(cluster);
@@ -73,8 +73,8 @@ class ClusterHistoryTest {
     private static List<Integer> withKeys(RealCluster cluster) {
         return IntStream.range(0, RealCluster.SLOTS)
                 .map(i -> i * 4_099 % RealCluster.SLOTS) // all of them, and not one shard's first
-                .filter(slot -> cluster.primaryOf(slot).number("CLUSTER", "COUNTKEYSINSLOT", Integer.toString(slot))
-                        > 0)
+                .filter(slot ->
+                        cluster.primaryOf(slot).number("CLUSTER", "COUNTKEYSINSLOT", Integer.toString(slot)) > 0)
                 .limit(SLOTS_A_ROUND)
                 .boxed()
                 .toList();

@@ -49,8 +49,8 @@ public final class BackupWriter implements AutoCloseable {
     }
 
     /** Begins a file in {@code folder}, which is made where it is not there. */
-    public static BackupWriter begin(Path folder, String serverVersion, String replicationId, long offset, Instant takenAt)
-            throws IOException {
+    public static BackupWriter begin(
+            Path folder, String serverVersion, String replicationId, long offset, Instant takenAt) throws IOException {
         PrivateFolder.create(folder);
         Path file = folder.resolve("dump-" + STAMP.format(takenAt) + "-" + offset + ".rdb");
         Path part = folder.resolve(file.getFileName() + ".part");

@@ -20,6 +20,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.LongUnaryOperator;
 import java.util.function.Predicate;
@@ -35,7 +36,7 @@ import java.util.function.Predicate;
  * they are sent: if the link is killed, the next one treats everything up to there as possibly done.
  *
  * <p>Why an early expiry does no harm. The target is a primary, and lets keys go at their time by its own clock, while an effect that the source has run before that time may still be
- * on its way. It then makes a new key, which has no time to live. So where a key may have had one ({@link #mayExpire}), its time is asked for behind the effect: a key that has one is the
+ * on its way. It then makes a new key, which has no time to live. So where a key may have had one ({@link Expiring}), its time is asked for behind the effect: a key that has one is the
  * old key, and for any other the source's state is fetched. Effects that overwrite their key need no such care. One that reads
  * several keys goes as state at once, since what it has made of such a key could not be told afterwards.
  *
@@ -78,7 +79,7 @@ final class Applying {
     private long reach;
 
     private volatile Place sent;
-    private volatile long statesCopied;
+    private final AtomicLong statesCopied = new AtomicLong();
 
     /** One command for the target. */
     @SuppressWarnings("ArrayRecordComponent") // never compared
@@ -124,7 +125,7 @@ final class Applying {
 
     /** How many keys have gone as state so far. Any thread. */
     long statesCopied() {
-        return statesCopied;
+        return statesCopied.get();
     }
 
     /** What has no effect on data: the stream stands behind it. */
@@ -331,11 +332,10 @@ final class Applying {
                     "the states of " + stateAt.size() + " keys are ahead of the stream, which does not get there");
         }
         states.read(wanted, state -> {
-            statesCopied++;
+            statesCopied.incrementAndGet();
             Key key = state.key();
-            if (state.payload() == null) {
-                write(key, DEL, key.name());
-            } else {
+            int before = writes.size();
+            if (state.payload() != null) {
                 DumpReader.rebuild(
                         key.database(),
                         key.name(),
@@ -345,6 +345,9 @@ final class Applying {
                         source,
                         target,
                         new StateSink());
+            }
+            if (writes.size() == before) {
+                write(key, DEL, key.name()); // it is gone, or there is nothing of it that the target can hold
             }
             stateAt.put(key, state.offset());
             stateAtMax = Math.max(stateAtMax, state.offset());

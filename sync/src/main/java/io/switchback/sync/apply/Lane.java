@@ -53,7 +53,6 @@ final class Lane implements AutoCloseable {
             "NOREPLICAS",
             "OOM");
 
-
     private final Endpoint server;
     private final int slot;
     private final Checkpoint.Keys keys;

@@ -26,6 +26,7 @@ import java.util.Optional;
 import java.util.Random;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -103,6 +104,7 @@ class ApplyLinkTest {
                 equal(List.of(source), primaries, false);
                 assertThat(source.info("stats", "sync_full")).isEqualTo("1");
                 assertThat(heard.broken).isNull();
+                assertThat(heard.base).isNotNull();
             }
         }
     }
@@ -110,7 +112,7 @@ class ApplyLinkTest {
     private void follows(RealServer source, FleetSpec fleet, List<RealServer> targets, String tag) throws Exception {
         Random random = new Random(7);
         Heard heard = new Heard();
-        ApplyLink link = null;
+        ApplyLink link;
         try (RandomWrites writes = new RandomWrites(source, CLIENTS, tag)) {
             Await.until(LIMIT, "something to copy", () -> writes.written() > BEFORE_COPY);
             link = open(source, fleet, "owner-0", heard);
@@ -267,7 +269,7 @@ class ApplyLinkTest {
                     assertThat(formerHeard.broken).contains("another owner has taken the link over (later");
                     long until = writes.written() + 1000;
                     Await.until(LIMIT, "clients write on", () -> writes.written() > until);
-                    writes.close();
+                    writes.end();
                     drain(source, later);
                     equal(List.of(source), List.of(target), false);
                     assertThat(laterHeard.broken).isNull();
@@ -360,9 +362,9 @@ class ApplyLinkTest {
     }
 
     private static final class Heard implements LinkListener {
-        volatile LinkBase base;
-        volatile String broken;
-        volatile BackupManifest backup;
+        volatile @Nullable LinkBase base;
+        volatile @Nullable String broken;
+        volatile @Nullable BackupManifest backup;
 
         @Override
         public void based(LinkBase found) {

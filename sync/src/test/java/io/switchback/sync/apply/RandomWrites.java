@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.concurrent.atomic.AtomicLong;
+import org.jspecify.annotations.Nullable;
 import redis.clients.jedis.Jedis;
 import redis.clients.jedis.StreamEntryID;
 import redis.clients.jedis.exceptions.JedisDataException;
@@ -21,13 +22,13 @@ final class RandomWrites implements AutoCloseable {
     private final AtomicLong written = new AtomicLong();
     private final String tag;
     private volatile boolean stopped;
-    private volatile Throwable failure;
+    private volatile @Nullable Throwable failure;
 
     /** @param tag a hash tag for keys that are used together; "" where slots do not matter */
     RandomWrites(RealServer server, int clients, String tag) {
         this.tag = tag;
         for (int i = 0; i < clients; i++) {
-            long seed = i + 1;
+            long seed = i + 1L;
             threads.add(Thread.ofPlatform().start(() -> write(server, new Random(seed))));
         }
     }
@@ -106,12 +107,22 @@ final class RandomWrites implements AutoCloseable {
         }
     }
 
-    @Override
-    public void close() throws InterruptedException {
+    /** Ends them all, and waits for it. */
+    void end() {
         stopped = true;
         for (Thread thread : threads) {
-            thread.join();
+            try {
+                thread.join();
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+                throw new IllegalStateException("interrupted while clients end", e);
+            }
         }
+    }
+
+    @Override
+    public void close() {
+        end();
         if (failure != null) {
             throw new AssertionError("a client ended early", failure);
         }
