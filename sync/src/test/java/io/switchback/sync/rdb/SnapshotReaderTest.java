@@ -453,6 +453,30 @@ class SnapshotReaderTest {
         }
     }
 
+    @Test
+    void whatTheTargetHadIsReplaced() throws IOException {
+        byte[] snapshot = RdbBytes.snapshot("REDIS0009")
+                .raw(RdbTypes.LIST)
+                .string("list")
+                .length(2)
+                .string("a")
+                .string("b")
+                .end();
+        try (RealServer server = RealServer.start(ServerBinary.embedded(), folder);
+                ServerConnection connection = ServerConnection.open(
+                        new Endpoint(server.host(), server.port()), Optional.empty(), Duration.ofSeconds(30))) {
+            ValueTarget target = new ValueTarget(ServerVersion.read(connection));
+            for (RdbLimits limits : List.of(RdbLimits.DEFAULT, COMMANDS_ONLY)) {
+                Replay replay = new Replay(connection);
+                connection.demand("SET", "list", "old", "EX", "1000");
+                new SnapshotReader(new ByteArrayInputStream(snapshot), target, replay, limits).read();
+                replay.finish();
+                assertThat(server.call("LRANGE", "list", "0", "-1")).isEqualTo(List.of("a", "b"));
+                assertThat(server.number("PTTL", "list")).isEqualTo(-1);
+            }
+        }
+    }
+
     /** However the bytes come: one by one, or a few at a time. */
     @Test
     void piecesOfTheInputMakeNoDifference() throws IOException {
