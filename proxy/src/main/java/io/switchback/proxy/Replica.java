@@ -155,6 +155,11 @@ final class Replica {
         return answeredLately < min ? -1 : nanosLately / answeredLately;
     }
 
+    /** It has had little to answer: how long that took once says less and less of how long it would take now. */
+    void isHardlyAsked() {
+        latencyNanos /= 2;
+    }
+
     void forgetLately() {
         answeredLately = 0;
         nanosLately = 0;

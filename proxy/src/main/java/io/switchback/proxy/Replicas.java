@@ -419,6 +419,8 @@ final class Replicas {
             }
             if (mean >= 0) {
                 replica.forgetLately();
+            } else {
+                replica.isHardlyAsked();
             }
         }
     }
