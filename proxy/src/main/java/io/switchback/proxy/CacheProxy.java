@@ -98,10 +98,11 @@ public final class CacheProxy implements AutoCloseable {
         int processors = Runtime.getRuntime().availableProcessors();
         int count = settings.loops() > 0 ? settings.loops() : Math.max(1, processors / PROCESSORS_PER_LOOP);
         this.group = new MultiThreadIoEventLoopGroup(count, transport.handlers());
+        long secret = ByteBuffer.wrap(environment.randomBytes(Long.BYTES)).getLong();
         group.forEach(executor -> {
             EventLoop loop = (EventLoop) executor;
-            ProxyLoop made =
-                    new ProxyLoop(loop, settings, transport, environment, reachability, scripts, all, route, startHeld);
+            ProxyLoop made = new ProxyLoop(
+                    loop, settings, transport, environment, reachability, scripts, all, route, startHeld, secret);
             all.add(made);
             loops.add(made);
             loopOf.put(loop, made);
@@ -615,6 +616,13 @@ public final class CacheProxy implements AutoCloseable {
         Map<String, FleetTraffic> sums = new HashMap<>();
         onEachLoop(loop -> loop.addTrafficTo(sums));
         return new Traffic(sums);
+    }
+
+    /** Which keys clients name most, and which are large, as far as that has passed here: told from a few of the commands. */
+    public KeyReport keys() {
+        List<KeyTraffic.Counted> counted = new ArrayList<>();
+        onEachLoop(loop -> counted.add(loop.keyTraffic().counted()));
+        return KeyReport.of(counted, environment.nanoTime());
     }
 
     /** What there is to do, and which limits were met. */

@@ -572,11 +572,14 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             int end = scanner.end();
             Memory.Outcome outcome = view.memory().ask(this, view, in, from, end, keyOfRead(from));
             if (outcome == Memory.Outcome.TAKEN) {
+                loop.keyTraffic().answered(in, from, 1, view.key.database(), 0);
                 in.readerIndex(end);
             }
             return outcome;
         }
         hasSeenNow();
+        int count = reads.count();
+        loop.keyTraffic().answered(in, from, count, view.key.database(), given.readableBytes() / count);
         reply(given);
         in.readerIndex(next);
         return Memory.Outcome.TAKEN;
@@ -647,6 +650,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (scanner.wholeArguments() > 1) {
             noteUse(rule, in, from);
         }
+        loop.keyTraffic().sawLargeBegin(rule, in, from, scanner, identity.database());
         if (loop.largeCommands().areMany()) {
             loop.reached(Limit.LARGE_COMMANDS);
             return null;

@@ -48,6 +48,7 @@ final class ProxyLoop {
     private final Scripts scripts;
     private final AllSessions all;
     private final TrafficRecorder traffic = new TrafficRecorder();
+    private final KeyTraffic keyTraffic;
     private final Backends backends;
     private final Confirmations confirmations;
     private final LargeCommands largeCommands = new LargeCommands(this);
@@ -111,7 +112,8 @@ final class ProxyLoop {
             Scripts scripts,
             AllSessions all,
             BackendRoute route,
-            boolean holding) {
+            boolean holding,
+            long secret) {
         this.executor = executor;
         this.settings = settings;
         this.transport = transport;
@@ -123,6 +125,7 @@ final class ProxyLoop {
         this.holding = holding;
         this.backends = new Backends(this);
         this.confirmations = new Confirmations(this);
+        this.keyTraffic = new KeyTraffic(this, secret);
         links(List.of());
         mapCluster();
     }
@@ -633,6 +636,10 @@ final class ProxyLoop {
     }
 
     // --- traffic
+
+    KeyTraffic keyTraffic() {
+        return keyTraffic;
+    }
 
     void reached(Limit limit) {
         limitsReached.merge(limit, 1L, Long::sum);
