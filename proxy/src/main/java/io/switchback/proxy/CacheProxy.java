@@ -304,6 +304,12 @@ public final class CacheProxy implements AutoCloseable {
         onAllLoops(loop -> loop.outages().watchedBy(fleet, lookSoon)).join();
     }
 
+    /** Cluster clients are told of these nodes and of this one, in front of a cluster; none: of this one alone. Each of them has to serve this cache. */
+    public void present(Collection<PresentedNode> nodes) {
+        List<PresentedNode> copy = List.copyOf(nodes);
+        onAllLoops(loop -> loop.present(copy)).join();
+    }
+
     /** From now on clients' reads may be answered from memory. To be said once. */
     public void remember(MemorySettings settings) {
         WrittenLately written = new WrittenLately(environment);

@@ -64,6 +64,9 @@ final class ProxyLoop {
     /** Null where the fleet in use is no cluster. */
     private @Nullable ClusterMap cluster;
 
+    /** What cluster clients are told of; empty for this node alone. */
+    private List<PresentedNode> presented = List.of();
+
     private int nextShard;
     private final CommandKeys keys = new CommandKeys();
     private long lookedAtNanos = Long.MIN_VALUE;
@@ -248,6 +251,14 @@ final class ProxyLoop {
     @Nullable
     ClusterMap cluster() {
         return cluster;
+    }
+
+    List<PresentedNode> presented() {
+        return presented;
+    }
+
+    void present(List<PresentedNode> nodes) {
+        presented = nodes;
     }
 
     CommandKeys keys() {
