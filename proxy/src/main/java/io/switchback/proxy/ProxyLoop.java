@@ -96,6 +96,7 @@ final class ProxyLoop {
 
     private long receivingBytes;
     private long performedBytes;
+    private long queuedBytes;
     private boolean turnEnds;
     /** {@link Long#MAX_VALUE}, to be compared as it is, where that has no end. */
     private long serveUntilNanos = Long.MAX_VALUE;
@@ -398,6 +399,15 @@ final class ProxyLoop {
 
     boolean mayPerform(int bytes) {
         return performedBytes + bytes <= limits().performedBytesPerLoopMax();
+    }
+
+    /** The long queues of MULTI have grown or gone. */
+    void queuedBytesChanged(int by) {
+        queuedBytes += by;
+    }
+
+    boolean mayQueue(int more) {
+        return more <= 0 || queuedBytes + more <= limits().queuedBytesPerLoopMax();
     }
 
     /** Too much is being received: whoever holds most of it has to go. */
