@@ -25,6 +25,7 @@ import picocli.CommandLine.HelpCommand;
             ServeCommand.class,
             ReleaseCommands.class,
             NodeCommands.class,
+            CacheCommands.class,
             WhereCommand.class,
             DemoCommand.class,
             SimulateCommand.class,
@@ -111,6 +112,9 @@ public final class Main {
             }
             if (type == NodeCommands.class) {
                 return type.cast(new NodeCommands(out));
+            }
+            if (type == CacheCommands.class) {
+                return type.cast(new CacheCommands(out));
             }
             if (type == WhereCommand.class) {
                 return type.cast(new WhereCommand(out));

@@ -35,7 +35,7 @@ final class MainTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"serve", "release", "node", "where", "demo", "simulate"})
+    @ValueSource(strings = {"serve", "release", "node", "cache", "where", "demo", "simulate"})
     void everyCommandHasItsHelp(String command) {
         assertThat(run(command, "--help")).as(err.toString(UTF_8)).isZero();
         assertThat(out.toString(UTF_8)).contains("Usage: switchback " + command);

@@ -5,8 +5,11 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.TreeMap;
 import java.util.function.Function;
 
 /**
@@ -121,11 +124,16 @@ public final class Members {
         for (JsonNode one : json) {
             List<String> caches = new ArrayList<>();
             one.path("caches").forEach(cache -> caches.add(cache.asText()));
+            Map<String, String> announced = new HashMap<>();
+            one.path("announced")
+                    .properties()
+                    .forEach(of -> announced.put(of.getKey(), of.getValue().asText()));
             members.add(new Member(
                     Json.text(one, "node"),
                     Json.text(one, "incarnation"),
                     Json.text(one, "address"),
                     caches,
+                    announced,
                     one.path("holdsWithoutLedger").asBoolean(false)));
         }
         return members;
@@ -141,6 +149,10 @@ public final class Members {
                     .put("holdsWithoutLedger", member.holdsWithoutLedger());
             ArrayNode caches = one.putArray("caches");
             member.caches().forEach(caches::add);
+            if (!member.announced().isEmpty()) {
+                ObjectNode announced = one.putObject("announced");
+                new TreeMap<>(member.announced()).forEach(announced::put);
+            }
         }
         return all;
     }

@@ -351,6 +351,9 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
             carriesClients = true;
             loop.sent(run.commands, run.requestBytes);
             run.counted = true;
+            if (run.attempt == 1 && !key.tracks()) { // what memory asks for, it has said already
+                loop.keyTraffic().passing(run, key.database());
+            }
         }
         if (replica == null) {
             run.overReplica = null;
@@ -488,7 +491,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
                     run.setAside();
                 }
             }
-            int wanted = run.isPart ? 1 : run.commands - run.answered;
+            int wanted = run.wanted();
             boolean notRun = begins && run.notRun != null && NotPrimary.isSaidBy(in, index, limit - index);
             int end = looksAtErrors
                     ? scanner.scanToError(in, index, limit, wanted)
@@ -505,6 +508,9 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
             run.errors += scanner.errors();
             run.partial = scanner.insideReply();
             run.replyBytes += end - index;
+            if (run.partial || run.measured != null) {
+                loop.keyTraffic().replied(run, scanner, key.database());
+            }
             if (run.writes) {
                 loop.writesAnswered(run);
             }

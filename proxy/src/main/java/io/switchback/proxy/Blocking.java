@@ -4,6 +4,8 @@ import static java.nio.charset.StandardCharsets.US_ASCII;
 
 import io.switchback.resp.CommandRule;
 import java.util.Locale;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -16,6 +18,13 @@ record Blocking(int index, double nanosPerUnit) {
     private static final double SECONDS = 1e9;
     private static final double MILLISECONDS = 1e6;
     private static final double NANOS_MIN = 1e6;
+
+    /** As the servers' {@code string2ll} and, of seconds, {@code strtold} have it, which reads no blanks there. */
+    private static final Pattern WHOLE = Pattern.compile("0|-?[1-9][0-9]{0,18}");
+
+    private static final Pattern DECIMAL = Pattern.compile("[+-]?([0-9]+\\.?[0-9]*|\\.[0-9]+)([eE][+-]?[0-9]+)?");
+    private static final Pattern HEXADECIMAL =
+            Pattern.compile("[+-]?0[xX](?:[0-9a-fA-F]+\\.?[0-9a-fA-F]*|\\.[0-9a-fA-F]+)([pP][+-]?[0-9]+)?");
 
     /** Null where the command does not block, or is not whole and so gets the server's own error. */
     static @Nullable Blocking of(CommandRule rule, byte[][] command) {
@@ -51,11 +60,18 @@ record Blocking(int index, double nanosPerUnit) {
 
     /** How long the command may wait, in nanoseconds: 0 is for ever, as for the server; NaN is no time, and the server says so. */
     double nanos(byte[][] command) {
-        try {
-            return Double.parseDouble(Wire.text(command[index])) * nanosPerUnit;
-        } catch (NumberFormatException e) {
-            return Double.NaN;
+        String text = Wire.text(command[index]);
+        if (nanosPerUnit != SECONDS) {
+            return WHOLE.matcher(text).matches() ? Double.parseDouble(text) * nanosPerUnit : Double.NaN;
         }
+        if (DECIMAL.matcher(text).matches()) {
+            return Double.parseDouble(text) * nanosPerUnit;
+        }
+        Matcher hexadecimal = HEXADECIMAL.matcher(text);
+        if (!hexadecimal.matches()) {
+            return Double.NaN; // or infinite, which is out of every server's range
+        }
+        return Double.parseDouble(hexadecimal.group(1) == null ? text + "p0" : text) * nanosPerUnit;
     }
 
     /** The command with what is left of its time; never nothing, since that would be for ever. */

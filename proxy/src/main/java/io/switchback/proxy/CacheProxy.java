@@ -98,10 +98,11 @@ public final class CacheProxy implements AutoCloseable {
         int processors = Runtime.getRuntime().availableProcessors();
         int count = settings.loops() > 0 ? settings.loops() : Math.max(1, processors / PROCESSORS_PER_LOOP);
         this.group = new MultiThreadIoEventLoopGroup(count, transport.handlers());
+        long secret = ByteBuffer.wrap(environment.randomBytes(Long.BYTES)).getLong();
         group.forEach(executor -> {
             EventLoop loop = (EventLoop) executor;
-            ProxyLoop made =
-                    new ProxyLoop(loop, settings, transport, environment, reachability, scripts, all, route, startHeld);
+            ProxyLoop made = new ProxyLoop(
+                    loop, settings, transport, environment, reachability, scripts, all, route, startHeld, secret);
             all.add(made);
             loops.add(made);
             loopOf.put(loop, made);
@@ -301,6 +302,12 @@ public final class CacheProxy implements AutoCloseable {
     /** {@code lookSoon} is called, by event loops, whenever that fleet seems to have changed; it must not block. */
     public void watchedBy(String fleet, Runnable lookSoon) {
         onAllLoops(loop -> loop.outages().watchedBy(fleet, lookSoon)).join();
+    }
+
+    /** Cluster clients are told of these nodes and of this one, in front of a cluster; none: of this one alone. Each of them has to serve this cache. */
+    public void present(Collection<PresentedNode> nodes) {
+        List<PresentedNode> copy = List.copyOf(nodes);
+        onAllLoops(loop -> loop.present(copy)).join();
     }
 
     /** From now on clients' reads may be answered from memory. To be said once. */
@@ -615,6 +622,13 @@ public final class CacheProxy implements AutoCloseable {
         Map<String, FleetTraffic> sums = new HashMap<>();
         onEachLoop(loop -> loop.addTrafficTo(sums));
         return new Traffic(sums);
+    }
+
+    /** Which keys clients name most, and which are large, as far as that has passed here: told from a few of the commands. */
+    public KeyReport keys() {
+        List<KeyTraffic.Counted> counted = new ArrayList<>();
+        onEachLoop(loop -> counted.add(loop.keyTraffic().counted()));
+        return KeyReport.of(counted, environment.nanoTime());
     }
 
     /** What there is to do, and which limits were met. */

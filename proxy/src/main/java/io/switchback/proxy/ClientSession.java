@@ -56,7 +56,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     private final LostCommands lost = new LostCommands(this);
 
     final SessionIdentity identity;
-    final Transaction transaction = new Transaction();
+    final Transaction transaction;
     final Subscriptions subscriptions = new Subscriptions(this);
     final Tracking tracking = new Tracking(this);
     final ConnectionModes modes = new ConnectionModes();
@@ -125,6 +125,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     ClientSession(ProxyLoop loop, Channel channel, long id) {
         this.loop = loop;
+        this.transaction = new Transaction(loop);
         this.channel = channel;
         SocketAddress from = channel.remoteAddress();
         this.address = shown(from instanceof InetSocketAddress ? from : channel.localAddress());
@@ -572,11 +573,14 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             int end = scanner.end();
             Memory.Outcome outcome = view.memory().ask(this, view, in, from, end, keyOfRead(from));
             if (outcome == Memory.Outcome.TAKEN) {
+                loop.keyTraffic().answered(in, from, 1, view.key.database(), 0);
                 in.readerIndex(end);
             }
             return outcome;
         }
         hasSeenNow();
+        int count = reads.count();
+        loop.keyTraffic().answered(in, from, count, view.key.database(), given.readableBytes() / count);
         reply(given);
         in.readerIndex(next);
         return Memory.Outcome.TAKEN;
@@ -635,11 +639,12 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         }
         CommandRule rule = CommandTable.find(in, from + scanner.nameOffset(), scanner.nameLength());
         if (transaction.open) {
-            if (!pastQueueLimit(bytes, 1)) {
+            Limit passed = transaction.limitPassedBy(bytes, 1);
+            if (passed == null) {
                 return null;
             }
-            loop.reached(Limit.TRANSACTION);
-            return beginLarge(LargeCommand.refused(this, scanner, in, from, queueLimit()));
+            loop.reached(passed);
+            return beginLarge(LargeCommand.refused(this, scanner, in, from, queueLimit(passed)));
         }
         if (rule == null || !LargeCommand.mayBePassedOn(loop, rule, scanner)) {
             return null;
@@ -647,6 +652,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (scanner.wholeArguments() > 1) {
             noteUse(rule, in, from);
         }
+        loop.keyTraffic().sawLargeBegin(rule, in, from, scanner, identity.database());
         if (loop.largeCommands().areMany()) {
             loop.reached(Limit.LARGE_COMMANDS);
             return null;
@@ -681,14 +687,15 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (loop.isSharded() && !transaction.open) {
             return sendToShard(in, start, end, commands, writes);
         }
-        if (transaction.open && pastQueueLimit(end - start, commands)) {
+        Limit passed = transaction.open ? transaction.limitPassedBy(end - start, commands) : null;
+        if (passed != null) {
             if (!isQuiet()) {
                 scanner.reset();
                 return false;
             }
             transaction.refused = true;
-            loop.reached(Limit.TRANSACTION);
-            refuse(queueLimit(), commands);
+            loop.reached(passed);
+            refuse(queueLimit(passed), commands);
             in.readerIndex(end);
             return true;
         }
@@ -829,15 +836,13 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         output.close();
     }
 
-    private boolean pastQueueLimit(int bytes, int commands) {
-        return transaction.queueBytes() + bytes > loop.limits().transactionBytesMax()
-                || transaction.commands + commands > loop.limits().transactionCommandsMax();
-    }
-
-    private String queueLimit() {
-        return "ERR switchback: more is queued in one MULTI than "
-                + loop.limits().transactionBytesMax() + " bytes or "
-                + loop.limits().transactionCommandsMax() + " commands";
+    private String queueLimit(Limit passed) {
+        ProxyLimits limits = loop.limits();
+        return passed == Limit.TRANSACTION
+                ? "ERR switchback: more is queued in one MULTI than " + limits.transactionBytesMax() + " bytes or "
+                        + limits.transactionCommandsMax() + " commands"
+                : "ERR switchback: what is queued in MULTI by all clients takes " + limits.queuedBytesPerLoopMax()
+                        + " bytes already; try again, or with less in one MULTI";
     }
 
     /** Sends commands of an open transaction, already in its queue, whose replies the client has not had. */

@@ -26,6 +26,8 @@ public enum Limit {
     PERFORMED_BYTES,
     /** A transaction was refused, since its queue was too long. */
     TRANSACTION,
+    /** A transaction was refused, since too much is queued in those of all clients. */
+    QUEUED_BYTES,
     /** A large command was collected, since as many as may be were on their way. */
     LARGE_COMMANDS,
     /** A client was subscribed to names that are too long together. */

@@ -262,6 +262,7 @@ final class Memory {
         private final ByteBuf in;
         private final long now = loop.nanoTime();
         private @Nullable ByteBuf batch;
+        private int count;
 
         Reads(ClientSession session, View view, ByteBuf in) {
             this.session = session;
@@ -279,6 +280,7 @@ final class Memory {
                 return false;
             }
             hits++;
+            count++;
             hitBytes += reply.readableBytes();
             ByteBuf to = batch;
             if (to == null) {
@@ -295,6 +297,11 @@ final class Memory {
 
         boolean isFull() {
             return batch != null && batch.readableBytes() >= BATCH_BYTES;
+        }
+
+        /** How many were answered so. */
+        int count() {
+            return count;
         }
 
         /** The answers so far, for whoever takes them over; null where there are none. */

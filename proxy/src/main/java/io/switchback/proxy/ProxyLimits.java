@@ -21,6 +21,7 @@ import java.time.Duration;
  *     server lets them wait, of all clients of a loop; past it one more is refused
  * @param transactionBytesMax the queue of one MULTI; past it the transaction is refused
  * @param transactionCommandsMax likewise, in commands
+ * @param queuedBytesPerLoopMax the longer ones of the queues of MULTI, of all clients of a loop; past it a transaction is refused
  * @param largeCommandsPerLoopMax commands that are passed on as they come, at one time; past it one more is collected as others are
  * @param subscriptionBytesMax the names that one client is subscribed to; past it the command is refused
  * @param trackingBytesMax what one client has said to CLIENT TRACKING; past it the command is refused
@@ -50,6 +51,7 @@ public record ProxyLimits(
         long performedBytesPerLoopMax,
         int transactionBytesMax,
         int transactionCommandsMax,
+        long queuedBytesPerLoopMax,
         int largeCommandsPerLoopMax,
         int subscriptionBytesMax,
         int trackingBytesMax,
@@ -82,6 +84,7 @@ public record ProxyLimits(
             64 * MIB,
             16 * MIB,
             65_536,
+            64 * MIB,
             64,
             16 * MIB,
             MIB,
@@ -110,6 +113,7 @@ public record ProxyLimits(
                 performedBytesPerLoopMax,
                 transactionBytesMax,
                 transactionCommandsMax,
+                queuedBytesPerLoopMax,
                 largeCommandsPerLoopMax,
                 subscriptionBytesMax,
                 trackingBytesMax,

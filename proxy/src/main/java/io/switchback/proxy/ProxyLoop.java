@@ -48,6 +48,7 @@ final class ProxyLoop {
     private final Scripts scripts;
     private final AllSessions all;
     private final TrafficRecorder traffic = new TrafficRecorder();
+    private final KeyTraffic keyTraffic;
     private final Backends backends;
     private final Confirmations confirmations;
     private final LargeCommands largeCommands = new LargeCommands(this);
@@ -62,6 +63,9 @@ final class ProxyLoop {
     private final Map<String, Topology> topologies = new HashMap<>();
     /** Null where the fleet in use is no cluster. */
     private @Nullable ClusterMap cluster;
+
+    /** What cluster clients are told of; empty for this node alone. */
+    private List<PresentedNode> presented = List.of();
 
     private int nextShard;
     private final CommandKeys keys = new CommandKeys();
@@ -92,6 +96,7 @@ final class ProxyLoop {
 
     private long receivingBytes;
     private long performedBytes;
+    private long queuedBytes;
     private boolean turnEnds;
     /** {@link Long#MAX_VALUE}, to be compared as it is, where that has no end. */
     private long serveUntilNanos = Long.MAX_VALUE;
@@ -111,7 +116,8 @@ final class ProxyLoop {
             Scripts scripts,
             AllSessions all,
             BackendRoute route,
-            boolean holding) {
+            boolean holding,
+            long secret) {
         this.executor = executor;
         this.settings = settings;
         this.transport = transport;
@@ -123,6 +129,7 @@ final class ProxyLoop {
         this.holding = holding;
         this.backends = new Backends(this);
         this.confirmations = new Confirmations(this);
+        this.keyTraffic = new KeyTraffic(this, secret);
         links(List.of());
         mapCluster();
     }
@@ -245,6 +252,14 @@ final class ProxyLoop {
     @Nullable
     ClusterMap cluster() {
         return cluster;
+    }
+
+    List<PresentedNode> presented() {
+        return presented;
+    }
+
+    void present(List<PresentedNode> nodes) {
+        presented = nodes;
     }
 
     CommandKeys keys() {
@@ -384,6 +399,15 @@ final class ProxyLoop {
 
     boolean mayPerform(int bytes) {
         return performedBytes + bytes <= limits().performedBytesPerLoopMax();
+    }
+
+    /** The long queues of MULTI have grown or gone. */
+    void queuedBytesChanged(int by) {
+        queuedBytes += by;
+    }
+
+    boolean mayQueue(int more) {
+        return more <= 0 || queuedBytes + more <= limits().queuedBytesPerLoopMax();
     }
 
     /** Too much is being received: whoever holds most of it has to go. */
@@ -633,6 +657,10 @@ final class ProxyLoop {
     }
 
     // --- traffic
+
+    KeyTraffic keyTraffic() {
+        return keyTraffic;
+    }
 
     void reached(Limit limit) {
         limitsReached.merge(limit, 1L, Long::sum);

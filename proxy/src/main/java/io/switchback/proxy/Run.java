@@ -3,6 +3,7 @@ package io.switchback.proxy;
 import static java.nio.charset.StandardCharsets.US_ASCII;
 
 import io.netty.buffer.ByteBuf;
+import io.switchback.resp.CommandRule;
 import io.switchback.resp.RequestScanner;
 import java.util.BitSet;
 import java.util.Locale;
@@ -81,6 +82,21 @@ final class Run {
     /** Of its replies, as far as they have come. */
     long replyBytes;
 
+    /** The key of the command whose reply is to be measured ({@link KeyTraffic}); null where none is. */
+    HeavyKeys.@Nullable Entry measured;
+
+    @Nullable
+    CommandRule measuredBy;
+    /** Which of its commands that is, how long it is, and what the replies before had. */
+    int measuredCommand;
+
+    long measuredBytes;
+    long measuredFrom;
+    /** What the replies had that have ended, or a little more; and what was last seen of a large one. */
+    long replyFrom;
+
+    long seenBytes;
+
     /** Commands that change nothing. */
     Run(@Nullable ClientSession session, ByteBuf request, int commands, ReplySink sink, long sentAtNanos, int attempt) {
         this(session, request, commands, sink, sentAtNanos, attempt, false);
@@ -131,6 +147,9 @@ final class Run {
         errors = 0;
         partial = false;
         replyBytes = 0;
+        measured = null;
+        replyFrom = 0;
+        seenBytes = 0;
         return this;
     }
 
@@ -159,6 +178,17 @@ final class Run {
             errors = errorsBefore;
             partial = false;
         }
+    }
+
+    /** How many replies are to be looked at next, together. */
+    int wanted() {
+        if (isPart) {
+            return 1;
+        }
+        if (measured != null && answered <= measuredCommand) {
+            return Math.max(1, measuredCommand - answered);
+        }
+        return commands - answered;
     }
 
     boolean isAnswered() {

@@ -12,6 +12,9 @@ import org.jspecify.annotations.Nullable;
  * MULTI and that were passed on, in order; {@link #answered} of them have been answered to the client.
  */
 final class Transaction {
+    /** A queue of no more is kept however much there is of others, lest those keep everybody from MULTI. */
+    private static final int ALWAYS_QUEUED_BYTES = 16 * 1024;
+
     /** MULTI was answered by OK, and neither EXEC nor DISCARD has come since. */
     boolean open;
     /** MULTI and the queue are on the session's own connection; else they have to be brought there. */
@@ -40,7 +43,14 @@ final class Transaction {
 
     int commands;
     int answered;
+    private final ProxyLoop loop;
     private ByteBuf queue = Unpooled.EMPTY_BUFFER;
+    /** Of the queue, where it is long. */
+    private int counted;
+
+    Transaction(ProxyLoop loop) {
+        this.loop = loop;
+    }
 
     /** Whether the session's commands must go over its own connection. */
     boolean needsConnection() {
@@ -55,6 +65,27 @@ final class Transaction {
             retries = so;
         }
         return so;
+    }
+
+    /** Which limit the queue would pass with so much more; null where it passes none. */
+    @Nullable
+    Limit limitPassedBy(int bytes, int count) {
+        ProxyLimits limits = loop.limits();
+        int after = queueBytes() + bytes;
+        if (after > limits.transactionBytesMax() || commands + count > limits.transactionCommandsMax()) {
+            return Limit.TRANSACTION;
+        }
+        return loop.mayQueue(countedOf(after) - counted) ? null : Limit.QUEUED_BYTES;
+    }
+
+    private static int countedOf(int bytes) {
+        return bytes <= ALWAYS_QUEUED_BYTES ? 0 : bytes;
+    }
+
+    private void count() {
+        int now = countedOf(queueBytes());
+        loop.queuedBytesChanged(now - counted);
+        counted = now;
     }
 
     int queueBytes() {
@@ -77,6 +108,7 @@ final class Transaction {
         }
         queue.writeBytes(source, index, length);
         commands += count;
+        count();
     }
 
     /** What is watched cannot be watched any longer. */
@@ -105,5 +137,6 @@ final class Transaction {
         answered = 0;
         queue.release();
         queue = Unpooled.EMPTY_BUFFER;
+        count();
     }
 }

@@ -4,15 +4,19 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.switchback.fleet.Credential;
 import io.switchback.fleet.FleetSpec;
+import io.switchback.resp.CommandTable;
 import io.switchback.resp.Reply;
 import io.switchback.testkit.Await;
 import io.switchback.testkit.RealServer;
 import io.switchback.testkit.ServerBinary;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Test;
@@ -122,6 +126,104 @@ class BlockingTest {
                 client.text("XREAD", "BLOCK", "0", "STREAMS", "none", "$");
                 assertThat(((Reply.Array) client.call("EXEC")).elements())
                         .containsExactly(new Reply.Nil(), new Reply.Nil());
+            }
+        });
+    }
+
+    /** What a server takes for a time, {@link Blocking} does, and the same; and nothing else. */
+    @TestFactory
+    List<DynamicTest> aTimeIsReadAsTheServerReadsIt(@TempDir Path folder) {
+        return onEveryServer(folder, setup -> {
+            try (RawClient direct = new RawClient(ProxyFixture.endpoint(setup.first))) {
+                direct.text("RPUSH", "there", "a");
+                direct.text("XADD", "events", "*", "f", "v");
+                for (String time : ODD_TIMES) {
+                    for (String[] command : new String[][] {
+                        {"BRPOPLPUSH", "there", "there", time},
+                        {"BLPOP", "there", time},
+                        {"XREAD", "BLOCK", time, "STREAMS", "events", "0"},
+                        {"WAIT", "0", time}
+                    }) {
+                        String answer = direct.raw(command);
+                        byte[][] words = Arrays.stream(command)
+                                .map(word -> word.getBytes(StandardCharsets.ISO_8859_1))
+                                .toArray(byte[][]::new);
+                        Blocking blocking = Blocking.of(Objects.requireNonNull(CommandTable.find(command[0])), words);
+                        double nanos = Objects.requireNonNull(blocking).nanos(words);
+                        if (!answer.startsWith("-")) {
+                            assertThat(nanos).as(String.join(" ", command)).isGreaterThanOrEqualTo(0);
+                        } else {
+                            boolean isNone = Double.isNaN(nanos) || nanos < 0 || nanos > Long.MAX_VALUE;
+                            assertThat(isNone)
+                                    .as(String.join(" ", command) + ": " + answer)
+                                    .isTrue();
+                        }
+                        direct.text("DEL", "there");
+                        direct.text("RPUSH", "there", "a");
+                    }
+                }
+            }
+        });
+    }
+
+    private static final List<String> ODD_TIMES = List.of(
+            "0",
+            "0x1p-1",
+            "0X1P-3",
+            "0x.8",
+            "0x1",
+            "0x1.8p1",
+            "0x",
+            "0xp1",
+            "1e1",
+            "1E-2",
+            "1e",
+            "1e400",
+            "+0.25",
+            "+-1",
+            "1.",
+            ".5",
+            ".",
+            "-0",
+            "-1",
+            " 1",
+            "1 ",
+            "1d",
+            "1f",
+            "0x1p1f",
+            "inf",
+            "-inf",
+            "INFINITY",
+            "nan",
+            "NaN",
+            "nan(1)",
+            "",
+            "00.5",
+            "007",
+            "1_0",
+            "1,5",
+            "0.00001",
+            "9223372036854775",
+            "9223372036854775807",
+            "9223372036854775808",
+            "1e15",
+            "1e-400");
+
+    /** A time in an odd form is kept over a switch: what is left of it is asked for at the other server. */
+    @TestFactory
+    List<DynamicTest> whatIsLeftOfATimeInAnyFormIsAskedForAfterASwitch(@TempDir Path folder) {
+        return onEveryServer(folder, setup -> {
+            try (RawClient client = ProxyFixture.client(setup.proxy);
+                    RawClient monitor = new RawClient(ProxyFixture.endpoint(setup.second))) {
+                client.send("BLPOP", "none", "0x64p0");
+                setup.awaitBlocked(1);
+                assertThat(monitor.text("MONITOR")).isEqualTo("OK");
+                setup.hold();
+                setup.letGoOnSecond();
+                String asked = monitor.readUntil("\"BLPOP\"") + monitor.readUntil("\r\n");
+                assertThat(asked).containsPattern("\"BLPOP\" \"none\" \"[0-9]{1,2}\\.[0-9]{3}\"");
+                setup.second.call("RPUSH", "none", "a");
+                assertThat(client.reply().text()).isEqualTo("[none, a]");
             }
         });
     }

@@ -17,6 +17,7 @@ final class Limits {
     private int trackingBytesMax = ProxyLimits.DEFAULT.trackingBytesMax();
     private int transactionBytesMax = ProxyLimits.DEFAULT.transactionBytesMax();
     private int transactionCommandsMax = ProxyLimits.DEFAULT.transactionCommandsMax();
+    private long queuedBytesPerLoopMax = ProxyLimits.DEFAULT.queuedBytesPerLoopMax();
     private int largeCommandsPerLoopMax = ProxyLimits.DEFAULT.largeCommandsPerLoopMax();
     private int backendConnectionsPerLoopMax = ProxyLimits.DEFAULT.backendConnectionsPerLoopMax();
     private int ownConnectionsPerLoopMax = ProxyLimits.DEFAULT.ownConnectionsPerLoopMax();
@@ -85,6 +86,11 @@ final class Limits {
         return this;
     }
 
+    Limits queuedBytesPerLoopMax(long value) {
+        queuedBytesPerLoopMax = value;
+        return this;
+    }
+
     Limits largeCommandsPerLoopMax(int value) {
         largeCommandsPerLoopMax = value;
         return this;
@@ -149,6 +155,7 @@ final class Limits {
                 performedBytesPerLoopMax,
                 transactionBytesMax,
                 transactionCommandsMax,
+                queuedBytesPerLoopMax,
                 largeCommandsPerLoopMax,
                 subscriptionBytesMax,
                 trackingBytesMax,

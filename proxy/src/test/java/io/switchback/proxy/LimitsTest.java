@@ -140,6 +140,44 @@ class LimitsTest {
     }
 
     @Test
+    void queuesOfManyTransactionsDoNotPileUp() {
+        String value = "x".repeat(30_000);
+        try (CacheProxy proxy = proxy(new Limits().queuedBytesPerLoopMax(100_000));
+                RawClient one = ProxyFixture.client(proxy);
+                RawClient two = ProxyFixture.client(proxy);
+                RawClient three = ProxyFixture.client(proxy)) {
+            for (RawClient client : List.of(one, two, three)) {
+                assertThat(client.text("MULTI")).isEqualTo("OK");
+            }
+            assertThat(one.text("SET", "a", value)).isEqualTo("QUEUED");
+            assertThat(two.text("SET", "b", value)).isEqualTo("QUEUED");
+            assertThat(one.text("SET", "c", value)).isEqualTo("QUEUED");
+            assertThat(proxy.load().limitsReached().get(Limit.QUEUED_BYTES)).isZero();
+            assertThat(two.text("SET", "d", value))
+                    .startsWith("-ERR switchback: what is queued in MULTI by all clients takes 100000 bytes already");
+            assertThat(two.text("EXEC")).startsWith("-EXECABORT");
+            // One that is short is taken whatever the others have, and one that is refused makes room.
+            assertThat(three.text("SET", "e", "short")).isEqualTo("QUEUED");
+            assertThat(three.text("SET", "f", value)).isEqualTo("QUEUED");
+            assertThat(one.text("EXEC")).isEqualTo("[OK, OK]");
+            assertThat(three.text("EXEC")).isEqualTo("[OK, OK]");
+            assertThat(server.call("GET", "b")).isNull();
+            for (int i = 0; i < 10; i++) {
+                try (RawClient leaves = ProxyFixture.client(proxy)) {
+                    leaves.text("MULTI");
+                    assertThat(leaves.text("SET", "g", value.repeat(3))).isEqualTo("QUEUED");
+                    if (i % 2 == 0) {
+                        assertThat(leaves.text("DISCARD")).isEqualTo("OK");
+                    }
+                }
+                int here = i;
+                Await.until(LIMIT, "it is gone, " + here, () -> proxy.clients() == 3);
+            }
+            assertReached(proxy, Limit.QUEUED_BYTES);
+        }
+    }
+
+    @Test
     void namesThatOneClientIsSubscribedToDoNotPileUp() {
         try (CacheProxy proxy = proxy(new Limits().subscriptionBytesMax(1000));
                 RawClient client = ProxyFixture.client(proxy)) {

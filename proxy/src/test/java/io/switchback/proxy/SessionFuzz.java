@@ -9,6 +9,7 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
@@ -86,13 +87,22 @@ public final class SessionFuzz implements AutoCloseable {
 
     private static final Pattern LOSES_WATCH = Pattern.compile("(?is)WATCH.*(HELLO|SUBSCRIBE)");
 
+    /** The words differ from version to version; the proxy's are those of 7.0. */
+    private static final Pattern RESTRICTED =
+            Pattern.compile("-[A-Za-z: ]*Can't execute '[^\r]*' *: only [^\r]*in this context\r\n");
+
+    /** By Redis 8 what is no command ends no SKIP. */
+    private static final Pattern SKIPS_NOTHING = Pattern.compile("(?is)SKIP\r\n(\r\n|\n|\\*(0|-))");
+
     private static @Nullable SessionFuzz shared;
 
+    private final ServerBinary binary;
     private final RealServer direct;
     private final RealServer behind;
     private final CacheProxy proxy;
 
     SessionFuzz(ServerBinary binary, Path folder) {
+        this.binary = binary;
         direct = RealServer.start(binary, folder.resolve("direct"));
         behind = RealServer.start(binary, folder.resolve("behind"));
         proxy = ProxyFixture.proxy(ProxyFixture.route("old", behind, 1));
@@ -146,12 +156,33 @@ public final class SessionFuzz implements AutoCloseable {
                 || LOSES_WATCH.matcher(session).find()
                 // The server closes at once, and what it has not sent by then is lost.
                 || (session.contains("POST ") && expected.endsWith("(closed)") && found.endsWith("(closed)"));
-        if (!found.equals(expected) && !known) {
+        if (!found.equals(expected) && !known && !isKnownOfVersion(session, found, expected)) {
             throw new AssertionError("session: " + CommandCorpus.quoted(session) + "\n  through the proxy: "
                     + CommandCorpus.quoted(found) + "\n  directly:          " + CommandCorpus.quoted(expected));
         }
         direct.call("FLUSHALL");
         behind.call("FLUSHALL");
+    }
+
+    /** Where servers differ from each other, the proxy does as 7.0 does. */
+    private boolean isKnownOfVersion(String session, String found, String expected) {
+        String server = binary.name();
+        if (server.equals("redis-6.0") && session.toUpperCase(Locale.ROOT).contains("RESET")) {
+            return true; // it does not know it
+        }
+        if (server.startsWith("redis-8") && SKIPS_NOTHING.matcher(session).find()) {
+            return true;
+        }
+        if (server.startsWith("redis-8")
+                && session.contains("BLPOP")
+                && found.contains("Protocol error")
+                && expected.endsWith("(still open)")) {
+            return true; // it says nothing of a broken frame behind a command that waited, and reads no more
+        }
+        // Valkey 9 takes what stands behind a quote.
+        return server.startsWith("valkey-9")
+                && found.contains("unbalanced quotes")
+                && !expected.contains("unbalanced quotes");
     }
 
     private static String converse(RawClient fresh, String session) {
@@ -160,6 +191,7 @@ public final class SessionFuzz implements AutoCloseable {
             String replies = client.readUntil("\0 never said");
             if (session.contains("SUBSCRIBE")) {
                 replies = ARITY_FIRST.matcher(replies).replaceAll("-ERR not that\r\n");
+                replies = RESTRICTED.matcher(replies).replaceAll("-ERR not in this context\r\n");
             }
             return UNKNOWN.matcher(ID.matcher(replies).replaceAll("$1?")).replaceAll("-ERR unknown command\r\n");
         }

@@ -16,17 +16,21 @@ import org.junit.jupiter.api.io.TempDir;
 
 /**
  * A short form of the campaigns of {@code bench/fuzz} over whole sessions. {@code -Dswitchback.fuzz.seed} and {@code
- * -Dswitchback.fuzz.sessions} take others, and more.
+ * -Dswitchback.fuzz.sessions} take others, and more; {@code -Dswitchback.fuzz.server} fewer servers.
  */
 class SessionFuzzTest {
     private static final long SEED = Long.getLong("switchback.fuzz.seed", 1);
-    private static final int SESSIONS = Integer.getInteger("switchback.fuzz.sessions", 400);
+    private static final int SESSIONS = Integer.getInteger("switchback.fuzz.sessions", 200);
+    private static final String SERVER = System.getProperty("switchback.fuzz.server", "");
     private static final int PARTS_MAX = 8;
 
     @TestFactory
     List<DynamicTest> whateverAClientSendsIsAnsweredAndEndedAsTheServerDoes(@TempDir Path folder) {
         List<DynamicTest> tests = new ArrayList<>();
-        for (ServerBinary binary : List.of(ProxyFixture.binary())) {
+        for (ServerBinary binary : ServerBinary.found()) {
+            if (!binary.name().contains(SERVER)) {
+                continue;
+            }
             tests.add(DynamicTest.dynamicTest(binary.name(), () -> {
                 try (SessionFuzz fuzz = new SessionFuzz(binary, folder.resolve(binary.name()))) {
                     SessionFuzz.FRAGMENTS.forEach(fuzz::compare);

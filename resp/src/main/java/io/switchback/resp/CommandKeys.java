@@ -100,6 +100,16 @@ public final class CommandKeys {
         return keys[i];
     }
 
+    /** Where the key number {@code i} begins in the buffer. */
+    public int start(int i) {
+        return starts[keys[i]];
+    }
+
+    /** The length of the key number {@code i} in bytes. */
+    public int length(int i) {
+        return lengths[keys[i]];
+    }
+
     /** A copy of the key number {@code i}. */
     public byte[] key(ByteBuf in, int i) {
         byte[] key = new byte[lengths[keys[i]]];

@@ -86,6 +86,11 @@ public final class ReplyScanner {
         return state == State.BULK ? bytesLeft : 0;
     }
 
+    /** The length of that string. */
+    public long bytesOfUnfinishedString() {
+        return state == State.BULK ? number : 0;
+    }
+
     /** Whether the last scan stopped in the middle of a push message. */
     public boolean insidePush() {
         return inPush;

@@ -15,6 +15,9 @@ import io.switchback.ledger.Ledger;
 import io.switchback.ledger.LedgerException;
 import io.switchback.ledger.Route;
 import io.switchback.ledger.Routes;
+import io.switchback.proxy.BigKey;
+import io.switchback.proxy.HotKey;
+import io.switchback.proxy.KeyReport;
 import io.switchback.release.ManagedCache;
 import io.switchback.release.Order;
 import io.switchback.release.ReleaseEngine;
@@ -40,6 +43,7 @@ import org.slf4j.LoggerFactory;
  * <pre>
  * GET  /metrics                              counts and response times, in the text format of Prometheus
  * GET  /v1/node                              what the node serves, where each cache is routed, and whether that can be reached
+ * GET  /v1/caches/NAME/keys                  which keys of a cache are hot and which are big, in this node's traffic
  * GET  /v1/nodes                             the registered nodes, and which of them are there
  * POST /v1/nodes/NAME/remove                 one that is not there serves no more, and never will again as it was
  * GET  /v1/releases                          every release that the ledger knows
@@ -77,6 +81,12 @@ final class AdminApi implements AutoCloseable {
 
     private record CacheView(
             String cache, List<String> listen, String fleet, String server, boolean reachable, long epoch) {}
+
+    private record KeysView(String node, String cache, double requestsPerSecond, List<HotKey> hot, List<BigKey> big) {
+        KeysView(String node, String cache, KeyReport keys) {
+            this(node, cache, keys.requestsPerSecond(), keys.hot(), keys.big());
+        }
+    }
 
     private record NodeView(String node, List<CacheView> caches) {}
 
@@ -175,7 +185,10 @@ final class AdminApi implements AutoCloseable {
                                     : releases ? new Answer(200, engine.releases()) : notFound();
                 case "POST 2" -> releases ? start(exchange) : notFound();
                 case "GET 3" -> releases ? status(path[2]) : notFound();
-                case "GET 4" -> releases && path[3].equals("journal") ? new Answer(200, journal(path[2])) : notFound();
+                case "GET 4" ->
+                    releases && path[3].equals("journal")
+                            ? new Answer(200, journal(path[2]))
+                            : path[1].equals("caches") && path[3].equals("keys") ? keys(path[2]) : notFound();
                 case "POST 4" ->
                     releases
                             ? order(path[2], path[3], exchange)
@@ -216,6 +229,13 @@ final class AdminApi implements AutoCloseable {
                                     route.epoch());
                         })
                         .toList());
+    }
+
+    private Answer keys(String name) {
+        ManagedCache cache = caches.get(name);
+        return cache == null
+                ? refused(404, "there is no cache \"" + name + "\"; there are: " + String.join(", ", caches.keySet()))
+                : new Answer(200, new KeysView(node, name, cache.proxy().keys()));
     }
 
     private Answer start(HttpExchange exchange) throws IOException {

@@ -1,13 +1,17 @@
 package io.switchback.server;
 
+import io.switchback.proxy.BigKey;
 import io.switchback.proxy.CacheProxy;
 import io.switchback.proxy.FleetTraffic;
+import io.switchback.proxy.HotKey;
+import io.switchback.proxy.KeyReport;
 import io.switchback.proxy.MemoryCounts;
 import io.switchback.proxy.ProxyLoad;
 import io.switchback.proxy.ReplicaCounts;
 import io.switchback.release.ManagedCache;
 import java.util.Collection;
 import java.util.Comparator;
+import java.util.List;
 import java.util.Locale;
 import java.util.TreeMap;
 import java.util.function.Function;
@@ -22,6 +26,9 @@ final class MetricsPage {
     static final String CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
     private static final double[] QUANTILES = {0.5, 0.9, 0.99, 0.999};
+    /** So many of a cache's keys have a line of their own. */
+    private static final int KEY_RANKS = 10;
+
     private static final double MICROS_PER_SECOND = 1e6;
     private static final double NANOS_PER_SECOND = 1e9;
 
@@ -33,6 +40,7 @@ final class MetricsPage {
             ProxyLoad load,
             MemoryCounts memory,
             ReplicaCounts replicas,
+            KeyReport keys,
             TreeMap<String, FleetTraffic> fleets) {
         static Sample of(ManagedCache cache) {
             CacheProxy proxy = cache.proxy();
@@ -40,7 +48,14 @@ final class MetricsPage {
             cache.fleets()
                     .keySet()
                     .forEach(fleet -> fleets.put(fleet, proxy.traffic().of(fleet)));
-            return new Sample(cache.name(), proxy, proxy.load(), proxy.memoryCounts(), proxy.replicaCounts(), fleets);
+            return new Sample(
+                    cache.name(),
+                    proxy,
+                    proxy.load(),
+                    proxy.memoryCounts(),
+                    proxy.replicaCounts(),
+                    proxy.keys(),
+                    fleets);
         }
     }
 
@@ -52,6 +67,7 @@ final class MetricsPage {
         metrics.loads(samples);
         metrics.memories(samples);
         metrics.replicas(samples);
+        metrics.keys(samples);
         metrics.fleets(samples);
         return metrics.page.toString();
     }
@@ -117,6 +133,29 @@ final class MetricsPage {
                 MemoryCounts::invalidations);
         memory(samples, "bytes", "gauge", "Answers that are kept, with what they take beside.", MemoryCounts::bytes);
         memory(samples, "keys", "gauge", "Keys of which something is kept.", MemoryCounts::keys);
+    }
+
+    /** By their rank: names of keys would be as many series as there are keys, and are not everybody's to read. */
+    private void keys(Collection<Sample> samples) {
+        head("hot_key_requests_per_second", "gauge", "Commands that name the hottest keys, lately.");
+        for (Sample sample : samples) {
+            List<HotKey> hot = sample.keys.hot();
+            for (int rank = 1; rank <= Math.min(KEY_RANKS, hot.size()); rank++) {
+                line(
+                        "hot_key_requests_per_second",
+                        hot.get(rank - 1).requestsPerSecond(),
+                        sample.cache,
+                        "rank",
+                        Integer.toString(rank));
+            }
+        }
+        head("big_key_bytes", "gauge", "The largest commands and replies that are about one key, lately.");
+        for (Sample sample : samples) {
+            List<BigKey> big = sample.keys.big();
+            for (int rank = 1; rank <= Math.min(KEY_RANKS, big.size()); rank++) {
+                line("big_key_bytes", big.get(rank - 1).bytes(), sample.cache, "rank", Integer.toString(rank));
+            }
+        }
     }
 
     private void memory(

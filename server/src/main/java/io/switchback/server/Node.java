@@ -138,6 +138,9 @@ public final class Node implements AutoCloseable {
             opened.add(proxy);
             opened.add(FleetWatches.start(cache, proxy, environment));
             caches.put(cache.name(), new ManagedCache(cache.name(), proxy, cache.fleets()));
+            if (nodes.isShared() && cache.announce().isPresent()) {
+                opened.add(PresentedNodes.watch(cache.name(), proxy, ledger));
+            }
         }
         ReleaseEngine engine =
                 new ReleaseEngine(nodes, ledger, own, caches, file.dataFolder().resolve("backups"), environment);
@@ -178,6 +181,7 @@ public final class Node implements AutoCloseable {
                     file.node(),
                     incarnation,
                     caches,
+                    announced(file),
                     file.onLedgerLoss() == NodeFile.OnLedgerLoss.HOLD,
                     peerAddress(file, connect),
                     secret(ledger, environment),
@@ -206,6 +210,15 @@ public final class Node implements AutoCloseable {
         }
         ledger.catchUp();
         return new Membership(nodes, lease);
+    }
+
+    /** Where clients are told to find this node, by the names of the caches that have that. */
+    private static Map<String, String> announced(NodeFile file) {
+        Map<String, String> announced = new LinkedHashMap<>();
+        file.caches()
+                .forEach(cache ->
+                        cache.announce().ifPresent(address -> announced.put(cache.name(), address.toString())));
+        return announced;
     }
 
     /** Where the file says, or at the address of this machine that leads to the ledger. */
@@ -251,7 +264,8 @@ public final class Node implements AutoCloseable {
                         cache.eventLoops(),
                         ProxyLimits.DEFAULT.withClientsMax(cache.clientsMax()),
                         cache.tls(),
-                        cache.socketMode()),
+                        cache.socketMode(),
+                        cache.announce()),
                 new BackendRoute(fleet, route.epoch()),
                 held);
         cache.memory().ifPresent(proxy::remember);

@@ -77,6 +77,9 @@ public record NodeFile(
     }
 
     private static final Pattern SOCKET_MODE = Pattern.compile("[0-7]{3}");
+    /** Where one listens, and nobody can go. */
+    private static final Set<String> ANY_ADDRESS = Set.of("0.0.0.0", "::", "[::]", "*");
+
     private static final int EVENT_LOOPS_MAX = 256;
     private static final int CLIENTS_MAX_MAX = 1_000_000;
     /** Sentinels, or nodes of a cluster, from which the others are learned. */
@@ -107,6 +110,7 @@ public record NodeFile(
      * @param socketMode who may connect to a Unix socket
      * @param memory whether reads may be answered from memory
      * @param replicas whether reads may be answered by replicas
+     * @param announce where cluster clients are told to find this node; empty for where they have come, and this node alone
      */
     public record CacheSettings(
             String name,
@@ -118,7 +122,8 @@ public record NodeFile(
             Optional<ListenerTls> tls,
             Set<PosixFilePermission> socketMode,
             Optional<MemorySettings> memory,
-            Optional<ReplicaSettings> replicas) {
+            Optional<ReplicaSettings> replicas,
+            Optional<Endpoint> announce) {
         /** In the clear, and by the primary alone. */
         public CacheSettings(
                 String name,
@@ -136,6 +141,7 @@ public record NodeFile(
                     clientsMax,
                     Optional.empty(),
                     ProxySettings.SOCKET_MODE,
+                    Optional.empty(),
                     Optional.empty(),
                     Optional.empty());
         }
@@ -280,7 +286,21 @@ public record NodeFile(
         Optional<MemorySettings> memory = map.optionalMap("memory").map(NodeFile::memory);
         Optional<ReplicaSettings> replicas = map.optionalMap("replicas").map(NodeFile::replicas);
         return new CacheSettings(
-                name, listen, active, fleets, eventLoops, clientsMax, tls, socketMode, memory, replicas);
+                name, listen, active, fleets, eventLoops, clientsMax, tls, socketMode, memory, replicas, announce(map));
+    }
+
+    private static Optional<Endpoint> announce(YamlMap map) {
+        if (!map.has("announce")) {
+            return Optional.empty();
+        }
+        HostPort address = map.hostPort("announce");
+        if (ANY_ADDRESS.contains(address.host())) {
+            map.problem(
+                    "announce",
+                    "expected an address that clients can connect to, such as 10.0.0.7:6379, found \"" + address
+                            + "\"");
+        }
+        return Optional.of(new Endpoint(address.host(), address.port()));
     }
 
     private static MemorySettings memory(YamlMap map) {

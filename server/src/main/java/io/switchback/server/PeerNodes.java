@@ -72,6 +72,7 @@ final class PeerNodes implements Nodes, AutoCloseable {
             String node,
             String incarnation,
             List<String> caches,
+            Map<String, String> announced,
             boolean holdsWithoutLedger,
             InetSocketAddress listen,
             PeerSecret secret,
@@ -100,7 +101,10 @@ final class PeerNodes implements Nodes, AutoCloseable {
         });
         directory.read(members.roster());
         return new PeerNodes(
-                new Member(node, incarnation, address, caches, holdsWithoutLedger), network, watch, superseded);
+                new Member(node, incarnation, address, caches, announced, holdsWithoutLedger),
+                network,
+                watch,
+                superseded);
     }
 
     @Override

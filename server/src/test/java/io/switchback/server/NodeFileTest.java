@@ -60,6 +60,7 @@ class NodeFileTest {
                     max-clients: 50000
                     memory: { max-mib: 64, max-age: 2s }
                     replicas: { max-lag: 500ms, without-primary: 10s, max-ejected: 30%, zone: a, zones: { a: 10.0.2.6:6379, b: [10.0.2.7:6379] } }
+                    announce: cache.example:6380
                     fleets:
                       old: { standalone: 10.0.2.5:6379 }
                 """);
@@ -112,7 +113,8 @@ class NodeFileTest {
                                                         new Endpoint("10.0.2.6", 6379),
                                                         "a",
                                                         new Endpoint("10.0.2.7", 6379),
-                                                        "b")))))));
+                                                        "b"))),
+                                        Optional.of(new Endpoint("cache.example", 6380))))));
     }
 
     @Test
@@ -147,6 +149,20 @@ class NodeFileTest {
             return problemsOf(text);
         } catch (IOException e) {
             throw new java.io.UncheckedIOException(e);
+        }
+    }
+
+    @Test
+    void whatIsAnnouncedIsWhereClientsCanGo() throws IOException {
+        for (String address : List.of("0.0.0.0:6379", "[::]:6379", "10.0.0.7:0", "10.0.0.7")) {
+            assertThat(problemsOf("""
+                            node: n
+                            ledger: embedded:./d
+                            caches: { c: { listen: a:1, active: f, announce: "%s", fleets: { f: { standalone: b:1 } } } }
+                            """.formatted(address)))
+                    .singleElement()
+                    .asString()
+                    .contains("announce");
         }
     }
 

@@ -33,7 +33,8 @@ public final class Chaos {
 
             Three nodes, a ledger of three members, real servers and clients; processes are killed, stopped and cut off at
             random moments of a release that goes forward and back. Then everything is healed, and every client's history
-            is checked: nothing lost, nothing twice, no release stuck.
+            is checked: nothing lost, nothing twice, no release stuck; subscribers who stayed have heard every message once, and of
+            a queue each element was popped once by those who wait for it.
 
               --rounds N        so many rounds (3)
               --seconds S       of faults in each (20)
@@ -133,7 +134,7 @@ public final class Chaos {
                 ChaosRound.Outcome outcome = round(ensemble, networks, own);
                 out.printf(
                         "chaos: round %d of %d, seed %d, %s: %s; %d faults, %d orders, %d switches, %d answers, %d errors,"
-                                + " %d writes checked, %.0f s%n",
+                                + " %d writes checked, %d messages heard, %d elements popped, %.0f s%n",
                         round,
                         rounds,
                         outcome.seed(),
@@ -145,6 +146,8 @@ public final class Chaos {
                         outcome.answers(),
                         outcome.errors(),
                         outcome.checked(),
+                        outcome.messages(),
+                        outcome.elements(),
                         outcome.seconds());
                 if (!outcome.problem().isEmpty()) {
                     failures++;
@@ -192,6 +195,8 @@ public final class Chaos {
         line.put("answers", outcome.answers());
         line.put("errors", outcome.errors());
         line.put("checked", outcome.checked());
+        line.put("messages", outcome.messages());
+        line.put("elements", outcome.elements());
         Files.writeString(
                 campaign, JSON.writeValueAsString(line) + "\n", StandardOpenOption.CREATE, StandardOpenOption.APPEND);
     }

@@ -13,6 +13,8 @@ import io.switchback.testkit.load.HistoryChecker;
 import io.switchback.testkit.load.Load;
 import io.switchback.testkit.load.LoadHistory;
 import io.switchback.testkit.load.LoadSettings;
+import io.switchback.testkit.load.MessageLoad;
+import io.switchback.testkit.load.QueueLoad;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -21,6 +23,7 @@ import java.util.Optional;
 import java.util.SplittableRandom;
 import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
+import redis.clients.jedis.HostAndPort;
 import redis.clients.jedis.Jedis;
 
 /**
@@ -40,6 +43,7 @@ final class ChaosRound implements AutoCloseable {
     private static final Duration CLIENT_TIMEOUT = Duration.ofSeconds(20);
 
     private static final int DUMP_MILLIS = 1_000;
+    private static final int PROBLEMS_SHOWN_MAX = 5;
 
     private final long seed;
     private final SplittableRandom random;
@@ -51,6 +55,8 @@ final class ChaosRound implements AutoCloseable {
     private final RealServer green;
     private final List<ChildNode> nodes = new ArrayList<>();
     private final List<Load> loads = new ArrayList<>();
+    private @Nullable MessageLoad messages;
+    private @Nullable QueueLoad queues;
     private final List<String> events = new ArrayList<>();
     private final long beganNanos = System.nanoTime();
     private int orders;
@@ -70,6 +76,8 @@ final class ChaosRound implements AutoCloseable {
             long answers,
             long errors,
             long checked,
+            long messages,
+            long elements,
             double seconds,
             List<String> events) {}
 
@@ -96,7 +104,7 @@ final class ChaosRound implements AutoCloseable {
     Outcome run(Duration time) {
         String protocol = random.nextBoolean() ? "two-phase" : "three-phase";
         String problem;
-        long[] counts = new long[4];
+        long[] counts = new long[6];
         try {
             begin(protocol);
             disturb(time);
@@ -123,6 +131,8 @@ final class ChaosRound implements AutoCloseable {
                 counts[1],
                 counts[2],
                 counts[3],
+                counts[4],
+                counts[5],
                 (System.nanoTime() - beganNanos) / 1e9,
                 List.copyOf(events));
     }
@@ -140,6 +150,11 @@ final class ChaosRound implements AutoCloseable {
                     .withSeed(seed * NODES + node.number())
                     .withPreload(true)));
         }
+        List<HostAndPort> addresses = nodes.stream()
+                .map(node -> new HostAndPort(node.address(), node.port()))
+                .toList();
+        messages = MessageLoad.start(addresses, CLIENT_TIMEOUT);
+        queues = QueueLoad.start(addresses, CLIENT_TIMEOUT);
         any().admin().post("/v1/releases", AdminClient.bytes("""
                 release: r
                 moves: [{ cache: %s, to: green }]
@@ -421,6 +436,10 @@ final class ChaosRound implements AutoCloseable {
                 return "node " + node.number() + " leads to fleet " + fleet + ", expected " + name(inUse);
             }
         }
+        String missing = checkWaiting(inUse, counts);
+        if (!missing.isEmpty()) {
+            return missing;
+        }
         for (LoadHistory history : histories) {
             counts[1] += history.total().requests();
             counts[2] += history.total().errors();
@@ -435,6 +454,29 @@ final class ChaosRound implements AutoCloseable {
         return "";
     }
 
+    /** Of those who listen and those who wait. */
+    private String checkWaiting(RealServer inUse, long[] counts) {
+        List<String> problems = new ArrayList<>();
+        MessageLoad listening = messages;
+        if (listening != null) {
+            MessageLoad.Result heard = listening.stop();
+            counts[4] = heard.heard();
+            problems.addAll(heard.problems());
+        }
+        QueueLoad waiting = queues;
+        if (waiting != null) {
+            try (Jedis client = inUse.client()) {
+                QueueLoad.Result popped = waiting.stop(client);
+                counts[5] = popped.popped();
+                problems.addAll(popped.problems());
+            }
+        }
+        return problems.isEmpty()
+                ? ""
+                : problems.size() + " of those who listen or wait: "
+                        + String.join("; ", problems.subList(0, Math.min(PROBLEMS_SHOWN_MAX, problems.size())));
+    }
+
     private static void pause(int millis) {
         LockSupport.parkNanos(Duration.ofMillis(millis).toNanos());
     }
@@ -446,6 +488,12 @@ final class ChaosRound implements AutoCloseable {
                 networks.heal();
             }
         } finally {
+            if (messages != null) {
+                messages.close();
+            }
+            if (queues != null) {
+                queues.close();
+            }
             loads.forEach(Load::close);
             nodes.forEach(ChildNode::close);
             blue.resume();
