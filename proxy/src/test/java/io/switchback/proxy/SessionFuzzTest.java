@@ -20,7 +20,7 @@ import org.junit.jupiter.api.io.TempDir;
  */
 class SessionFuzzTest {
     private static final long SEED = Long.getLong("switchback.fuzz.seed", 1);
-    private static final int SESSIONS = Integer.getInteger("switchback.fuzz.sessions", 200);
+    private static final int SESSIONS = Integer.getInteger("switchback.fuzz.sessions", 50);
     private static final String SERVER = System.getProperty("switchback.fuzz.server", "");
     private static final int PARTS_MAX = 8;
 
