@@ -413,7 +413,7 @@ public final class ApplyLink implements Link {
             }
             sourceId = answer[1];
             long offset = Long.parseLong(answer[2]);
-            Expiring expiring = new Expiring(true);
+            Expiring expiring = new Expiring(true, fieldsMayExpire());
             lanes.beginCopy(target.version().isAtLeast(FUNCTIONS_SINCE, 0));
             @Nullable BackupManifest saved;
             try (BackupWriter backup = beginBackup(offset)) {
@@ -445,6 +445,13 @@ public final class ApplyLink implements Link {
             } catch (IOException e) {
                 throw new BrokenLinkException("no backup can be written to " + folder.get() + ": " + e, e);
             }
+        }
+
+        private boolean fieldsMayExpire() {
+            ServerVersion version = target.version();
+            return version.product() == ServerVersion.Product.VALKEY
+                    ? version.isAtLeast(9, 0)
+                    : version.isAtLeast(7, 4);
         }
 
         private void awaitAnswers() throws IOException, InterruptedException {
@@ -518,7 +525,7 @@ public final class ApplyLink implements Link {
             lanes.covered(checkpoint.untilAtMost());
             lanes.noteAll(sourceId, checkpoint.applied());
             lanes.dropOutdated(checkpoint.applied());
-            stream(checkpoint.applied(), checkpoint.untilAtMost(), new Expiring(false));
+            stream(checkpoint.applied(), checkpoint.untilAtMost(), new Expiring(false, fieldsMayExpire()));
         }
 
         private String askToContinue(String id, long offset, long untilAtMost) throws IOException, BrokenLinkException {

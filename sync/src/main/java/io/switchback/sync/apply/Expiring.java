@@ -20,10 +20,15 @@ final class Expiring {
     private final KeyFilter keys = new KeyFilter();
     private final KeyFilter fields = new KeyFilter();
     private final boolean anyKey;
+    private final boolean anyField;
 
-    /** @param sawAll whether the link has seen the target's data from the beginning */
-    Expiring(boolean sawAll) {
+    /**
+     * @param sawAll whether the link has seen the target's data from the beginning
+     * @param fieldsMayExpire whether the target knows times to live of fields
+     */
+    Expiring(boolean sawAll, boolean fieldsMayExpire) {
         this.anyKey = !sawAll;
+        this.anyField = !sawAll && fieldsMayExpire;
     }
 
     /** Whether one of them may have a time to live. */
