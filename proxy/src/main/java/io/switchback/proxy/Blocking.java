@@ -22,9 +22,11 @@ record Blocking(int index, double nanosPerUnit) {
     /** As the servers' {@code string2ll} and, of seconds, {@code strtold} have it, which reads no blanks there. */
     private static final Pattern WHOLE = Pattern.compile("0|-?[1-9][0-9]{0,18}");
 
-    private static final Pattern DECIMAL = Pattern.compile("[+-]?([0-9]+\\.?[0-9]*|\\.[0-9]+)([eE][+-]?[0-9]+)?");
+    // Possessive: what a client sends here may be long, and each of its digits is looked at once.
+    private static final Pattern DECIMAL =
+            Pattern.compile("[+-]?(?:[0-9]++\\.?+[0-9]*+|\\.[0-9]++)(?:[eE][+-]?[0-9]++)?+");
     private static final Pattern HEXADECIMAL =
-            Pattern.compile("[+-]?0[xX](?:[0-9a-fA-F]+\\.?[0-9a-fA-F]*|\\.[0-9a-fA-F]+)([pP][+-]?[0-9]+)?");
+            Pattern.compile("[+-]?0[xX](?:[0-9a-fA-F]++\\.?+[0-9a-fA-F]*+|\\.[0-9a-fA-F]++)([pP][+-]?[0-9]++)?+");
 
     /** Null where the command does not block, or is not whole and so gets the server's own error. */
     static @Nullable Blocking of(CommandRule rule, byte[][] command) {

@@ -581,6 +581,21 @@ class BlockingTest {
         });
     }
 
+    /** What is no time is told so, however long it is, and nobody waits for that. */
+    @Test
+    void aTimeOfManyDigitsHoldsNobodyUp(@TempDir Path folder) {
+        try (RealServer server = ProxyFixture.server(folder);
+                CacheProxy proxy = ProxyFixture.proxy(ProxyFixture.route("old", server, 1), ProxyLimits.DEFAULT, 1);
+                RawClient one = ProxyFixture.client(proxy);
+                RawClient other = ProxyFixture.client(proxy)) {
+            for (String digits : List.of("1".repeat(200_000) + "x", "0x" + "1".repeat(200_000) + "z")) {
+                one.send("BLPOP", "list", digits);
+                assertThat(other.text("ECHO", "still there")).isEqualTo("still there");
+                assertThat(one.reply().text()).contains("timeout is not a float");
+            }
+        }
+    }
+
     private static String[] readLast(int streams, String key) {
         List<String> command = new ArrayList<>(List.of("XREAD", "BLOCK", "10", "STREAMS"));
         command.addAll(Collections.nCopies(streams, key));

@@ -36,6 +36,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -72,6 +73,12 @@ public final class ApplyLink implements Link {
 
     private static final Duration CLOSE_MAX = Duration.ofSeconds(5);
     private static final int FUNCTIONS_SINCE = 7;
+    /** Each primary is asked something this often, since one that is silent for long is given up. */
+    private static final Duration KEEP_ALIVE_EVERY = Duration.ofSeconds(10);
+
+    private static final int COPIES_BROKEN_OFF_MAX = 5;
+    /** A copy makes the source fork, and empties the target: it does not begin again at once. */
+    private static final Duration BETWEEN_COPIES = Duration.ofSeconds(10);
     /** A transaction of the source that is larger goes out in parts. */
     private static final long TRANSACTION_BYTES_MAX = 32L * 1024 * 1024;
     /** Sessions that end by an error of the target without getting any further. */
@@ -105,7 +112,13 @@ public final class ApplyLink implements Link {
 
     // The link's own thread.
     private boolean ownsTarget;
-    private boolean copiedBefore;
+    /** The keys of the checkpoints that the target is known to have held. */
+    private Set<String> notedKeys = Set.of();
+
+    private long notedOffset = -1;
+    private long keptAliveAtNanos;
+    private int copiesBrokenOff;
+    private boolean copying;
     private long sentAtMost = -1;
     private long notedAtNanos;
 
@@ -224,7 +237,7 @@ public final class ApplyLink implements Link {
         int vain = 0;
         try {
             LinkStart start = awaitStart();
-            while (!closed && !frozen) {
+            while (!closed && !frozenWanted) {
                 long before = applied().offset();
                 boolean refused = false;
                 try {
@@ -236,21 +249,42 @@ public final class ApplyLink implements Link {
                 boolean further = applied().offset() > before;
                 pause = further ? BETWEEN_SESSIONS : min(pause.multipliedBy(2), BETWEEN_SESSIONS_MAX);
                 vain = further || !refused ? 0 : vain + 1;
-                if (vain == VAIN_SESSIONS_MAX) {
+                copiesBrokenOff = copying ? copiesBrokenOff + 1 : 0;
+                if (vain == VAIN_SESSIONS_MAX || copiesBrokenOff == COPIES_BROKEN_OFF_MAX) {
                     throw new BrokenLinkException(detail);
                 }
-                if (!closed && !frozen) {
+                pause = copying ? BETWEEN_COPIES : pause;
+                copying = false;
+                if (!closed && !frozenWanted) {
                     environment.sleep(pause);
                 }
             }
         } catch (BrokenLinkException e) {
-            LOG.warn("link {} is broken: {}", settings.name(), e.getMessage());
-            detail = String.valueOf(e.getMessage());
-            phase = Phase.BROKEN;
-            listener.broken(detail);
+            breakLink(String.valueOf(e.getMessage()));
         } catch (InterruptedException e) {
             // It is closed.
+        } catch (RuntimeException | OutOfMemoryError e) {
+            LOG.error("link {}: an error of Switchback's own", settings.name(), e);
+            breakLink("an error of Switchback's own: " + e);
+        } finally {
+            rest();
         }
+    }
+
+    private void breakLink(String why) {
+        LOG.warn("link {} is broken: {}", settings.name(), why);
+        detail = why;
+        phase = Phase.BROKEN;
+        listener.broken(why);
+    }
+
+    /** Nothing is sent any more once the servers have said so. */
+    private void rest() {
+        @Nullable Lanes lanes;
+        synchronized (lock) {
+            lanes = openLanes;
+        }
+        frozen = frozen || (!closed && (lanes == null || lanes.closeAndConfirm()));
     }
 
     private static Duration min(Duration one, Duration other) {
@@ -263,8 +297,11 @@ public final class ApplyLink implements Link {
         }
         phase = Phase.CLOSED_TO_TARGET;
         synchronized (lock) {
-            while (admitted == null) {
+            while (admitted == null && !frozenWanted && !closed) {
                 lock.wait();
+            }
+            if (admitted == null) {
+                throw new InterruptedException("closed before it was admitted");
             }
             return new LinkStart.From(admitted);
         }
@@ -278,33 +315,49 @@ public final class ApplyLink implements Link {
             ownsTarget = true;
             keep(lanes);
             Lanes.Found found = lanes.found();
+            if (!lanes.foundKeys().containsAll(notedKeys)) {
+                throw new BrokenLinkException("the link's checkpoint is gone from its target "
+                        + settings.target().where()
+                        + ": a server of it was emptied, or has come back without its data");
+            }
             Dialect targetDialect = dialect(lanes.all().getFirst().server(), settings.target());
-            Endpoint server = settings.source().primaryNow();
-            Dialect sourceDialect = dialect(server, settings.source());
-            try (SourceConnection source = SourceConnection.open(settings.source(), SOURCE_ANSWER_MAX);
-                    SourceStates states = new SourceStates(
-                            server,
-                            settings.source().credential(),
-                            settings.source().tls(),
-                            sourceDialect.version())) {
-                keep(source);
-                lanes.begin();
-                Session session = new Session(lanes, troubles, source, states, sourceDialect, targetDialect);
-                Optional<Checkpoint> place = place(start, found, source.info());
-                if (place.isPresent()) {
-                    session.resume(place.get());
-                } else {
-                    session.copy();
-                }
+            try (SourceConnection source = SourceConnection.open(settings.source(), SOURCE_ANSWER_MAX)) {
+                Dialect sourceDialect = dialect(source.server(), settings.source());
+                session(start, lanes, found, troubles, source, sourceDialect, targetDialect);
             } finally {
                 leave();
             }
         }
     }
 
+    private void session(
+            LinkStart start,
+            Lanes lanes,
+            Lanes.Found found,
+            Troubles troubles,
+            SourceConnection source,
+            Dialect sourceDialect,
+            Dialect targetDialect)
+            throws IOException, BrokenLinkException, InterruptedException {
+        try (SourceStates states = new SourceStates(
+                source.server(),
+                settings.source().credential(),
+                settings.source().tls(),
+                sourceDialect.version())) {
+            keep(source);
+            lanes.begin();
+            Session session = new Session(lanes, troubles, source, states, sourceDialect, targetDialect);
+            Optional<Checkpoint> place = place(start, found, source.info());
+            if (place.isPresent()) {
+                session.resume(place.get());
+            } else {
+                session.copy();
+            }
+        }
+    }
+
     /** Where to go on; empty where the target is to be filled. */
-    private Optional<Checkpoint> place(LinkStart start, Lanes.Found found, InfoReport source)
-            throws BrokenLinkException {
+    private static Optional<Checkpoint> place(LinkStart start, Lanes.Found found, InfoReport source) {
         if (start instanceof LinkStart.From(LinkBase base)) {
             Checkpoint equal = new Checkpoint(base.sourceId(), new Place(base.sourceOffset(), 0), base.sourceOffset());
             // One that stands before the base, or in another history, is what the link has left from another time.
@@ -321,14 +374,7 @@ public final class ApplyLink implements Link {
         }
         return switch (found) {
             case Lanes.Found.At(Checkpoint checkpoint) -> Optional.of(checkpoint);
-            case Lanes.Found.HalfCopied() -> Optional.empty();
-            case Lanes.Found.Nothing() -> {
-                if (copiedBefore) {
-                    throw new BrokenLinkException("the link's checkpoint is gone from its target "
-                            + settings.target().where() + ": somebody has emptied it");
-                }
-                yield Optional.empty();
-            }
+            case Lanes.Found.HalfCopied(), Lanes.Found.Nothing() -> Optional.empty();
         };
     }
 
@@ -397,6 +443,7 @@ public final class ApplyLink implements Link {
 
         void copy() throws IOException, BrokenLinkException, InterruptedException {
             phase = Phase.COPYING;
+            copying = true;
             say("");
             leftOut.clear();
             copiedBytes = 0;
@@ -417,7 +464,8 @@ public final class ApplyLink implements Link {
             lanes.beginCopy(target.version().isAtLeast(FUNCTIONS_SINCE, 0));
             @Nullable BackupManifest saved;
             try (BackupWriter backup = beginBackup(offset)) {
-                SnapshotStream snapshot = SnapshotStream.begin(source.input(), backup, bytes -> copiedBytes = bytes);
+                SnapshotStream snapshot =
+                        SnapshotStream.begin(source.input(), this::keepAlive, backup, bytes -> copiedBytes = bytes);
                 copyBytesTotal = snapshot.announcedBytes();
                 SnapshotReader reader = new SnapshotReader(snapshot, target, new CopySink(expiring));
                 reader.read();
@@ -431,8 +479,9 @@ public final class ApplyLink implements Link {
             Place copied = new Place(offset, Place.UNKNOWN);
             lanes.noteAll(sourceId, copied);
             awaitAnswers();
+            noted(copied);
+            copying = false;
             listener.based(new LinkBase(sourceId, offset, "", -1));
-            copiedBefore = true;
             stream(copied, offset, expiring);
         }
 
@@ -452,6 +501,20 @@ public final class ApplyLink implements Link {
             return version.product() == ServerVersion.Product.VALKEY
                     ? version.isAtLeast(9, 0)
                     : version.isAtLeast(7, 4);
+        }
+
+        /** The target holds the checkpoint of that place for sure. */
+        private void noted(Place place) {
+            notedOffset = place.offset();
+            notedKeys = lanes.checkpointKeys();
+        }
+
+        private void keepAlive() throws IOException {
+            long now = environment.nanoTime();
+            if (now - keptAliveAtNanos >= KEEP_ALIVE_EVERY.toNanos()) {
+                keptAliveAtNanos = now;
+                lanes.keepAlive();
+            }
         }
 
         private void awaitAnswers() throws IOException, InterruptedException {
@@ -489,7 +552,8 @@ public final class ApplyLink implements Link {
                 expiring.rebuilt(key, words);
                 Lane lane = lanes.of(key);
                 lane.select(database, Lane.Expected.SUCCESS, NONE);
-                lane.send(Lane.Expected.SUCCESS, NONE, List.of(), words);
+                lane.send(Lane.Expected.SUCCESS, NONE, words);
+                keepAlive();
             }
 
             @Override
@@ -498,7 +562,6 @@ public final class ApplyLink implements Link {
                     lane.send(
                             Lane.Expected.SUCCESS,
                             NONE,
-                            List.of(),
                             Lanes.word("FUNCTION"),
                             Lanes.word("LOAD"),
                             Lanes.word("REPLACE"),
@@ -517,7 +580,6 @@ public final class ApplyLink implements Link {
 
         void resume(Checkpoint checkpoint) throws IOException, BrokenLinkException, InterruptedException {
             long offset = checkpoint.applied().offset();
-            copiedBefore = true;
             sourceId = askToContinue(checkpoint.sourceId(), offset, checkpoint.untilAtMost());
             if (!sourceId.equals(checkpoint.sourceId())) {
                 listener.sourceIdChanged(sourceId);
@@ -525,6 +587,8 @@ public final class ApplyLink implements Link {
             lanes.covered(checkpoint.untilAtMost());
             lanes.noteAll(sourceId, checkpoint.applied());
             lanes.dropOutdated(checkpoint.applied());
+            awaitAnswers();
+            noted(checkpoint.applied());
             stream(checkpoint.applied(), checkpoint.untilAtMost(), new Expiring(false, fieldsMayExpire()));
         }
 
@@ -612,10 +676,12 @@ public final class ApplyLink implements Link {
             if (due || asked || (prompt && applied.offset() > lastApplied.offset())) {
                 source.acknowledge(applied.offset());
             }
-            if (due && applied.offset() > lastApplied.offset()) {
+            if (due && applied.offset() > notedOffset) {
                 lanes.noteAll(sourceId, applied);
                 lanes.flush();
+                notedOffset = applied.offset();
             }
+            keepAlive();
             if (due) {
                 notedAtNanos = now;
             }
@@ -767,10 +833,13 @@ public final class ApplyLink implements Link {
     @Override
     public boolean freeze(Deadline deadline) {
         frozenWanted = true;
+        synchronized (lock) {
+            lock.notifyAll();
+        }
         while (!frozen && thread.isAlive() && !deadline.passed()) {
             LockSupport.parkNanos(DRAIN_POLL.toNanos());
         }
-        return frozen || !thread.isAlive();
+        return frozen;
     }
 
     @Override

@@ -36,8 +36,8 @@ import java.util.function.Predicate;
  * they are sent: if the link is killed, the next one treats everything up to there as possibly done.
  *
  * <p>Why an early expiry does no harm. The target is a primary, and lets keys go at their time by its own clock, while an effect that the source has run before that time may still be
- * on its way. It then makes a new key, which has no time to live. So where a key may have had one ({@link Expiring}), its time is asked for behind the effect: a key that has one is the
- * old key, and for any other the source's state is fetched. Effects that overwrite their key need no such care. One that reads
+ * on its way. It then makes a new key, which has no time to live. So where a key may have had one ({@link Expiring}), its time is asked for in front of the effects, in one transaction, within which
+ * a server's time stands still: a key that is there is the old key, and for one that is gone the source's state is fetched. Effects that overwrite their key need no such care. One that reads
  * several keys goes as state at once, since what it has made of such a key could not be told afterwards.
  *
  * <p>An effect that is answered with an error closes the lane, and the link begins again at its checkpoint: what was sent behind it may rest upon it, and all of it goes as state then.
@@ -52,7 +52,7 @@ final class Applying {
 
     private static final Duration ANSWERS_POLL = Duration.ofNanos(50_000);
     private static final byte[] MULTI = Lanes.word("MULTI");
-    private static final byte[] EXEC = Lanes.word("EXEC");
+
     private static final byte[] DEL = Lanes.word("DEL");
     private static final byte[] SET = Lanes.word("SET");
     private static final byte[] PTTL = Lanes.word("PTTL");
@@ -308,6 +308,11 @@ final class Applying {
             words[2] = REPLACE; // it may have been loaded by a link that was killed
             System.arraycopy(command.words(), 2, words, 3, command.words().length - 2);
         }
+        if (command.name().equals("FUNCTION")
+                && command.word(1).equals("RESTORE")
+                && !command.word(3).equals("FLUSH")) {
+            words = new byte[][] {words[0], words[1], words[2], REPLACE};
+        }
         boolean removes = command.word(1).equals("DELETE");
         switch (translator.translate(words, true, () -> ranAtMs.applyAsLong(command.end()))) {
             case Translation.Unchanged() -> addEverywhere(words, removes);
@@ -383,12 +388,15 @@ final class Applying {
             Set<Key> keys = new LinkedHashSet<>();
             troubles.take().forEach(one -> keys.addAll(one.keys()));
             Place from = applied();
-            writes.clear();
-            checks.clear();
-            reach = sent.offset();
-            copy(keys);
-            send(from, false);
-            awaitAnswers();
+            List<Key> all = List.copyOf(keys);
+            for (int i = 0; i < all.size(); i += SourceStates.AT_ONCE) {
+                writes.clear();
+                checks.clear();
+                reach = sent.offset();
+                copy(all.subList(i, Math.min(all.size(), i + SourceStates.AT_ONCE)));
+                send(from, false);
+                awaitAnswers();
+            }
         }
         troubles.settled();
     }
@@ -417,7 +425,7 @@ final class Applying {
                     for (Lane lane : lanes.all()) {
                         cover(lane);
                         lane.select(write.database(), Lane.Expected.SUCCESS, from);
-                        lane.send(write.expected(), from, List.of(), write.words());
+                        lane.send(write.expected(), from, write.words());
                     }
                 } else {
                     int group = lanes.isSharded() ? write.keys().getFirst().slot() : 0;
@@ -427,11 +435,6 @@ final class Applying {
             for (List<Write> group : groups.values()) {
                 send(lanes.of(group.getFirst().keys().getFirst()), group, from, together);
             }
-        }
-        for (Key key : checks) {
-            Lane lane = lanes.of(key);
-            lane.select(key.database(), Lane.Expected.SUCCESS, from);
-            lane.send(Lane.Expected.TIME_LEFT, from, List.of(key), PTTL, key.name());
         }
         writes.clear();
         checks.clear();
@@ -445,23 +448,50 @@ final class Applying {
 
     private void send(Lane lane, List<Write> group, Place from, boolean together) throws IOException {
         cover(lane);
-        boolean transaction = together && group.size() > 1 && isSmall(group);
-        if (!transaction) {
+        List<Key> checked = new ArrayList<>();
+        for (Write write : group) {
+            write.keys().stream()
+                    .filter(key -> checks.contains(key) && !checked.contains(key))
+                    .forEach(checked::add);
+        }
+        if (!isSmall(group)) {
+            // As single commands; what cannot be checked in front of them is copied behind them.
             for (Write write : group) {
                 lane.select(write.database(), Lane.Expected.SUCCESS, from);
-                lane.send(write.expected(), from, write.keys(), write.words());
+                lane.send(write.expected(), from, write.words());
             }
-            return;
+            checked.forEach(key -> troubles.add(new Trouble(List.of(key), from)));
+        } else if (checked.isEmpty() && (!together || group.size() == 1)) {
+            for (Write write : group) {
+                lane.select(write.database(), Lane.Expected.SUCCESS, from);
+                lane.send(write.expected(), from, write.words());
+            }
+        } else {
+            transaction(lane, group, from, checked);
         }
-        Set<Key> keys = new LinkedHashSet<>();
-        lane.send(Lane.Expected.SUCCESS, from, List.of(), MULTI);
+    }
+
+    private void transaction(Lane lane, List<Write> group, Place from, List<Key> checked) throws IOException {
+        int database = checked.isEmpty()
+                ? group.getFirst().database()
+                : checked.getFirst().database();
+        lane.select(database, Lane.Expected.SUCCESS, from);
+        lane.send(Lane.Expected.SUCCESS, from, MULTI);
+        List<Key> here =
+                checked.stream().filter(key -> key.database() == database).toList();
+        for (Key key : here) {
+            lane.send(Lane.Expected.SUCCESS, from, PTTL, key.name());
+        }
         for (Write write : group) {
             lane.select(write.database(), Lane.Expected.SUCCESS, from);
-            lane.send(Lane.Expected.SUCCESS, from, write.keys(), write.words());
-            keys.addAll(write.keys());
+            lane.send(Lane.Expected.SUCCESS, from, write.words());
         }
-        lane.send(Lane.Expected.TRANSACTION, from, List.copyOf(keys), EXEC);
+        lane.execute(from, here);
         lane.selectAgain();
+        // Of another database: seldom, so that they are copied without being asked for.
+        checked.stream()
+                .filter(key -> key.database() != database)
+                .forEach(key -> troubles.add(new Trouble(List.of(key), from)));
     }
 
     private static boolean isSmall(List<Write> group) {

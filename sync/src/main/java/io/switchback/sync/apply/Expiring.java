@@ -106,8 +106,12 @@ final class Expiring {
         }
     }
 
-    /** Whether the command counts on a field that the target may have let go by itself. */
+    /** Whether the command counts on a field, or on its time, that the target may have let go by itself. */
     boolean mayLoseFields(StreamCommand command, List<Key> touched) {
-        return command.name().equals("HINCRBY") && touched.stream().anyMatch(key -> fields.mayContain(key.name()));
+        return switch (command.name()) {
+            case "HINCRBY", "HEXPIRE", "HPEXPIRE", "HEXPIREAT", "HPEXPIREAT", "HPERSIST", "HGETEX", "HSETEX" ->
+                anyField || touched.stream().anyMatch(key -> fields.mayContain(key.name()));
+            default -> false;
+        };
     }
 }

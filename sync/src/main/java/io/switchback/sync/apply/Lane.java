@@ -32,11 +32,16 @@ final class Lane implements AutoCloseable {
     static final int UNANSWERED_MAX = 16 * 1024;
 
     private static final int FLUSH_BYTES = 64 * 1024;
+    private static final int BUFFER_KEPT_BYTES = 1024 * 1024;
     private static final Duration CONNECT_MAX = Duration.ofSeconds(2);
     /** A primary that has answered nothing for so long is given up; a FLUSHALL or a large RESTORE takes seconds. */
     private static final Duration SILENCE_MAX = Duration.ofSeconds(60);
 
     private static final Duration ROOM_POLL = Duration.ofMillis(100);
+    /** What PTTL answers for a key that is not there. */
+    private static final long GONE = -2;
+
+    private static final byte[] EXEC = "EXEC".getBytes(US_ASCII);
     private static final byte[] SELECT = "SELECT".getBytes(US_ASCII);
 
     /** Errors that say nothing of the command but of the server, or of where the slot is now: it may be otherwise soon. */
@@ -59,7 +64,7 @@ final class Lane implements AutoCloseable {
     private final ServerStream stream;
     private final ReplyReader replies;
     private final OutputStream out;
-    private final ByteArrayOutputStream buffered = new ByteArrayOutputStream(2 * FLUSH_BYTES);
+    private ByteArrayOutputStream buffered = new ByteArrayOutputStream(2 * FLUSH_BYTES);
     private final ArrayBlockingQueue<Sent> unanswered = new ArrayBlockingQueue<>(UNANSWERED_MAX);
     private final Consumer<Trouble> trouble;
     private final Thread reader;
@@ -83,16 +88,18 @@ final class Lane implements AutoCloseable {
     enum Expected {
         /** Anything but an error, upon which the lane is closed: what is behind it may rest upon what was refused. */
         SUCCESS,
-        /** What was queued, and no error among it. */
+        /** What was queued, and no error among it; first of all the times of the keys that it is about, which must be there. */
         TRANSACTION,
-        /** The time that a key has left: it is there, and has one. */
-        TIME_LEFT,
         /** Whatever it is. */
         ANYTHING
     }
 
-    /** One command on its way. */
-    private record Sent(Expected expected, Place from, List<Key> keys) {}
+    /**
+     * One command on its way.
+     *
+     * @param checked of a transaction: the keys whose times it asks for, before everything else
+     */
+    private record Sent(Expected expected, Place from, List<Key> checked) {}
 
     private Lane(
             Endpoint server, FleetSpec fleet, int slot, String link, ServerStream stream, Consumer<Trouble> trouble)
@@ -169,8 +176,20 @@ final class Lane implements AutoCloseable {
     // ------------------------------------------------------------------------------------------- the link's own thread
 
     /** Sends one command, some time before {@link #flush} returns. */
-    void send(Expected expected, Place from, List<Key> about, byte[]... words) throws IOException {
-        Sent sent = new Sent(expected, from, about);
+    void send(Expected expected, Place from, byte[]... words) throws IOException {
+        send(new Sent(expected, from, List.of()), words);
+    }
+
+    /**
+     * Sends the end of a transaction.
+     *
+     * @param checked the keys whose times it has asked for, before everything else
+     */
+    void execute(Place from, List<Key> checked) throws IOException {
+        send(new Sent(Expected.TRANSACTION, from, checked), EXEC);
+    }
+
+    private void send(Sent sent, byte[]... words) throws IOException {
         throwIfFailed();
         if (!unanswered.offer(sent)) {
             awaitRoom(sent);
@@ -184,7 +203,7 @@ final class Lane implements AutoCloseable {
     /** Has the server select that database, if it has not. */
     void select(int wanted, Expected expected, Place from) throws IOException {
         if (!selected || database != wanted) {
-            send(expected, from, List.of(), SELECT, Integer.toString(wanted).getBytes(US_ASCII));
+            send(expected, from, SELECT, Integer.toString(wanted).getBytes(US_ASCII));
             database = wanted;
             selected = true;
         }
@@ -215,11 +234,7 @@ final class Lane implements AutoCloseable {
         if (slot == Checkpoint.Keys.NO_SLOT) {
             select(0, Expected.SUCCESS, checkpoint.applied());
         }
-        send(
-                Expected.SUCCESS,
-                checkpoint.applied(),
-                List.of(),
-                CommandEncoder.bytes("SET", keys.checkpoint(), checkpoint.text()));
+        send(Expected.SUCCESS, checkpoint.applied(), CommandEncoder.bytes("SET", keys.checkpoint(), checkpoint.text()));
     }
 
     /** The window that stands at the target already. */
@@ -246,8 +261,17 @@ final class Lane implements AutoCloseable {
     /** Sends what is kept back. */
     void flush() throws IOException {
         if (buffered.size() > 0) {
-            buffered.writeTo(out);
-            buffered.reset();
+            try {
+                buffered.writeTo(out);
+            } catch (IOException e) {
+                throwIfFailed(); // why it was closed says more
+                throw e;
+            }
+            if (buffered.size() > BUFFER_KEPT_BYTES) {
+                buffered = new ByteArrayOutputStream(2 * FLUSH_BYTES);
+            } else {
+                buffered.reset();
+            }
         }
     }
 
@@ -297,9 +321,8 @@ final class Lane implements AutoCloseable {
     private void judge(Sent sent, Reply reply) {
         switch (sent.expected()) {
             case SUCCESS -> success(reply);
+            case TRANSACTION -> transaction(sent, reply);
             case ANYTHING -> {}
-            case TRANSACTION -> transaction(reply);
-            case TIME_LEFT -> timeLeft(sent, reply);
         }
     }
 
@@ -310,18 +333,18 @@ final class Lane implements AutoCloseable {
         }
     }
 
-    private void transaction(Reply reply) {
+    private void transaction(Sent sent, Reply reply) {
         switch (reply) {
-            case Reply.Array(List<Reply> elements) -> elements.forEach(this::success);
+            case Reply.Array(List<Reply> elements) -> {
+                elements.forEach(this::success);
+                for (int i = 0; i < sent.checked().size(); i++) {
+                    if (elements.get(i) instanceof Reply.Int(long left) && left == GONE) {
+                        trouble.accept(new Trouble(List.of(sent.checked().get(i)), sent.from()));
+                    }
+                }
+            }
             case Reply.Failure failed -> success(failed);
             default -> fail(new IOException("the target " + server + " answered EXEC with " + reply.text()));
-        }
-    }
-
-    private void timeLeft(Sent sent, Reply reply) {
-        success(reply);
-        if (reply instanceof Reply.Int(long millis) && millis < 0) {
-            trouble.accept(new Trouble(sent.keys(), sent.from()));
         }
     }
 

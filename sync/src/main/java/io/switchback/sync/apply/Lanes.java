@@ -17,12 +17,15 @@ import io.switchback.sync.BrokenLinkException;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
@@ -43,6 +46,12 @@ final class Lanes implements AutoCloseable {
     private static final Duration ADMINISTRATION_MAX = Duration.ofSeconds(5);
     private static final int GETS_AT_ONCE = 1024;
     private static final Pattern CLIENT = Pattern.compile("(?:^|\\n)id=(\\d+) [^\\n]*?\\bname=(\\S*)");
+    private static final String EMPTY = "local owner = redis.call('GET', KEYS[1]) redis.call(ARGV[1])"
+            + " if owner then redis.call('SET', KEYS[1], owner) end redis.call('SET', KEYS[2], ARGV[2])";
+
+    /** For what no place waits for. */
+    private static final Place NEVER = new Place(Long.MAX_VALUE, Place.UNKNOWN);
+
     private static final Place NOWHERE = new Place(-1, Place.UNKNOWN);
 
     private final String link;
@@ -52,6 +61,7 @@ final class Lanes implements AutoCloseable {
     private final int @Nullable [] laneOfSlot;
     private final Troubles troubles;
     private final List<Key> outdated = new ArrayList<>();
+    private final Set<String> foundKeys = new HashSet<>();
 
     private Lanes(String link, String owner, FleetSpec target, Topology topology, Troubles troubles)
             throws IOException {
@@ -123,14 +133,17 @@ final class Lanes implements AutoCloseable {
     }
 
     private void own(Lane lane, boolean takeOver) throws IOException, BrokenLinkException {
-        if (!takeOver) {
+        if (takeOver) {
+            lane.demand("SET", lane.keys().owner(), owner);
+        } else {
+            // A server that is new to the link has no name yet; any other name stays.
+            lane.demand("SET", lane.keys().owner(), owner, "NX");
             String found = lane.demand("GET", lane.keys().owner()).text();
-            if (!found.isEmpty() && !found.equals(owner)) {
+            if (!found.equals(owner)) {
                 throw new BrokenLinkException("another owner has taken the link over (" + found + ", by key "
                         + lane.keys().owner() + " of " + lane.server() + ")");
             }
         }
-        lane.demand("SET", lane.keys().owner(), owner);
         Matcher client = CLIENT.matcher(lane.demand("CLIENT", "LIST").text());
         while (client.find()) {
             long id = Long.parseLong(client.group(1));
@@ -162,6 +175,7 @@ final class Lanes implements AutoCloseable {
                     ServerConnection.open(lane.server(), target.credential(), target.tls(), ADMINISTRATION_MAX)) {
                 for (Map.Entry<String, String> note : notes(connection, lane).entrySet()) {
                     String text = note.getValue();
+                    foundKeys.add(note.getKey());
                     if (!note.getKey().equals(lane.keys().checkpoint())) {
                         outdated.add(new Key(0, note.getKey().getBytes(UTF_8)));
                     }
@@ -182,6 +196,16 @@ final class Lanes implements AutoCloseable {
         }
         Optional<Checkpoint> together = Checkpoint.together(checkpoints);
         return together.isPresent() ? new Found.At(together.get()) : new Found.Nothing();
+    }
+
+    /** The keys of the checkpoints that {@link #found} has seen. */
+    Set<String> foundKeys() {
+        return foundKeys;
+    }
+
+    /** The keys of the checkpoints that are written by these lanes. */
+    Set<String> checkpointKeys() {
+        return all.stream().map(lane -> lane.keys().checkpoint()).collect(Collectors.toUnmodifiableSet());
     }
 
     /** The checkpoints that the server holds, by their keys. */
@@ -217,31 +241,23 @@ final class Lanes implements AutoCloseable {
     void beginCopy(boolean ofFunctionsToo) throws IOException {
         for (Lane lane : all) {
             if (ofFunctionsToo) {
-                lane.send(Lane.Expected.SUCCESS, NOWHERE, List.of(), CommandEncoder.bytes("FUNCTION", "FLUSH"));
+                lane.send(Lane.Expected.SUCCESS, NOWHERE, CommandEncoder.bytes("FUNCTION", "FLUSH"));
             }
             empty(lane, NOWHERE, Checkpoint.copying(), List.of("FLUSHALL"));
         }
         flush();
     }
 
-    /** Empties a primary, of all but what the link notes there, in one transaction. */
+    /** Empties a primary, of all but what the link notes there, at one stroke; the owner's name stays whosever it is by then. */
     private void empty(Lane lane, Place from, String note, List<String> command) throws IOException {
         if (laneOfSlot == null) {
             lane.select(0, Lane.Expected.SUCCESS, from);
         }
-        lane.send(Lane.Expected.SUCCESS, from, List.of(), CommandEncoder.bytes("MULTI"));
-        lane.send(Lane.Expected.SUCCESS, from, List.of(), CommandEncoder.bytes(command.toArray(String[]::new)));
         lane.send(
                 Lane.Expected.SUCCESS,
                 from,
-                List.of(),
-                CommandEncoder.bytes("SET", lane.keys().owner(), owner));
-        lane.send(
-                Lane.Expected.SUCCESS,
-                from,
-                List.of(),
-                CommandEncoder.bytes("SET", lane.keys().checkpoint(), note));
-        lane.send(Lane.Expected.TRANSACTION, from, List.of(), CommandEncoder.bytes("EXEC"));
+                CommandEncoder.bytes(
+                        "EVAL", EMPTY, "2", lane.keys().owner(), lane.keys().checkpoint(), command.getFirst(), note));
     }
 
     /** What the source's FLUSHALL or FLUSHDB of database 0 does, with the link's own keys written again in the same transaction. */
@@ -254,7 +270,7 @@ final class Lanes implements AutoCloseable {
     /** Removes the notes that a primary has had for slots that were others' first ones: what is noted now is newer. */
     void dropOutdated(Place from) throws IOException {
         for (Key key : outdated) {
-            of(key).send(Lane.Expected.SUCCESS, from, List.of(), word("DEL"), key.name());
+            of(key).send(Lane.Expected.SUCCESS, from, word("DEL"), key.name());
         }
         outdated.clear();
     }
@@ -273,6 +289,14 @@ final class Lanes implements AutoCloseable {
 
     // ------------------------------------------------------------------------------------------------------- the
     // stream
+
+    /** Asks every primary something that it answers: one that answers nothing for long is taken for gone. */
+    void keepAlive() throws IOException {
+        for (Lane lane : all) {
+            lane.send(Lane.Expected.SUCCESS, NEVER, CommandEncoder.bytes("PING"));
+        }
+        flush();
+    }
 
     /** From here on replies are read. */
     void begin() throws IOException {
@@ -323,30 +347,6 @@ final class Lanes implements AutoCloseable {
             }
         }
         return troubles.earliest(applied);
-    }
-
-    /** Removes what the link keeps at its target: after this nobody can go on with it. */
-    void forget() throws IOException, BrokenLinkException {
-        for (Lane lane : all) {
-            try (ServerConnection connection =
-                    ServerConnection.open(lane.server(), target.credential(), target.tls(), ADMINISTRATION_MAX)) {
-                int laneNumber = all.indexOf(lane);
-                for (int slot = 0; slot < Topology.SLOTS; slot++) {
-                    if (laneOfSlot == null || laneOfSlot[slot] == laneNumber) {
-                        Checkpoint.Keys keys =
-                                Checkpoint.Keys.of(link, laneOfSlot == null ? Checkpoint.Keys.NO_SLOT : slot);
-                        connection.pipeline(List.of(
-                                CommandEncoder.bytes("DEL", keys.checkpoint()),
-                                CommandEncoder.bytes("DEL", keys.owner())));
-                    }
-                    if (laneOfSlot == null) {
-                        break;
-                    }
-                }
-            } catch (FleetException e) {
-                throw new IOException(e.getMessage(), e);
-            }
-        }
     }
 
     /** Closes all connections, and has every primary confirm that nothing sent over them is run any more; false where one does not answer. */

@@ -49,11 +49,14 @@ final class SnapshotStream extends InputStream {
      * Reads the line that announces a snapshot.
      *
      * @param backup where it is written beside; null for nowhere
+     * @param waiting done whenever the source says that it is not so far yet
      */
-    static SnapshotStream begin(WireInput source, @Nullable BackupWriter backup, LongConsumer progressBytes)
+    static SnapshotStream begin(
+            WireInput source, WireInput.Waiting waiting, @Nullable BackupWriter backup, LongConsumer progressBytes)
             throws IOException {
         String line = source.readLine();
         while (line.isEmpty()) {
+            waiting.run();
             line = source.readLine();
         }
         if (line.startsWith(MARK_PREFIX) && line.length() == MARK_PREFIX.length() + MARK_BYTES) {

@@ -22,7 +22,7 @@ import org.jspecify.annotations.Nullable;
  * <p>Bounded: {@link #AT_ONCE} states are held together.
  */
 final class SourceStates implements AutoCloseable {
-    private static final int AT_ONCE = 16;
+    static final int AT_ONCE = 16;
     private static final Duration ANSWER_MAX = Duration.ofSeconds(30);
     /** Redis 7.0 and all of Valkey say when a key's time ends; before them it is told from how long it has left. */
     private static final int ABSOLUTE_TIMES_SINCE = 7;

@@ -54,6 +54,8 @@ final class StreamReading {
                 end = readAll();
             } catch (IOException e) {
                 end = e;
+            } catch (RuntimeException | OutOfMemoryError e) {
+                end = new IOException("an error of Switchback's own: " + e, e);
             }
             batches.put(new Batch(next, end));
         } catch (InterruptedException e) {

@@ -80,6 +80,11 @@ public final class SourceConnection implements AutoCloseable {
         }
     }
 
+    /** Where it leads: the source's primary when it was opened. */
+    public Endpoint server() {
+        return server;
+    }
+
     /** What the source says of itself. */
     public InfoReport info() throws IOException {
         return InfoReport.parse(server.toString(), demand(List.of("INFO")));

@@ -176,6 +176,7 @@ class ApplyLinkTest {
             make(source, "set", 101);
             make(source, "string", 102);
             make(source, "list", 103);
+            make(source, "string", 104);
             source.call("SADD", "lasting", "a", "z");
             drain(source, link);
             target.stop();
@@ -192,6 +193,8 @@ class ApplyLinkTest {
                 source.call(words);
                 source.call("PERSIST", key);
             }
+            source.call(
+                    "EVAL", "redis.call('INCR', KEYS[1]) redis.call('PEXPIRE', KEYS[1], 100000)", "1", "string104");
             source.call("SUNIONSTORE", "union", "set100", "lasting");
             source.call("SMOVE", "set101", "lasting", "a");
             source.call("RENAME", "string102", "renamed");
@@ -250,6 +253,24 @@ class ApplyLinkTest {
                 drain(source, again);
                 assertThat(target.call("LRANGE", "list", "0", "-1")).isEqualTo(List.of("b", "c"));
                 assertThat(source.info("stats", "sync_full")).isEqualTo("1");
+            }
+        }
+    }
+
+    @Test
+    void aTargetThatHasLostItsDataIsNotTakenForTheOneThatItWas() throws Exception {
+        try (RealServer source = RealServer.start(ServerBinary.any(), folder.resolve("source"));
+                RealServer target = RealServer.start(ServerBinary.any(), folder.resolve("target"))) {
+            source.call("SET", "key", "value");
+            Heard heard = new Heard();
+            try (ApplyLink link = open(source, spec("target", target), "owner", heard)) {
+                streams(link);
+                target.call("FLUSHALL");
+                target.call("CLIENT", "KILL", "TYPE", "normal");
+                source.call("SET", "other", "value");
+                Await.until(LIMIT, "it is noticed", () -> heard.broken != null);
+                assertThat(heard.broken).contains("checkpoint is gone from its target");
+                assertThat(link.status().phase()).isEqualTo(Phase.BROKEN);
             }
         }
     }
