@@ -193,8 +193,7 @@ class ApplyLinkTest {
                 source.call(words);
                 source.call("PERSIST", key);
             }
-            source.call(
-                    "EVAL", "redis.call('INCR', KEYS[1]) redis.call('PEXPIRE', KEYS[1], 100000)", "1", "string104");
+            source.call("EVAL", "redis.call('INCR', KEYS[1]) redis.call('PEXPIRE', KEYS[1], 100000)", "1", "string104");
             source.call("SUNIONSTORE", "union", "set100", "lasting");
             source.call("SMOVE", "set101", "lasting", "a");
             source.call("RENAME", "string102", "renamed");
