@@ -20,6 +20,10 @@ import picocli.CommandLine.Parameters;
         mixinStandardHelpOptions = true,
         footer = {"", "What to do then: docs/worst-night.md."})
 final class WhereCommand implements Callable<Integer> {
+    private static final String UNIX = "unix:";
+    /** As a fleet of several servers is named. */
+    private static final String SEVERAL = " [";
+
     private final PrintStream out;
 
     @Parameters(paramLabel = "FILE", description = "the node's YAML file")
@@ -55,16 +59,26 @@ final class WhereCommand implements Callable<Integer> {
         out.println(
                 "Clients may be sent straight there. If that server refuses writes (READONLY), make it a primary again:");
         for (LastRoute route : routes) {
-            // A fleet that is not in the file any more has no address here.
-            int colon = route.server().lastIndexOf(':');
-            String client = colon < 0
-                    ? "redis-cli -h HOST -p PORT"
-                    : "redis-cli -h " + route.server().substring(0, colon) + " -p "
-                            + route.server().substring(colon + 1);
-            out.println("  " + client + " ROLE");
-            out.println("  " + client + " REPLICAOF NO ONE");
+            if (route.server().contains(SEVERAL)) {
+                out.println("  fleet " + route.fleet()
+                        + " is under sentinels or a cluster: no release moves it, so leave its roles alone, and ask its sentinels (or CLUSTER NODES) where it is");
+            } else {
+                out.println("  " + client(route.server()) + " ROLE");
+                out.println("  " + client(route.server()) + " REPLICAOF NO ONE");
+            }
         }
         out.println("First make sure that no node runs any more; docs/worst-night.md says why and what then.");
         return Main.DONE;
+    }
+
+    private static String client(String server) {
+        if (server.startsWith(UNIX)) {
+            return "redis-cli -s " + server.substring(UNIX.length());
+        }
+        int colon = server.lastIndexOf(':');
+        // A fleet that is not in the file any more has no address here.
+        return colon < 0
+                ? "redis-cli -h HOST -p PORT"
+                : "redis-cli -h " + server.substring(0, colon) + " -p " + server.substring(colon + 1);
     }
 }

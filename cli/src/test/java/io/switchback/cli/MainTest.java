@@ -114,6 +114,26 @@ final class MainTest {
     }
 
     @Test
+    void whereSaysWhatToTypeAsTheFleetIsReached() throws IOException {
+        Path file = Files.writeString(folder.resolve("node.yaml"), """
+                node: edge-1
+                ledger: embedded:./data
+                caches:
+                  local: { listen: "127.0.0.1:1", active: a, fleets: { a: { standalone: "unix:/run/a.sock" } } }
+                  many: { listen: "127.0.0.1:2", active: b, fleets: { b: { cluster: ["127.0.0.1:7003"] } } }
+                """);
+        try (Ledger ledger = EmbeddedLedger.open(folder.resolve("data"), Environment.system())) {
+            new Routes(ledger).begin("local", "a");
+            new Routes(ledger).begin("many", "b");
+        }
+        assertThat(run("where", file.toString())).isZero();
+        assertThat(out.toString(UTF_8))
+                .contains("redis-cli -s /run/a.sock REPLICAOF NO ONE")
+                .contains("fleet b is under sentinels or a cluster")
+                .doesNotContain("-h the cluster");
+    }
+
+    @Test
     void whereNeedsNoSecrets() throws IOException {
         Path file = Files.writeString(folder.resolve("node.yaml"), """
                 node: edge-1
