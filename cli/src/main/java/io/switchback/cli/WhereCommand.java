@@ -60,8 +60,9 @@ final class WhereCommand implements Callable<Integer> {
                 "Clients may be sent straight there. If that server refuses writes (READONLY), make it a primary again:");
         for (LastRoute route : routes) {
             if (route.server().contains(SEVERAL)) {
-                out.println("  fleet " + route.fleet()
-                        + " is under sentinels or a cluster: no release moves it, so leave its roles alone, and ask its sentinels (or CLUSTER NODES) where it is");
+                out.println(
+                        "  fleet " + route.fleet()
+                                + " is under sentinels or a cluster: no release moves it, so leave its roles alone, and ask its sentinels (or CLUSTER NODES) where it is");
             } else {
                 out.println("  " + client(route.server()) + " ROLE");
                 out.println("  " + client(route.server()) + " REPLICAOF NO ONE");
