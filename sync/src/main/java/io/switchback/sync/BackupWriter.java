@@ -1,6 +1,7 @@
 package io.switchback.sync;
 
 import io.switchback.environment.PrivateFolder;
+import io.switchback.fleet.ServerVersion;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
@@ -13,6 +14,8 @@ import java.time.Instant;
 import java.time.ZoneOffset;
 import java.time.format.DateTimeFormatter;
 import java.util.HexFormat;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Writes a snapshot that passes through into a file; for one thread.
@@ -48,9 +51,27 @@ public final class BackupWriter implements AutoCloseable {
                 part, StandardOpenOption.CREATE, StandardOpenOption.WRITE, StandardOpenOption.TRUNCATE_EXISTING);
     }
 
+    /**
+     * Begins the file that a link which starts like this writes beside its copy; null where it writes none.
+     *
+     * @throws BrokenLinkException where there is no place for it
+     */
+    public static @Nullable BackupWriter begin(
+            LinkStart start, ServerVersion version, String replicationId, long offset, Instant takenAt)
+            throws BrokenLinkException {
+        if (!(start instanceof LinkStart.FullCopy(Optional<Path> folder)) || folder.isEmpty()) {
+            return null;
+        }
+        try {
+            return begin(folder.get(), version.toString(), replicationId, offset, takenAt);
+        } catch (IOException e) {
+            throw new BrokenLinkException("no backup can be written to " + folder.get() + ": " + e, e);
+        }
+    }
+
     /** Begins a file in {@code folder}, which is made where it is not there. */
-    public static BackupWriter begin(
-            Path folder, String serverVersion, String replicationId, long offset, Instant takenAt) throws IOException {
+    static BackupWriter begin(Path folder, String serverVersion, String replicationId, long offset, Instant takenAt)
+            throws IOException {
         PrivateFolder.create(folder);
         Path file = folder.resolve("dump-" + STAMP.format(takenAt) + "-" + offset + ".rdb");
         Path part = folder.resolve(file.getFileName() + ".part");

@@ -25,7 +25,6 @@ import java.io.UncheckedIOException;
 import java.net.InetSocketAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
-import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.time.Duration;
@@ -733,7 +732,7 @@ public final class RelayLink implements Link {
         copiedBytes = 0;
         copyBytesTotal = -1;
         // The target hears of the copy only when there is somewhere to put the backup.
-        try (BackupWriter backup = beginBackup(version, copied)) {
+        try (BackupWriter backup = BackupWriter.begin(settings.start(), version, id, offset, environment.now())) {
             opened.phase(Phase.COPYING);
             say("");
             target.silenceMax(SILENCE_MAX);
@@ -764,18 +763,6 @@ public final class RelayLink implements Link {
         new SnapshotPass(source, opened.target(), backup, bytes -> copiedBytes = bytes)
                 .run(header)
                 .ifPresent(listener::copied);
-    }
-
-    private @Nullable BackupWriter beginBackup(ServerVersion version, LinkBase copied) throws BrokenLinkException {
-        if (!(settings.start() instanceof LinkStart.FullCopy(Optional<Path> folder)) || folder.isEmpty()) {
-            return null;
-        }
-        try {
-            return BackupWriter.begin(
-                    folder.get(), version.toString(), copied.sourceId(), copied.sourceOffset(), environment.now());
-        } catch (IOException e) {
-            throw new BrokenLinkException("no backup can be written to " + folder.get() + ": " + e, e);
-        }
     }
 
     /** The target's first acknowledgement says that it has loaded all of the snapshot: now the link has a base. */

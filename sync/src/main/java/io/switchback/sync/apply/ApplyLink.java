@@ -30,7 +30,6 @@ import io.switchback.sync.source.SourceConnection;
 import io.switchback.sync.source.StreamPosition;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -72,7 +71,7 @@ public final class ApplyLink implements Link {
     private static final Duration NOTE_EVERY = Duration.ofSeconds(1);
 
     private static final Duration CLOSE_MAX = Duration.ofSeconds(5);
-    private static final int FUNCTIONS_SINCE = 7;
+
     /** Each primary is asked something this often, since one that is silent for long is given up. */
     private static final Duration KEEP_ALIVE_EVERY = Duration.ofSeconds(10);
 
@@ -192,17 +191,6 @@ public final class ApplyLink implements Link {
                 copiedBytes,
                 copyBytesTotal,
                 detail.isEmpty() ? leftOut.words() : detail);
-    }
-
-    /** How many keys' values, or parts of them, the target could not be given. */
-    public long leftOut() {
-        return leftOut.count();
-    }
-
-    /** How many keys the present session has copied as state. */
-    public long statesCopied() {
-        Applying now = applying;
-        return now == null ? 0 : now.statesCopied();
     }
 
     private Place applied() {
@@ -460,10 +448,11 @@ public final class ApplyLink implements Link {
             }
             sourceId = answer[1];
             long offset = Long.parseLong(answer[2]);
-            Expiring expiring = new Expiring(true, fieldsMayExpire());
-            lanes.beginCopy(target.version().isAtLeast(FUNCTIONS_SINCE, 0));
+            Expiring expiring = new Expiring(true, target.knowsFieldExpiry());
+            lanes.beginCopy(target.knowsFunctions());
             @Nullable BackupManifest saved;
-            try (BackupWriter backup = beginBackup(offset)) {
+            try (BackupWriter backup =
+                    BackupWriter.begin(settings.start(), version, sourceId, offset, environment.now())) {
                 SnapshotStream snapshot =
                         SnapshotStream.begin(source.input(), this::keepAlive, backup, bytes -> copiedBytes = bytes);
                 copyBytesTotal = snapshot.announcedBytes();
@@ -483,24 +472,6 @@ public final class ApplyLink implements Link {
             copying = false;
             listener.based(new LinkBase(sourceId, offset, "", -1));
             stream(copied, offset, expiring);
-        }
-
-        private @Nullable BackupWriter beginBackup(long offset) throws BrokenLinkException {
-            if (!(settings.start() instanceof LinkStart.FullCopy(Optional<Path> folder)) || folder.isEmpty()) {
-                return null;
-            }
-            try {
-                return BackupWriter.begin(folder.get(), version.toString(), sourceId, offset, environment.now());
-            } catch (IOException e) {
-                throw new BrokenLinkException("no backup can be written to " + folder.get() + ": " + e, e);
-            }
-        }
-
-        private boolean fieldsMayExpire() {
-            ServerVersion version = target.version();
-            return version.product() == ServerVersion.Product.VALKEY
-                    ? version.isAtLeast(9, 0)
-                    : version.isAtLeast(7, 4);
         }
 
         /** The target holds the checkpoint of that place for sure. */
@@ -589,7 +560,7 @@ public final class ApplyLink implements Link {
             lanes.dropOutdated(checkpoint.applied());
             awaitAnswers();
             noted(checkpoint.applied());
-            stream(checkpoint.applied(), checkpoint.untilAtMost(), new Expiring(false, fieldsMayExpire()));
+            stream(checkpoint.applied(), checkpoint.untilAtMost(), new Expiring(false, target.knowsFieldExpiry()));
         }
 
         private String askToContinue(String id, long offset, long untilAtMost) throws IOException, BrokenLinkException {

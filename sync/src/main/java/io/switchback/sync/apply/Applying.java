@@ -20,7 +20,6 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.LongUnaryOperator;
 import java.util.function.Predicate;
@@ -79,7 +78,6 @@ final class Applying {
     private long reach;
 
     private volatile Place sent;
-    private final AtomicLong statesCopied = new AtomicLong();
 
     /** One command for the target. */
     @SuppressWarnings("ArrayRecordComponent") // never compared
@@ -121,11 +119,6 @@ final class Applying {
     /** Up to where everything is applied. Any thread. */
     Place applied() {
         return lanes.applied(sent);
-    }
-
-    /** How many keys have gone as state so far. Any thread. */
-    long statesCopied() {
-        return statesCopied.get();
     }
 
     /** What has no effect on data: the stream stands behind it. */
@@ -337,7 +330,6 @@ final class Applying {
                     "the states of " + stateAt.size() + " keys are ahead of the stream, which does not get there");
         }
         states.read(wanted, state -> {
-            statesCopied.incrementAndGet();
             Key key = state.key();
             int before = writes.size();
             if (state.payload() != null) {

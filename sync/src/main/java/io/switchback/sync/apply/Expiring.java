@@ -37,7 +37,7 @@ final class Expiring {
     }
 
     /**
-     * Which keys' times must be asked for behind this command. Takes note of what it does to times as well.
+     * Which keys' times must be asked for in front of this command. Takes note of what it does to times as well.
      */
     List<Key> toBeChecked(StreamCommand command, List<Key> touched, boolean overwrites) {
         List<Key> checked = new ArrayList<>();

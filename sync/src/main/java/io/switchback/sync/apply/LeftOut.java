@@ -13,12 +13,10 @@ final class LeftOut {
     static final int KINDS_MAX = 100;
 
     private final Map<String, Kind> kinds = new LinkedHashMap<>();
-    private long count;
 
     private record Kind(long count, Key example) {}
 
     synchronized void add(Key key, String what) {
-        count++;
         Kind before = kinds.get(what);
         if (before != null) {
             kinds.put(what, new Kind(before.count() + 1, before.example()));
@@ -29,11 +27,6 @@ final class LeftOut {
 
     synchronized void clear() {
         kinds.clear();
-        count = 0;
-    }
-
-    synchronized long count() {
-        return count;
     }
 
     /** For a person; "" where nothing was left out. */

@@ -64,11 +64,13 @@ public record ValueTarget(ServerVersion version) {
         return knowsOfRedis(6, 2);
     }
 
-    boolean knowsFunctions() {
+    /** Whether it has libraries of functions. */
+    public boolean knowsFunctions() {
         return knowsOfRedis(7, 0);
     }
 
-    boolean knowsFieldExpiry() {
+    /** Whether fields of hashes may have times to live there. */
+    public boolean knowsFieldExpiry() {
         return redis() ? version.isAtLeast(7, 4) : version.isAtLeast(9, 0);
     }
 
