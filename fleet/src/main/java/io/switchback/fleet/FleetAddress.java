@@ -46,4 +46,16 @@ public sealed interface FleetAddress {
             return "the cluster of " + seeds;
         }
     }
+
+    /**
+     * One shard of a cluster: the primary that has a slot, whoever that is by now.
+     *
+     * @param slot one of the shard's
+     */
+    record Shard(Cluster cluster, int slot) implements FleetAddress {
+        @Override
+        public String toString() {
+            return "the shard with slot " + slot + " of " + cluster;
+        }
+    }
 }

@@ -7,7 +7,8 @@ import java.time.Duration;
  *
  * <p>For one thread at a time. A look ends within a few times {@link #ANSWER_LIMIT}, whoever is silent, because all are asked at once.
  */
-public sealed interface FleetSight extends AutoCloseable permits SentinelSight, ClusterSight, StandaloneSight {
+public sealed interface FleetSight extends AutoCloseable
+        permits SentinelSight, ClusterSight, ShardSight, StandaloneSight {
     /** For so long one that is asked may take to connect, and as long again for each answer. */
     Duration ANSWER_LIMIT = Duration.ofMillis(700);
 
@@ -24,6 +25,8 @@ public sealed interface FleetSight extends AutoCloseable permits SentinelSight, 
             case FleetAddress.Standalone(Endpoint server) -> new StandaloneSight(server);
             case FleetAddress.Sentinel sentinel -> new SentinelSight(fleet, sentinel);
             case FleetAddress.Cluster cluster -> new ClusterSight(fleet, cluster);
+            case FleetAddress.Shard(FleetAddress.Cluster cluster, int slot) ->
+                new ShardSight(new ClusterSight(fleet, cluster), slot);
         };
     }
 }

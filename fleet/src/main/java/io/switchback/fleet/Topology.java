@@ -1,6 +1,8 @@
 package io.switchback.fleet;
 
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.BitSet;
 import java.util.List;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
@@ -47,6 +49,15 @@ public sealed interface Topology {
             return at < 0 ? null : shards.get(at);
         }
 
+        /** The slots of the shard at that place. */
+        public SlotSet slotsOf(int shard) {
+            BitSet slots = new BitSet(SLOTS);
+            for (int slot = 0; slot < SLOTS; slot++) {
+                slots.set(slot, shardOfSlot[slot] == shard);
+            }
+            return new SlotSet(slots);
+        }
+
         @Override
         public boolean equals(Object other) {
             return other instanceof Sharded(List<Shard> otherShards, int[] otherSlots)
@@ -77,11 +88,30 @@ public sealed interface Topology {
         }
     }
 
+    /** The primaries: one, or that of each shard. */
+    default List<Endpoint> primaries() {
+        return switch (this) {
+            case Replicated(Endpoint primary, var _) -> List.of(primary);
+            case Sharded(List<Shard> shards, var _) ->
+                shards.stream().map(Shard::primary).toList();
+        };
+    }
+
+    /** All servers that are known, primaries first. */
+    default List<Endpoint> servers() {
+        List<Endpoint> servers = new ArrayList<>(primaries());
+        switch (this) {
+            case Replicated(var _, List<Endpoint> replicas) -> servers.addAll(replicas);
+            case Sharded(List<Shard> shards, var _) -> shards.forEach(shard -> servers.addAll(shard.replicas()));
+        }
+        return servers;
+    }
+
     /** What is known without asking anybody: of a single server, all that there is to know. */
     static Optional<Topology> ofItself(FleetSpec fleet) {
         return switch (fleet.address()) {
             case FleetAddress.Standalone(Endpoint server) -> Optional.of(new Replicated(server, List.of()));
-            case FleetAddress.Sentinel _, FleetAddress.Cluster _ -> Optional.empty();
+            case FleetAddress.Sentinel _, FleetAddress.Cluster _, FleetAddress.Shard _ -> Optional.empty();
         };
     }
 }

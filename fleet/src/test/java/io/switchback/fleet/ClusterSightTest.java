@@ -72,7 +72,13 @@ class ClusterSightTest {
                         .isEqualTo(new Topology.Shard(endpoint(first), List.of(endpoint(replica))));
                 assertThat(Arrays.stream(whole.shardOfSlot())).allMatch(shard -> shard >= 0);
 
+                FleetSpec shard = spec(cluster.nodes().get(5)).shard(7);
+                assertThat(whole.slotsOf(0)).hasToString("0-5460");
+                assertThat(shard.topologyNow())
+                        .isEqualTo(new Topology.Replicated(endpoint(first), List.of(endpoint(replica))));
+
                 cluster.moveSlot(7, second);
+                assertThat(shard.primaryNow()).isEqualTo(endpoint(second));
                 watch.lookSoon();
                 Await.until(LIMIT, "the slot has moved", () -> endpoint(second).equals(primary(seen.getLast(), 7)));
                 assertThat(primary(seen.getLast(), 6)).isEqualTo(endpoint(first));

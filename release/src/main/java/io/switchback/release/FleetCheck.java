@@ -72,7 +72,7 @@ final class FleetCheck {
                             + ") is watched by sentinels, which would take it"
                             + " for dead while it follows the other fleet, and promote a replica; this version of"
                             + " Switchback serves such a fleet and does not move it: move standalone fleets only");
-                case FleetAddress.Cluster _ ->
+                case FleetAddress.Cluster _, FleetAddress.Shard _ ->
                     problem("fleet " + fleet.name() + " (" + fleet.where() + ") is a cluster, which cannot follow"
                             + " another fleet; this version of Switchback moves standalone fleets only");
             }

@@ -38,7 +38,7 @@ final class FleetWatches implements AutoCloseable {
             switch (fleet.address()) {
                 case FleetAddress.Standalone _ -> // it is where the file says
                     all.watchReplicas(cache, fleet, proxy, environment, () -> Topology.ofItself(fleet));
-                case FleetAddress.Sentinel _, FleetAddress.Cluster _ -> {
+                case FleetAddress.Sentinel _, FleetAddress.Cluster _, FleetAddress.Shard _ -> {
                     FleetWatch watch = FleetWatch.start(
                             cache.name(), fleet, environment, topology -> proxy.topology(fleet.name(), topology));
                     proxy.watchedBy(fleet.name(), watch::lookSoon);

@@ -151,7 +151,7 @@ public final class LagWatch implements AutoCloseable {
         }
 
         private boolean mayFailOver() {
-            return this == source && fleet.address() instanceof FleetAddress.Sentinel;
+            return this == source && !(fleet.address() instanceof FleetAddress.Standalone);
         }
 
         private void compare(InfoReport info) {

@@ -2,13 +2,11 @@ package io.switchback.sync.verify;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
-import io.switchback.fleet.FleetAddress;
+import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetException;
-import io.switchback.fleet.FleetSight;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.ServerVersion;
-import io.switchback.fleet.Sighting;
 import io.switchback.fleet.Topology;
 import io.switchback.fleet.dialect.ServerCommands;
 import io.switchback.resp.CommandEncoder;
@@ -47,15 +45,10 @@ final class Side implements AutoCloseable {
     Side(FleetSpec fleet, Duration timeout) {
         this.fleet = fleet;
         try {
-            if (fleet.address() instanceof FleetAddress.Cluster) {
-                Topology.Sharded seen = look(fleet);
-                this.serverOfSlot = seen.shardOfSlot();
-                for (Topology.Shard shard : seen.shards()) {
-                    servers.add(ServerConnection.open(shard.primary(), fleet.credential(), fleet.tls(), timeout));
-                }
-            } else {
-                this.serverOfSlot = null;
-                servers.add(ServerConnection.open(fleet, timeout));
+            Topology seen = fleet.topologyNow();
+            this.serverOfSlot = seen instanceof Topology.Sharded sharded ? sharded.shardOfSlot() : null;
+            for (Endpoint primary : seen.primaries()) {
+                servers.add(ServerConnection.open(primary, fleet.credential(), fleet.tls(), timeout));
             }
             this.version = ServerVersion.read(servers.getFirst());
             ServerCommands commands = ServerCommands.read(servers.getFirst());
@@ -64,25 +57,6 @@ final class Side implements AutoCloseable {
         } catch (FleetException e) {
             close();
             throw e;
-        }
-    }
-
-    private static Topology.Sharded look(FleetSpec fleet) {
-        try (FleetSight sight = FleetSight.of(fleet)) {
-            Sighting sighting = sight.look();
-            if (sighting.topology().orElse(null) instanceof Topology.Sharded seen) {
-                if (Arrays.stream(seen.shardOfSlot()).anyMatch(shard -> shard < 0)) {
-                    throw new FleetException(
-                            FleetException.Code.UNREACHABLE,
-                            "fleet " + fleet.name() + " (" + fleet.where() + ") has slots that nobody serves: "
-                                    + String.join("; ", sighting.problems()));
-                }
-                return seen;
-            }
-            throw new FleetException(
-                    FleetException.Code.UNREACHABLE,
-                    "nobody says where the servers of fleet " + fleet.name() + " (" + fleet.where() + ") are: "
-                            + String.join("; ", sighting.problems()));
         }
     }
 
