@@ -5,6 +5,7 @@ import io.switchback.environment.Deadline;
 import io.switchback.environment.Environment;
 import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetSpec;
+import io.switchback.fleet.Token;
 import io.switchback.sync.BackupManifest;
 import io.switchback.sync.LinkBase;
 import io.switchback.sync.LinkListener;
@@ -155,9 +156,11 @@ final class CopyBench implements Callable<Integer> {
                 new ApplySettings(
                         "copy",
                         "bench",
+                        Token.open(1, "bench"),
                         spec("source", source),
                         spec("target", target),
-                        new LinkStart.FullCopy(Optional.empty())),
+                        new LinkStart.FullCopy(Optional.empty()),
+                        Optional.empty()),
                 Environment.system(),
                 new Silent());
         try (link) {

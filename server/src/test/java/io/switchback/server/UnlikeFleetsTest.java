@@ -10,6 +10,7 @@ import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.FleetWatch;
 import io.switchback.fleet.ReplicationState;
 import io.switchback.fleet.ServerConnection;
+import io.switchback.fleet.Token;
 import io.switchback.proxy.BackendRoute;
 import io.switchback.proxy.CacheProxy;
 import io.switchback.proxy.HoldOutcome;
@@ -149,7 +150,9 @@ class UnlikeFleetsTest {
 
     private void open(String name, FleetSpec source, FleetSpec target, LinkStart start) {
         links.add(ApplyLink.open(
-                new ApplySettings(name, "owner", source, target, start), Environment.system(), new Broken()));
+                new ApplySettings(name, "secret", Token.open(1, "owner"), source, target, start, Optional.empty()),
+                Environment.system(),
+                new Broken()));
     }
 
     private static void streams(ApplyLink link) {

@@ -3,16 +3,15 @@ package io.switchback.sync.apply;
 import io.switchback.environment.Deadline;
 import io.switchback.environment.Environment;
 import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.FleetAddress;
 import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.InfoReport;
-import io.switchback.fleet.ReplicationState;
-import io.switchback.fleet.ReservedKeys;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.ServerVersion;
+import io.switchback.fleet.Token;
 import io.switchback.fleet.dialect.Dialect;
 import io.switchback.fleet.dialect.StreamTranslator;
-import io.switchback.resp.Reply;
 import io.switchback.sync.BackupManifest;
 import io.switchback.sync.BackupWriter;
 import io.switchback.sync.BrokenLinkException;
@@ -22,6 +21,7 @@ import io.switchback.sync.LinkListener;
 import io.switchback.sync.LinkStart;
 import io.switchback.sync.LinkStatus;
 import io.switchback.sync.LinkStatus.Phase;
+import io.switchback.sync.RelayLink;
 import io.switchback.sync.rdb.SnapshotReader;
 import io.switchback.sync.rdb.SnapshotSink;
 import io.switchback.sync.rdb.ValueTarget;
@@ -54,9 +54,13 @@ import org.slf4j.LoggerFactory;
  *   <li>What the target holds is what its checkpoint says ({@link Checkpoint}), at every instant, whoever is killed.
  *   <li>A target that has a checkpoint of this link is never emptied: a copy begins only where there is none, or where a copy was broken off.
  *   <li>Once {@link #freeze} has said true, nothing is sent.
+ *   <li>Nothing behind a newer owner's note ({@link #leave}) is applied, and the target's checkpoint stays before it: an older owner that begins again stops there again.
  * </ul>
  */
 public final class ApplyLink implements Link {
+    /** For a server that is no cluster's. */
+    public static final int NO_SLOT = LinkKeys.NO_SLOT;
+
     private static final Logger LOG = LoggerFactory.getLogger(ApplyLink.class);
 
     private static final Duration SOURCE_ANSWER_MAX = Duration.ofSeconds(5);
@@ -75,6 +79,9 @@ public final class ApplyLink implements Link {
     /** Each primary is asked something this often, since one that is silent for long is given up. */
     private static final Duration KEEP_ALIVE_EVERY = Duration.ofSeconds(10);
 
+    /** How often it is looked whether the source, a shard, still has the slots that it had. */
+    private static final Duration SLOTS_EVERY = Duration.ofSeconds(1);
+
     private static final int COPIES_BROKEN_OFF_MAX = 5;
     /** A copy makes the source fork, and empties the target: it does not begin again at once. */
     private static final Duration BETWEEN_COPIES = Duration.ofSeconds(10);
@@ -86,6 +93,8 @@ public final class ApplyLink implements Link {
     private static final String UNDERSTOOD_VERSION = "9.1.0";
 
     private final ApplySettings settings;
+    private final Share share;
+    private final @Nullable ShardWatch shard;
     private final Environment environment;
     private final LinkListener listener;
     private final LagWatch watch;
@@ -103,6 +112,10 @@ public final class ApplyLink implements Link {
     private volatile long copyBytesTotal = -1;
     private volatile @Nullable Applying applying;
     private volatile Place lastApplied = new Place(-1, Place.UNKNOWN);
+    /** The end of a newer owner's note, where the link has stopped. */
+    private volatile @Nullable Place leftAt;
+    /** What the watch has seen of the source's slots. */
+    private volatile @Nullable String slotsMoved;
 
     private final Object lock = new Object();
     private @Nullable LinkBase admitted; // guarded by lock
@@ -110,7 +123,6 @@ public final class ApplyLink implements Link {
     private @Nullable Lanes openLanes; // guarded by lock
 
     // The link's own thread.
-    private boolean ownsTarget;
     /** The keys of the checkpoints that the target is known to have held. */
     private Set<String> notedKeys = Set.of();
 
@@ -123,11 +135,24 @@ public final class ApplyLink implements Link {
 
     private ApplyLink(ApplySettings settings, Environment environment, LinkListener listener) {
         this.settings = settings;
+        this.share = new Share(settings.slots());
+        this.shard = shardWatch(settings);
         this.environment = environment;
         this.listener = listener;
         this.watch = new LagWatch(settings.source(), Optional.empty(), environment, new WatchOwner());
         this.thread = thread("apply").unstarted(this::run);
         this.watchThread = thread("watch").unstarted(this::watch);
+    }
+
+    private static @Nullable ShardWatch shardWatch(ApplySettings settings) {
+        if (settings.slots().isEmpty()) {
+            return null;
+        }
+        if (settings.source().address() instanceof FleetAddress.Shard(FleetAddress.Cluster cluster, int _)) {
+            return new ShardWatch(settings.source(), cluster, settings.slots().get());
+        }
+        throw new IllegalArgumentException(
+                "only a shard's link has slots, and " + settings.source().where() + " is none");
     }
 
     /** Begins at once; with {@link LinkStart.Later}, when {@link #admit} says where. */
@@ -145,24 +170,45 @@ public final class ApplyLink implements Link {
      * the reading of the place: if another database was selected, the stream says so there. A cluster has but one.
      */
     public static LinkBase begin(ServerConnection server, String name) {
-        ReplicationState state = ReplicationState.read(server);
-        if (InfoReport.read(server).number("cluster_enabled", 0) == 1) {
-            return new LinkBase(state.id(), state.offset(), "", -1);
-        }
-        server.demand("SELECT", "0");
-        server.demand("MULTI");
-        server.demand("ROLE");
-        server.demand("SET", ReservedKeys.PREFIX + "apply-begin:" + name, state.id());
-        Reply ran = server.demand("EXEC");
-        if (ran instanceof Reply.Array(List<Reply> answers)
-                && answers.getFirst() instanceof Reply.Array(List<Reply> role)
-                && role.getFirst().text().equals("master")
-                && role.get(1) instanceof Reply.Int(long offset)) {
-            return new LinkBase(state.id(), offset, "", -1);
-        }
-        throw new FleetException(
-                FleetException.Code.REFUSED,
-                server.endpoint() + " is no primary, or does not say where its stream stands: " + ran.text());
+        return LinkNotes.begin(server, name);
+    }
+
+    /**
+     * Ends a link at a point of its source's stream: by a note there, at which an owner with an older token than {@code by} stops. What stands before the note is applied then and
+     * noted; the link is frozen, and each older owner that opens it again stops there as well. An owner with this token or a newer one goes on over it.
+     *
+     * <p>Effects behind the note may be in the target all the same where a key was copied as state meanwhile (docs/apply.md): nobody should write to the source by then.
+     *
+     * @param sourcePrimary of the link's source
+     * @param slot the first one of the link's slots, or {@link #NO_SLOT}
+     * @return an offset that the link has applied ({@link #awaitApplied}) once, and only once, it has come to the note: the source's own behind it, unless others wrote in the same moment
+     */
+    public static long leave(ServerConnection sourcePrimary, int slot, String name, Token by) {
+        return LinkNotes.leave(sourcePrimary, slot, name, by);
+    }
+
+    /**
+     * Makes {@code by} the owner of a link at every primary of its target, and has all connections of the link killed there. When it returns nothing of the link reaches the target any
+     * more, whoever runs it, and nobody with an older token can open it again. Blocks.
+     *
+     * @throws FleetException REFUSED where a newer owner is there; where a server does not answer or refuses; then nothing is sure, and it may be done again
+     */
+    public static void shutOut(FleetSpec target, String name, Token by) {
+        LinkNotes.shutOut(target, name, by);
+    }
+
+    /**
+     * Removes all that links of these names keep at a fleet, at whichever end of them it was; they must be over, since what it removes shuts former owners out, too. Blocks.
+     *
+     * @throws FleetException where a server does not answer or refuses; then it may be done again
+     */
+    public static void forget(FleetSpec fleet, List<String> names) {
+        LinkNotes.forget(fleet, names);
+    }
+
+    /** Which slots of a cluster are on their way to another shard now, as a sentence; empty where none are, or the fleet is no cluster. Blocks. */
+    public static Optional<String> slotsMoving(FleetSpec cluster) {
+        return MovingSlots.of(cluster);
     }
 
     /** For a link that was opened with {@link LinkStart.Later}: where both sides are equal. */
@@ -194,6 +240,10 @@ public final class ApplyLink implements Link {
     }
 
     private Place applied() {
+        Place left = leftAt;
+        if (left != null) {
+            return left;
+        }
         Applying now = applying;
         return now == null ? lastApplied : now.applied();
     }
@@ -201,6 +251,9 @@ public final class ApplyLink implements Link {
     @Override
     public boolean awaitApplied(long sourceOffset, Deadline deadline) {
         while (applied().offset() < sourceOffset) {
+            if (frozen) {
+                return applied().offset() >= sourceOffset;
+            }
             if (closed
                     || phase == Phase.BROKEN
                     || deadline.passed()
@@ -299,8 +352,11 @@ public final class ApplyLink implements Link {
     private void session(LinkStart start) throws IOException, BrokenLinkException, InterruptedException {
         Troubles troubles = new Troubles();
         phase = Phase.WAITING_FOR_TARGET;
-        try (Lanes lanes = Lanes.open(settings.name(), settings.owner(), settings.target(), !ownsTarget, troubles)) {
-            ownsTarget = true;
+        if (shard != null) {
+            slotsMoved = shard.moved().orElse(null);
+            throwIfSlotsMoved();
+        }
+        try (Lanes lanes = Lanes.open(settings.name(), settings.owner(), settings.target(), troubles)) {
             keep(lanes);
             Lanes.Found found = lanes.found();
             if (!lanes.foundKeys().containsAll(notedKeys)) {
@@ -338,9 +394,35 @@ public final class ApplyLink implements Link {
             Optional<Checkpoint> place = place(start, found, source.info());
             if (place.isPresent()) {
                 session.resume(place.get());
-            } else {
+            } else if (!hasLeft(source)) {
                 session.copy();
             }
+        }
+    }
+
+    /** Whether a newer owner has ended the link before it was ever begun: then the target stays as it is. */
+    private boolean hasLeft(SourceConnection source) {
+        Optional<Token> by = LinkNotes.left(source.server(), settings.source(), settings.name(), share.sourceSlot());
+        if (by.filter(settings.owner()::isOlderThan).isEmpty()) {
+            return false;
+        }
+        stopAt(lastApplied, by.get());
+        return true;
+    }
+
+    /** Nothing is sent any more, and all that was is answered. */
+    private void stopAt(Place end, Token by) {
+        say("ended by " + by + ", which is newer than " + settings.owner());
+        leftAt = end;
+        phase = Phase.CLOSED;
+        frozenWanted = true;
+        frozen = true;
+    }
+
+    private void throwIfSlotsMoved() throws BrokenLinkException {
+        String moved = slotsMoved;
+        if (moved != null) {
+            throw new BrokenLinkException(moved);
         }
     }
 
@@ -409,6 +491,7 @@ public final class ApplyLink implements Link {
         private final StreamTranslator translator;
         private final ServerVersion version;
         private final ValueTarget target;
+        private final ShardRemoval removal;
         private String sourceId = "";
 
         Session(
@@ -425,6 +508,7 @@ public final class ApplyLink implements Link {
             this.translator = StreamTranslator.between(from, to);
             this.version = from.version();
             this.target = new ValueTarget(to.version());
+            this.removal = new ShardRemoval(lanes, settings.target(), share, this::keepAlive);
         }
 
         // -------------------------------------------------------------------------------------------------------- copy
@@ -435,6 +519,9 @@ public final class ApplyLink implements Link {
             say("");
             leftOut.clear();
             copiedBytes = 0;
+            if (!share.isWhole()) {
+                emptyShare(); // before the source begins, since it would not wait so long
+            }
             source.announce(announcedName());
             source.psync("?", -1, List.of("eof", "psync2"), Optional.of(UNDERSTOOD_VERSION));
             source.silenceMax(SILENCE_MAX);
@@ -449,7 +536,9 @@ public final class ApplyLink implements Link {
             sourceId = answer[1];
             long offset = Long.parseLong(answer[2]);
             Expiring expiring = new Expiring(true, target.knowsFieldExpiry());
-            lanes.beginCopy(target.knowsFunctions());
+            if (share.isWhole()) {
+                lanes.beginCopy(target.knowsFunctions());
+            }
             @Nullable BackupManifest saved;
             try (BackupWriter backup =
                     BackupWriter.begin(settings.start(), version, sourceId, offset, environment.now())) {
@@ -469,9 +558,23 @@ public final class ApplyLink implements Link {
             lanes.noteAll(sourceId, copied);
             awaitAnswers();
             noted(copied);
+            throwIfSlotsMoved();
             copying = false;
             listener.based(new LinkBase(sourceId, offset, "", -1));
             stream(copied, offset, expiring);
+        }
+
+        /** Empties the link's part of the target. */
+        private void emptyShare() throws IOException, InterruptedException {
+            lanes.noteCopying();
+            if (share.hasWhatIsOfNoSlot()) {
+                removal.emptyOtherDatabases(Lanes.NOWHERE);
+                if (target.knowsFunctions()) {
+                    lanes.forgetFunctions();
+                }
+            }
+            removal.run(Lanes.NOWHERE);
+            awaitAnswers();
         }
 
         /** The target holds the checkpoint of that place for sure. */
@@ -499,8 +602,6 @@ public final class ApplyLink implements Link {
 
         /** Sends what a snapshot becomes. */
         private final class CopySink implements SnapshotSink {
-            private static final Place NONE = new Place(-1, Place.UNKNOWN);
-
             private final Expiring expiring;
 
             CopySink(Expiring expiring) {
@@ -516,23 +617,30 @@ public final class ApplyLink implements Link {
                 if (key.isReserved()) {
                     return; // what another link keeps there is about the source
                 }
+                if (!share.has(key)) {
+                    throw new IOException("the source has " + key + " of slot " + key.slot()
+                            + ", which is none of the shard's: are slots being moved?");
+                }
                 if (lanes.isSharded() && database != 0) {
                     throw new IOException("database " + database + " has keys, such as " + key
                             + ", and the target is a cluster, which has database 0 alone");
                 }
                 expiring.rebuilt(key, words);
                 Lane lane = lanes.of(key);
-                lane.select(database, Lane.Expected.SUCCESS, NONE);
-                lane.send(Lane.Expected.SUCCESS, NONE, words);
+                lane.select(database, Lane.Expected.SUCCESS, Lanes.NOWHERE);
+                lane.send(Lane.Expected.SUCCESS, Lanes.NOWHERE, words);
                 keepAlive();
             }
 
             @Override
             public void library(byte[] code) throws IOException {
+                if (!share.hasWhatIsOfNoSlot()) {
+                    return;
+                }
                 for (Lane lane : lanes.all()) {
                     lane.send(
                             Lane.Expected.SUCCESS,
-                            NONE,
+                            Lanes.NOWHERE,
                             Lanes.word("FUNCTION"),
                             Lanes.word("LOAD"),
                             Lanes.word("REPLACE"),
@@ -597,6 +705,8 @@ public final class ApplyLink implements Link {
                 throws IOException, BrokenLinkException, InterruptedException {
             Applying work = new Applying(
                     lanes,
+                    share,
+                    removal,
                     troubles,
                     sourceId,
                     from,
@@ -615,14 +725,20 @@ public final class ApplyLink implements Link {
             StreamReading reading = new StreamReading(source, from.offset());
             Thread reader = thread("stream").start(reading::run);
             try {
-                Units units = new Units(work, from);
+                Units units = new Units(work, from, settings);
                 while (!frozenWanted && !closed) {
                     StreamReading.@Nullable Batch batch = reading.next(POLL);
                     lanes.throwIfFailed();
+                    throwIfSlotsMoved();
                     work.putRight();
                     if (batch != null) {
                         for (StreamCommand command : batch.commands()) {
                             units.take(command);
+                            if (units.end() instanceof Units.End(Place behind, Token by)) {
+                                settle(work);
+                                stopAt(behind, by);
+                                return;
+                            }
                         }
                         lanes.flush();
                         if (batch.end() != null) {
@@ -633,6 +749,7 @@ public final class ApplyLink implements Link {
                     tell(units.asked(), work);
                 }
                 settle(work);
+                frozen = true;
             } finally {
                 reader.interrupt();
                 source.close();
@@ -667,23 +784,35 @@ public final class ApplyLink implements Link {
             work.awaitAnswers();
             lanes.throwIfFailed();
             lastApplied = work.applied();
-            frozen = true;
         }
     }
 
     /** Puts commands together that belong together. */
     private static final class Units {
         private final Applying work;
+        private final ApplySettings settings;
         private final List<StreamCommand> transaction = new ArrayList<>();
         private long transactionBytes;
         private boolean inTransaction;
         private int database;
         private int databaseBefore;
         private boolean asked;
+        private @Nullable Token leaving;
+        private @Nullable End end;
 
-        Units(Applying work, Place from) {
+        /** A newer owner's note that the link ends there; the target stands before it. */
+        record End(Place behind, Token by) {}
+
+        Units(Applying work, Place from, ApplySettings settings) {
             this.work = work;
+            this.settings = settings;
             this.database = from.database();
+        }
+
+        /** Set once nothing more is to be taken. */
+        @Nullable
+        End end() {
+            return end;
         }
 
         /** Whether the source has asked since how far the target is. */
@@ -693,7 +822,7 @@ public final class ApplyLink implements Link {
             return was;
         }
 
-        void take(StreamCommand command) throws IOException, BrokenLinkException {
+        void take(StreamCommand command) throws IOException, BrokenLinkException, InterruptedException {
             switch (command.name()) {
                 case "", "PING" -> pass(command);
                 case "REPLCONF" -> {
@@ -706,7 +835,11 @@ public final class ApplyLink implements Link {
                 }
                 case "EXEC" -> {
                     inTransaction = false;
-                    applyTransaction(command.end());
+                    if (leaving == null) {
+                        applyTransaction(command.end());
+                    } else {
+                        end = new End(new Place(command.end(), database), leaving);
+                    }
                 }
                 case "SELECT" -> select(command);
                 default -> effect(command);
@@ -728,7 +861,27 @@ public final class ApplyLink implements Link {
             }
         }
 
-        private void effect(StreamCommand command) throws IOException, BrokenLinkException {
+        /** The note stands alone, or in a transaction of its own. */
+        private void leave(StreamCommand command) {
+            byte[][] words = command.words();
+            Optional<Token> by = words.length > 2 && LinkKeys.isLeft(words[1], settings.name())
+                    ? Token.parse(new String(words[2], StandardCharsets.UTF_8)).filter(settings.owner()::isOlderThan)
+                    : Optional.empty();
+            if (by.isPresent()) {
+                leaving = by.get();
+                if (!inTransaction) {
+                    end = new End(new Place(command.end(), database), leaving);
+                }
+            }
+        }
+
+        private void effect(StreamCommand command) throws IOException, BrokenLinkException, InterruptedException {
+            if (command.name().equals("SET")) {
+                leave(command);
+                if (leaving != null) {
+                    return;
+                }
+            }
             if (!inTransaction) {
                 work.apply(List.of(command), database, new Place(command.end(), database));
                 return;
@@ -746,15 +899,15 @@ public final class ApplyLink implements Link {
             }
         }
 
-        private void applyTransaction(long end) throws IOException, BrokenLinkException {
-            work.apply(transaction, databaseBefore, new Place(end, database));
+        private void applyTransaction(long behind) throws IOException, BrokenLinkException, InterruptedException {
+            work.apply(transaction, databaseBefore, new Place(behind, database));
             transaction.clear();
             transactionBytes = 0;
         }
     }
 
     private String announcedName() {
-        return io.switchback.sync.RelayLink.announcedName(settings.name(), settings.owner());
+        return RelayLink.announcedName(settings.name(), settings.announcement());
     }
 
     private void say(String what) {
@@ -769,14 +922,22 @@ public final class ApplyLink implements Link {
 
     private void watch() {
         try {
+            long lookedAtNanos = environment.nanoTime();
             while (!closed) {
                 watch.turn();
+                if (shard != null && environment.nanoTime() - lookedAtNanos >= SLOTS_EVERY.toNanos()) {
+                    shard.moved().ifPresent(moved -> slotsMoved = moved);
+                    lookedAtNanos = environment.nanoTime();
+                }
                 environment.sleep(LagWatch.EVERY);
             }
         } catch (InterruptedException e) {
             // It is closed.
         } finally {
             watch.close();
+            if (shard != null) {
+                shard.close();
+            }
         }
     }
 

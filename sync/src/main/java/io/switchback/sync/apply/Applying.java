@@ -19,6 +19,7 @@ import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.LongUnaryOperator;
@@ -58,6 +59,8 @@ final class Applying {
     private static final byte[] REPLACE = Lanes.word("REPLACE");
 
     private final Lanes lanes;
+    private final Share share;
+    private final ShardRemoval removal;
     private final Troubles troubles;
     private final String sourceId;
     private final StreamTranslator translator;
@@ -86,6 +89,8 @@ final class Applying {
     /** @param from where the stream begins */
     Applying(
             Lanes lanes,
+            Share share,
+            ShardRemoval removal,
             Troubles troubles,
             String sourceId,
             Place from,
@@ -98,6 +103,8 @@ final class Applying {
             Expiring expiring,
             LeftOut leftOut) {
         this.lanes = lanes;
+        this.share = share;
+        this.removal = removal;
         this.troubles = troubles;
         this.sourceId = sourceId;
         this.translator = translator;
@@ -131,7 +138,8 @@ final class Applying {
      *
      * @param behind the place at which the stream stands after it
      */
-    void apply(List<StreamCommand> commands, int database, Place behind) throws IOException, BrokenLinkException {
+    void apply(List<StreamCommand> commands, int database, Place behind)
+            throws IOException, BrokenLinkException, InterruptedException {
         give(commands, database, behind.offset());
         sent = behind;
         if (behind.offset() >= stateAtMax) {
@@ -139,7 +147,8 @@ final class Applying {
         }
     }
 
-    private void give(List<StreamCommand> commands, int database, long end) throws IOException, BrokenLinkException {
+    private void give(List<StreamCommand> commands, int database, long end)
+            throws IOException, BrokenLinkException, InterruptedException {
         writes.clear();
         checks.clear();
         reach = end;
@@ -155,13 +164,15 @@ final class Applying {
     }
 
     /** Applies the first part of a transaction that is too large to be held: the stream goes on to stand before it. */
-    void applyPart(List<StreamCommand> commands, int database, long end) throws IOException, BrokenLinkException {
+    void applyPart(List<StreamCommand> commands, int database, long end)
+            throws IOException, BrokenLinkException, InterruptedException {
         give(commands, database, end);
     }
 
     // ---------------------------------------------------------------------------------------------------- what to send
 
-    private void plan(StreamCommand command, int database) throws IOException, BrokenLinkException {
+    private void plan(StreamCommand command, int database)
+            throws IOException, BrokenLinkException, InterruptedException {
         if (database == Place.UNKNOWN) {
             throw new BrokenLinkException("the source's stream changes data before it has selected a database");
         }
@@ -171,6 +182,9 @@ final class Applying {
             case "FLUSHDB" -> flush(command, database, key -> key.database() == database);
             case "SWAPDB" -> swap(command);
             case "SCRIPT", "FUNCTION" -> everywhere(command);
+            case "CLUSTER" ->
+                throw new BrokenLinkException("slots are being moved to the source, and the link cannot follow them ("
+                        + command.name() + " " + command.word(1) + " came down the stream)");
             default -> onKeys(command, database);
         }
     }
@@ -187,6 +201,12 @@ final class Applying {
         if (lanes.isSharded() && keys.stream().anyMatch(key -> key.database() != 0)) {
             throw new BrokenLinkException("the stream changes database "
                     + keys.getFirst().database() + ", and the target is a cluster, which has database 0 alone");
+        }
+        Optional<Key> other = keys.stream().filter(key -> !share.has(key)).findFirst();
+        if (other.isPresent()) {
+            throw new BrokenLinkException(command.name() + " of " + other.get() + " came down the stream, of slot "
+                    + other.get().slot() + ", which is none of the shard's: slots are being moved to it, and the link"
+                    + " cannot follow them");
         }
         boolean ahead = false;
         boolean behind = false;
@@ -262,12 +282,19 @@ final class Applying {
     // -------------------------------------------------------------------------------------------------- all of the
     // data
 
-    private void flush(StreamCommand command, int database, Predicate<Key> gone) throws IOException {
+    private void flush(StreamCommand command, int database, Predicate<Key> gone)
+            throws IOException, InterruptedException {
         List<Key> ahead = stateAt.keySet().stream().filter(gone).toList();
         ahead.forEach(stateAt::remove);
         send(sent, false); // what stands before it in its transaction
         writes.clear();
-        if (database == 0 || command.name().equals("FLUSHALL")) {
+        if (!share.isWhole()) {
+            for (Lane lane : lanes.all()) {
+                cover(lane);
+            }
+            awaitAnswers();
+            removal.run(sent);
+        } else if (database == 0 || command.name().equals("FLUSHALL")) {
             for (Lane lane : lanes.all()) {
                 cover(lane);
             }
@@ -290,6 +317,10 @@ final class Applying {
     private void everywhere(StreamCommand command) throws BrokenLinkException {
         if (command.word(1).equals("KILL")) {
             return;
+        }
+        if (!share.hasWhatIsOfNoSlot()
+                && !(command.name().equals("SCRIPT") && command.word(1).equals("LOAD"))) {
+            return; // it passes by another shard's link
         }
         byte[][] words = command.words();
         if (command.name().equals("FUNCTION")

@@ -1,10 +1,7 @@
 package io.switchback.sync.apply;
 
-import io.switchback.fleet.ReservedKeys;
-import io.switchback.resp.KeySlot;
 import java.util.List;
 import java.util.Optional;
-import java.util.function.IntFunction;
 
 /**
  * What an apply link notes among its target's data, once at each primary, so that whoever goes on with it knows what is in the data.
@@ -61,34 +58,5 @@ record Checkpoint(String sourceId, Place applied, long untilAtMost) {
                         one.sourceId,
                         one.applied.earlierOf(other.applied),
                         Math.max(one.untilAtMost, other.untilAtMost)));
-    }
-
-    /** The keys of a link at the primary that has the slot, or at a server that is no cluster's ({@link #NO_SLOT}). */
-    record Keys(String checkpoint, String owner) {
-        /** The server is no cluster's. */
-        static final int NO_SLOT = -1;
-
-        private static final String[] TAGS = tags();
-
-        static Keys of(String link, int slot) {
-            String prefix = ReservedKeys.PREFIX + (slot == NO_SLOT ? "" : "{" + TAGS[slot] + "}");
-            return new Keys(prefix + "apply:" + link, prefix + "apply-owner:" + link);
-        }
-
-        /** For each slot the least number that is a hash tag of it. */
-        private static String[] tags() {
-            String[] tags = new String[KeySlot.SLOTS];
-            IntFunction<byte[]> ascii =
-                    number -> Integer.toString(number).getBytes(java.nio.charset.StandardCharsets.US_ASCII);
-            int missing = tags.length;
-            for (int number = 0; missing > 0; number++) {
-                int slot = KeySlot.of(ascii.apply(number));
-                if (tags[slot] == null) {
-                    tags[slot] = Integer.toString(number);
-                    missing--;
-                }
-            }
-            return tags;
-        }
     }
 }

@@ -60,7 +60,7 @@ final class Lane implements AutoCloseable {
 
     private final Endpoint server;
     private final int slot;
-    private final Checkpoint.Keys keys;
+    private final LinkKeys keys;
     private final ServerStream stream;
     private final ReplyReader replies;
     private final OutputStream out;
@@ -106,7 +106,7 @@ final class Lane implements AutoCloseable {
             throws IOException {
         this.server = server;
         this.slot = slot;
-        this.keys = Checkpoint.Keys.of(link, slot);
+        this.keys = LinkKeys.of(link, slot);
         this.stream = stream;
         this.trouble = trouble;
         this.replies = new ReplyReader(new BufferedInputStream(stream.input(), 64 * 1024));
@@ -115,7 +115,7 @@ final class Lane implements AutoCloseable {
             Credential credential = fleet.credential().get();
             demand("AUTH", credential.user(), credential.password());
         }
-        demand("CLIENT", "SETNAME", clientName(link));
+        demand("CLIENT", "SETNAME", Ownership.clientName(link));
         this.clientId = demand("CLIENT", "ID") instanceof Reply.Int(long id) ? id : -1;
         this.reader = Thread.ofPlatform()
                 .daemon()
@@ -123,15 +123,10 @@ final class Lane implements AutoCloseable {
                 .unstarted(this::read);
     }
 
-    /** What the connections of a link are called at its target. */
-    static String clientName(String link) {
-        return "switchback-apply-" + link;
-    }
-
     /**
      * Connects; nothing reads replies until {@link #begin}.
      *
-     * @param slot one that the primary has, or {@link Checkpoint.Keys#NO_SLOT}
+     * @param slot one that the primary has, or {@link LinkKeys#NO_SLOT}
      */
     static Lane open(Endpoint server, FleetSpec fleet, int slot, String link, Consumer<Trouble> trouble)
             throws IOException {
@@ -149,7 +144,7 @@ final class Lane implements AutoCloseable {
         return server;
     }
 
-    Checkpoint.Keys keys() {
+    LinkKeys keys() {
         return keys;
     }
 
@@ -231,7 +226,7 @@ final class Lane implements AutoCloseable {
 
     private void note(Checkpoint checkpoint) throws IOException {
         untilAtMost = checkpoint.untilAtMost();
-        if (slot == Checkpoint.Keys.NO_SLOT) {
+        if (slot == LinkKeys.NO_SLOT) {
             select(0, Expected.SUCCESS, checkpoint.applied());
         }
         send(Expected.SUCCESS, checkpoint.applied(), CommandEncoder.bytes("SET", keys.checkpoint(), checkpoint.text()));

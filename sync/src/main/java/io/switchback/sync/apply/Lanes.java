@@ -4,12 +4,10 @@ import static java.nio.charset.StandardCharsets.US_ASCII;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import io.switchback.fleet.Endpoint;
-import io.switchback.fleet.FleetAddress;
 import io.switchback.fleet.FleetException;
-import io.switchback.fleet.FleetSight;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.ServerConnection;
-import io.switchback.fleet.Sighting;
+import io.switchback.fleet.Token;
 import io.switchback.fleet.Topology;
 import io.switchback.resp.CommandEncoder;
 import io.switchback.resp.Reply;
@@ -23,8 +21,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
@@ -33,9 +29,7 @@ import org.jspecify.annotations.Nullable;
  * The connections of a link to all primaries of its target, as the target stood when they were opened: when it changes, or one of them breaks, all are closed
  * and others opened, and the link goes on from its checkpoint.
  *
- * <p>Ownership: who opens lanes for the first time writes its name at each primary, and then has every other connection of the link closed there; who opens them
- * again looks whether its name still stands there. The name is written by nobody else, and a connection is named before it looks: so either the former owner sees the
- * new name, or its connection is among those that are closed, and the reply to CLIENT KILL says that nothing it has sent is run any more.
+ * <p>Whoever opens them claims the link at each primary with its token, and has every other connection of the link closed there ({@link Ownership}).
  *
  * <p>Used by the link's own thread, but for {@link #applied}.
  */
@@ -45,17 +39,17 @@ final class Lanes implements AutoCloseable {
 
     private static final Duration ADMINISTRATION_MAX = Duration.ofSeconds(5);
     private static final int GETS_AT_ONCE = 1024;
-    private static final Pattern CLIENT = Pattern.compile("(?:^|\\n)id=(\\d+) [^\\n]*?\\bname=(\\S*)");
     private static final String EMPTY = "local owner = redis.call('GET', KEYS[1]) redis.call(ARGV[1])"
             + " if owner then redis.call('SET', KEYS[1], owner) end redis.call('SET', KEYS[2], ARGV[2])";
 
     /** For what no place waits for. */
     private static final Place NEVER = new Place(Long.MAX_VALUE, Place.UNKNOWN);
 
-    private static final Place NOWHERE = new Place(-1, Place.UNKNOWN);
+    /** What belongs to no place of the stream. */
+    static final Place NOWHERE = new Place(-1, Place.UNKNOWN);
 
     private final String link;
-    private final String owner;
+    private final Token owner;
     private final FleetSpec target;
     private final List<Lane> all = new ArrayList<>();
     private final int @Nullable [] laneOfSlot;
@@ -63,8 +57,7 @@ final class Lanes implements AutoCloseable {
     private final List<Key> outdated = new ArrayList<>();
     private final Set<String> foundKeys = new HashSet<>();
 
-    private Lanes(String link, String owner, FleetSpec target, Topology topology, Troubles troubles)
-            throws IOException {
+    private Lanes(String link, Token owner, FleetSpec target, Topology topology, Troubles troubles) throws IOException {
         this.link = link;
         this.owner = owner;
         this.target = target;
@@ -73,11 +66,13 @@ final class Lanes implements AutoCloseable {
             switch (topology) {
                 case Topology.Replicated(Endpoint primary, var _) -> {
                     laneOfSlot = null;
-                    all.add(Lane.open(primary, target, Checkpoint.Keys.NO_SLOT, link, troubles::add));
+                    all.add(Lane.open(primary, target, LinkKeys.NO_SLOT, link, troubles::add));
                 }
                 case Topology.Sharded sharded -> {
                     laneOfSlot = sharded.shardOfSlot();
-                    openEach(sharded);
+                    for (Primary primary : Primary.of(topology)) {
+                        all.add(Lane.open(primary.server(), target, primary.slot(), link, troubles::add));
+                    }
                 }
             }
         } catch (IOException e) {
@@ -86,32 +81,41 @@ final class Lanes implements AutoCloseable {
         }
     }
 
-    private void openEach(Topology.Sharded sharded) throws IOException {
-        int[] firstSlot = new int[sharded.shards().size()];
-        for (int slot = Topology.SLOTS - 1; slot >= 0; slot--) {
-            int shard = sharded.shardOfSlot()[slot];
-            if (shard < 0) {
-                throw new IOException("nobody in the target " + target.where() + " has slot " + slot);
-            }
-            firstSlot[shard] = slot;
+    /**
+     * One of a target's primaries.
+     *
+     * @param slot its first one, by which the link's keys there are tagged, or {@link LinkKeys#NO_SLOT}
+     */
+    record Primary(Endpoint server, int slot) {
+        /** Those that the fleet has now. Blocks. */
+        static List<Primary> of(FleetSpec fleet) {
+            return of(fleet.topologyNow());
         }
-        for (int shard = 0; shard < firstSlot.length; shard++) {
-            all.add(Lane.open(sharded.shards().get(shard).primary(), target, firstSlot[shard], link, troubles::add));
+
+        static List<Primary> of(Topology topology) {
+            return switch (topology) {
+                case Topology.Replicated(Endpoint primary, var _) -> List.of(new Primary(primary, LinkKeys.NO_SLOT));
+                case Topology.Sharded sharded ->
+                    IntStream.range(0, sharded.shards().size())
+                            .mapToObj(shard -> new Primary(
+                                    sharded.shards().get(shard).primary(),
+                                    sharded.slotsOf(shard).first()))
+                            .toList();
+            };
         }
     }
 
     /**
      * Connects to every primary that the target has now, and makes sure that no other connection of the link writes there.
      *
-     * @param takeOver whether the link's former owner is to be shut out; else it is looked for
-     * @throws BrokenLinkException where another owner has taken the link over
+     * @throws BrokenLinkException where a newer owner has had the link
      */
-    static Lanes open(String link, String owner, FleetSpec target, boolean takeOver, Troubles troubles)
+    static Lanes open(String link, Token owner, FleetSpec target, Troubles troubles)
             throws IOException, BrokenLinkException {
-        Lanes lanes = new Lanes(link, owner, target, topology(target), troubles);
+        Lanes lanes = new Lanes(link, owner, target, target.topologyNow(), troubles);
         try {
             for (Lane lane : lanes.all) {
-                lanes.own(lane, takeOver);
+                lanes.own(lane);
             }
             return lanes;
         } catch (IOException | BrokenLinkException e) {
@@ -120,37 +124,13 @@ final class Lanes implements AutoCloseable {
         }
     }
 
-    private static Topology topology(FleetSpec target) throws IOException {
-        if (target.address() instanceof FleetAddress.Standalone(Endpoint server)) {
-            return new Topology.Replicated(server, List.of());
+    private void own(Lane lane) throws IOException, BrokenLinkException {
+        Optional<Token> newer = Ownership.claim(lane::demand, lane.keys().owner(), owner);
+        if (newer.isPresent()) {
+            throw new BrokenLinkException("a newer owner has taken the link over (" + newer.get() + " against " + owner
+                    + ", by key " + lane.keys().owner() + " of " + lane.server() + ")");
         }
-        try (FleetSight sight = FleetSight.of(target)) {
-            Sighting sighting = sight.look();
-            return sighting.topology()
-                    .orElseThrow(() -> new IOException("nobody says where the servers of the target " + target.where()
-                            + " are: " + String.join("; ", sighting.problems())));
-        }
-    }
-
-    private void own(Lane lane, boolean takeOver) throws IOException, BrokenLinkException {
-        if (takeOver) {
-            lane.demand("SET", lane.keys().owner(), owner);
-        } else {
-            // A server that is new to the link has no name yet; any other name stays.
-            lane.demand("SET", lane.keys().owner(), owner, "NX");
-            String found = lane.demand("GET", lane.keys().owner()).text();
-            if (!found.equals(owner)) {
-                throw new BrokenLinkException("another owner has taken the link over (" + found + ", by key "
-                        + lane.keys().owner() + " of " + lane.server() + ")");
-            }
-        }
-        Matcher client = CLIENT.matcher(lane.demand("CLIENT", "LIST").text());
-        while (client.find()) {
-            long id = Long.parseLong(client.group(1));
-            if (client.group(2).equals(Lane.clientName(link)) && id != lane.clientId()) {
-                lane.demand("CLIENT", "KILL", "ID", Long.toString(id), "SKIPME", "yes");
-            }
-        }
+        Ownership.killOthers(lane::demand, link, lane.clientId());
     }
 
     // ------------------------------------------------------------------------------------------------- the checkpoints
@@ -212,7 +192,7 @@ final class Lanes implements AutoCloseable {
     private Map<String, String> notes(ServerConnection connection, Lane lane) throws IOException {
         int laneNumber = all.indexOf(lane);
         int[] slots = laneOfSlot == null
-                ? new int[] {Checkpoint.Keys.NO_SLOT}
+                ? new int[] {LinkKeys.NO_SLOT}
                 : IntStream.range(0, Topology.SLOTS)
                         .filter(slot -> laneOfSlot[slot] == laneNumber)
                         .toArray();
@@ -220,8 +200,7 @@ final class Lanes implements AutoCloseable {
         for (int from = 0; from < slots.length; from += GETS_AT_ONCE) {
             List<byte[][]> gets = new ArrayList<>();
             for (int i = from; i < Math.min(slots.length, from + GETS_AT_ONCE); i++) {
-                gets.add(CommandEncoder.bytes(
-                        "GET", Checkpoint.Keys.of(link, slots[i]).checkpoint()));
+                gets.add(CommandEncoder.bytes("GET", LinkKeys.of(link, slots[i]).checkpoint()));
             }
             List<Reply> replies = connection.pipeline(gets);
             for (int i = 0; i < replies.size(); i++) {
@@ -237,15 +216,40 @@ final class Lanes implements AutoCloseable {
         return notes;
     }
 
+    /** Notes everywhere that the target is being filled, of which other links' parts are left as they are. */
+    void noteCopying() throws IOException {
+        for (Lane lane : all) {
+            if (laneOfSlot == null) {
+                lane.select(0, Lane.Expected.SUCCESS, NOWHERE);
+            }
+            lane.send(
+                    Lane.Expected.SUCCESS,
+                    NOWHERE,
+                    CommandEncoder.bytes("SET", lane.keys().checkpoint(), Checkpoint.copying()));
+        }
+        flush();
+    }
+
     /** Notes everywhere that the target is being filled, and empties it first. */
     void beginCopy(boolean ofFunctionsToo) throws IOException {
         for (Lane lane : all) {
             if (ofFunctionsToo) {
-                lane.send(Lane.Expected.SUCCESS, NOWHERE, CommandEncoder.bytes("FUNCTION", "FLUSH"));
+                forgetFunctions(lane);
             }
             empty(lane, NOWHERE, Checkpoint.copying(), List.of("FLUSHALL"));
         }
         flush();
+    }
+
+    /** Removes the target's functions. */
+    void forgetFunctions() throws IOException {
+        for (Lane lane : all) {
+            forgetFunctions(lane);
+        }
+    }
+
+    private static void forgetFunctions(Lane lane) throws IOException {
+        lane.send(Lane.Expected.SUCCESS, NOWHERE, CommandEncoder.bytes("FUNCTION", "FLUSH"));
     }
 
     /** Empties a primary, of all but what the link notes there, at one stroke; the owner's name stays whosever it is by then. */
@@ -315,7 +319,12 @@ final class Lanes implements AutoCloseable {
 
     /** Who has the key. */
     Lane of(Key key) {
-        return laneOfSlot == null ? all.getFirst() : all.get(laneOfSlot[key.slot()]);
+        return laneOfSlot == null ? all.getFirst() : of(key.slot());
+    }
+
+    /** Who has the slot; only where the target is a cluster. */
+    Lane of(int slot) {
+        return laneOfSlot == null ? all.getFirst() : all.get(laneOfSlot[slot]);
     }
 
     void flush() throws IOException {

@@ -15,6 +15,8 @@ import java.util.List;
 import java.util.Optional;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * Reads keys' states at the source, each together with the offset at which it was true: in one transaction, so that nothing of the stream lies between. For one thread.
@@ -22,6 +24,8 @@ import org.jspecify.annotations.Nullable;
  * <p>Bounded: {@link #AT_ONCE} states are held together.
  */
 final class SourceStates implements AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(SourceStates.class);
+
     static final int AT_ONCE = 16;
     private static final Duration ANSWER_MAX = Duration.ofSeconds(30);
     /** Redis 7.0 and all of Valkey say when a key's time ends; before them it is told from how long it has left. */
@@ -67,34 +71,45 @@ final class SourceStates implements AutoCloseable {
         }
     }
 
+    /** A connection that breaks may have been killed together with clients': it is asked once again. */
     private List<State> readTogether(List<Key> keys) throws IOException {
         try {
-            ServerConnection open = connection;
-            if (open == null) {
-                open = ServerConnection.open(server, credential, tls, ANSWER_MAX);
-                connection = open;
-            }
-            List<byte[][]> commands = new ArrayList<>();
-            keys.forEach(key -> ask(key, commands::add));
-            List<Reply> replies = open.pipeline(commands);
-            List<State> states = new ArrayList<>(keys.size());
-            int each = commands.size() / keys.size();
-            for (int i = 0; i < keys.size(); i++) {
-                Key key = keys.get(i);
-                Optional<State> state = state(key, replies.get((i + 1) * each - 1));
-                for (int tries = 1; state.isEmpty() && tries < TRIES_MAX; tries++) {
-                    List<byte[][]> again = new ArrayList<>();
-                    ask(key, again::add);
-                    state = state(key, open.pipeline(again).getLast());
-                }
-                states.add(state.orElseThrow(
-                        () -> new IOException("the source's clock does not stand still long enough to read " + key)));
-            }
-            return states;
+            return readOnce(keys);
+        } catch (FleetException e) {
+            close();
+            LOG.debug("the source broke off while it was asked for states, and is asked again", e);
+        }
+        try {
+            return readOnce(keys);
         } catch (FleetException e) {
             close();
             throw new IOException("the source does not give the state of a key: " + e.getMessage(), e);
         }
+    }
+
+    private List<State> readOnce(List<Key> keys) throws IOException {
+        ServerConnection open = connection;
+        if (open == null) {
+            open = ServerConnection.open(server, credential, tls, ANSWER_MAX);
+            connection = open;
+        }
+        List<byte[][]> commands = new ArrayList<>();
+        keys.forEach(key -> ask(key, commands::add));
+        List<Reply> replies = open.pipeline(commands);
+        List<State> states = new ArrayList<>(keys.size());
+        int each = commands.size() / keys.size();
+        for (int i = 0; i < keys.size(); i++) {
+            Key key = keys.get(i);
+            Optional<State> state = state(key, replies.get((i + 1) * each - 1));
+            for (int tries = 1; state.isEmpty() && tries < TRIES_MAX; tries++) {
+                List<byte[][]> again = new ArrayList<>();
+                ask(key, again::add);
+                state = state(key, open.pipeline(again).getLast());
+            }
+            states.add(state.orElseThrow(
+                    () -> new IOException("the source's clock does not stand still long enough to read " + key)));
+        }
+        return states;
     }
 
     private void ask(Key key, Consumer<byte[][]> into) {

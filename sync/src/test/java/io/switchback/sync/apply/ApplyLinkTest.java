@@ -7,6 +7,7 @@ import io.switchback.environment.Environment;
 import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetAddress;
 import io.switchback.fleet.FleetSpec;
+import io.switchback.fleet.Token;
 import io.switchback.sync.BackupManifest;
 import io.switchback.sync.LinkBase;
 import io.switchback.sync.LinkListener;
@@ -81,7 +82,7 @@ class ApplyLinkTest {
                         RealServer.start(ServerBinary.any(), folder.resolve("source"), "--repl-backlog-size", "64mb");
                 RealCluster target = RealCluster.start(ServerBinary.any(), folder.resolve("target"), 3, 1)) {
             Heard heard = new Heard();
-            try (ApplyLink link = open(source, cluster(target), "owner", heard)) {
+            try (ApplyLink link = open(source, cluster(target), 1, heard)) {
                 try (RandomWrites writes = new RandomWrites(source, CLIENTS, "")) {
                     streams(link);
                     for (int i = 0; i < 4; i++) {
@@ -115,13 +116,13 @@ class ApplyLinkTest {
         ApplyLink link;
         try (RandomWrites writes = new RandomWrites(source, CLIENTS, tag)) {
             Await.until(LIMIT, "something to copy", () -> writes.written() > BEFORE_COPY);
-            link = open(source, fleet, "owner-0", heard);
+            link = open(source, fleet, 0, heard);
             streams(link);
             for (int i = 1; i <= KILLS; i++) {
                 long until = writes.written() + WRITES / KILLS + random.nextInt(2_000);
                 Await.until(LIMIT, "clients write on", () -> writes.written() > until);
                 link.stop(); // as if the process were killed
-                link = open(source, fleet, "owner-" + i, heard);
+                link = open(source, fleet, i, heard);
                 streams(link);
             }
         }
@@ -166,7 +167,7 @@ class ApplyLinkTest {
     void anEffectThatComesBehindTheTimeOfItsKeyIsNotAppliedToAKeyThatTheTargetHasLetGo() throws Exception {
         try (RealServer source = RealServer.start(ServerBinary.any(), folder.resolve("source"));
                 RealServer target = RealServer.start(ServerBinary.any(), folder.resolve("target"));
-                ApplyLink link = open(source, spec("target", target), "owner", new Heard())) {
+                ApplyLink link = open(source, spec("target", target), 1, new Heard())) {
             streams(link);
             int number = 0;
             for (List<String> effect : ON_A_KEY_THAT_IS_ABOUT_TO_GO) {
@@ -236,7 +237,7 @@ class ApplyLinkTest {
                 RealServer target = RealServer.start(ServerBinary.any(), folder.resolve("target"))) {
             target.call("SET", "left over", "x");
             source.call("SET", "early", "x");
-            try (ApplyLink link = open(source, spec("target", target), "owner", new Heard())) {
+            try (ApplyLink link = open(source, spec("target", target), 1, new Heard())) {
                 streams(link);
                 source.call("RPUSH", "list", "a");
                 source.call("FLUSHALL");
@@ -246,7 +247,7 @@ class ApplyLinkTest {
                 assertThat(target.call("LRANGE", "list", "0", "-1")).isEqualTo(List.of("b"));
                 assertThat(target.number("EXISTS", "early", "left over")).isZero();
             }
-            try (ApplyLink again = open(source, spec("target", target), "another", new Heard())) {
+            try (ApplyLink again = open(source, spec("target", target), 2, new Heard())) {
                 streams(again);
                 source.call("RPUSH", "list", "c");
                 drain(source, again);
@@ -262,7 +263,7 @@ class ApplyLinkTest {
                 RealServer target = RealServer.start(ServerBinary.any(), folder.resolve("target"))) {
             source.call("SET", "key", "value");
             Heard heard = new Heard();
-            try (ApplyLink link = open(source, spec("target", target), "owner", heard)) {
+            try (ApplyLink link = open(source, spec("target", target), 1, heard)) {
                 streams(link);
                 target.call("FLUSHALL");
                 target.call("CLIENT", "KILL", "TYPE", "normal");
@@ -279,14 +280,14 @@ class ApplyLinkTest {
         try (RealServer source = RealServer.start(ServerBinary.any(), folder.resolve("source"));
                 RealServer target = RealServer.start(ServerBinary.any(), folder.resolve("target"))) {
             Heard formerHeard = new Heard();
-            ApplyLink former = open(source, spec("target", target), "former", formerHeard);
+            ApplyLink former = open(source, spec("target", target), 1, formerHeard);
             try (RandomWrites writes = new RandomWrites(source, CLIENTS, "")) {
                 streams(former);
                 Heard laterHeard = new Heard();
-                try (ApplyLink later = open(source, spec("target", target), "later", laterHeard)) {
+                try (ApplyLink later = open(source, spec("target", target), 2, laterHeard)) {
                     streams(later);
                     Await.until(LIMIT, "the former owner hears of it", () -> formerHeard.broken != null);
-                    assertThat(formerHeard.broken).contains("another owner has taken the link over (later");
+                    assertThat(formerHeard.broken).contains("a newer owner has taken the link over (\"2 open ");
                     long until = writes.written() + 1000;
                     Await.until(LIMIT, "clients write on", () -> writes.written() > until);
                     writes.end();
@@ -318,10 +319,12 @@ class ApplyLinkTest {
             try (ApplyLink link = ApplyLink.open(
                     new ApplySettings(
                             "link",
-                            "owner",
+                            "secret",
+                            Token.open(1, "owner"),
                             spec("source", source),
                             spec("target", target),
-                            new LinkStart.FullCopy(Optional.of(folder.resolve("backup")))),
+                            new LinkStart.FullCopy(Optional.of(folder.resolve("backup"))),
+                            Optional.empty()),
                     Environment.system(),
                     heard)) {
                 streams(link);
@@ -362,10 +365,16 @@ class ApplyLinkTest {
         });
     }
 
-    private static ApplyLink open(RealServer source, FleetSpec target, String owner, LinkListener listener) {
+    private static ApplyLink open(RealServer source, FleetSpec target, long owner, LinkListener listener) {
         return ApplyLink.open(
                 new ApplySettings(
-                        "link", owner, spec("source", source), target, new LinkStart.FullCopy(Optional.empty())),
+                        "link",
+                        "secret",
+                        Token.open(owner, "owner"),
+                        spec("source", source),
+                        target,
+                        new LinkStart.FullCopy(Optional.empty()),
+                        Optional.empty()),
                 Environment.system(),
                 listener);
     }

@@ -1,0 +1,182 @@
+package io.switchback.sync.apply;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.FleetException;
+import io.switchback.fleet.FleetSpec;
+import io.switchback.fleet.InfoReport;
+import io.switchback.fleet.ReplicationState;
+import io.switchback.fleet.ServerConnection;
+import io.switchback.fleet.Token;
+import io.switchback.fleet.Topology;
+import io.switchback.resp.CommandEncoder;
+import io.switchback.resp.Reply;
+import io.switchback.sync.LinkBase;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.stream.IntStream;
+
+/** What others than its owner write of a link to the servers at its ends: where it begins, where it ends, that it is over. Blocking; without state. */
+final class LinkNotes {
+    private static final Duration ANSWER_MAX = Duration.ofSeconds(5);
+    /** Slots of which keys are removed in one pipeline, and names in one command. */
+    private static final int SLOTS_AT_ONCE = 512;
+
+    private static final int NAMES_AT_ONCE = 64;
+    private static final int SELECT_BYTES = CommandEncoder.encode("SELECT", "0").length;
+    private static final int TRANSACTION_BYTES =
+            CommandEncoder.encode("MULTI").length + CommandEncoder.encode("EXEC").length;
+
+    private LinkNotes() {}
+
+    /** As {@link ApplyLink#begin}. */
+    static LinkBase begin(ServerConnection server, String name) {
+        ReplicationState state = ReplicationState.read(server);
+        if (InfoReport.read(server).number("cluster_enabled", 0) == 1) {
+            return new LinkBase(state.id(), state.offset(), "", -1);
+        }
+        server.demand("SELECT", "0");
+        server.demand("MULTI");
+        server.demand("ROLE");
+        server.demand("SET", LinkKeys.of(name, LinkKeys.NO_SLOT).begin(), state.id());
+        long offset = offsetBefore(server, server.demand("EXEC"));
+        return new LinkBase(state.id(), offset, "", -1);
+    }
+
+    /** As {@link ApplyLink#leave}. */
+    static long leave(ServerConnection server, int slot, String name, Token by) {
+        String key = LinkKeys.of(name, slot).left();
+        server.demand("SELECT", "0");
+        byte[][] note = CommandEncoder.bytes("SET", key, by.text());
+        List<Reply> replies = server.pipeline(List.of(
+                CommandEncoder.bytes("MULTI"),
+                CommandEncoder.bytes("ROLE"),
+                note,
+                CommandEncoder.bytes("EXEC"),
+                CommandEncoder.bytes("ROLE")));
+        for (Reply reply : replies) {
+            if (reply instanceof Reply.Failure(String message) && !message.startsWith("EXECABORT")) {
+                throw new FleetException(
+                        FleetException.Code.REFUSED,
+                        server.endpoint() + " takes no note of where the link " + name + " ends: " + message);
+            }
+        }
+        // Within a transaction a server counts what it has written before it, or (6.0) before this command.
+        long before = offsetBefore(server, replies.get(3));
+        long least = before + CommandEncoder.encode(note).length;
+        long after = offset(server, replies.get(4));
+        // With a SELECT or without, with a transaction's frame or without; anything else is others' writes behind it,
+        // and
+        // then the least of them is within the note: applied up to there is applied up to its end.
+        boolean alone = after == least
+                || after == least + SELECT_BYTES
+                || after == least + TRANSACTION_BYTES
+                || after == least + SELECT_BYTES + TRANSACTION_BYTES;
+        return alone ? after : least;
+    }
+
+    /** What ROLE has said in front of a write, in one transaction with it. */
+    private static long offsetBefore(ServerConnection server, Reply ran) {
+        if (ran instanceof Reply.Array(List<Reply> answers)
+                && answers.size() == 2
+                && !answers.get(1).isError()) {
+            return offset(server, answers.getFirst());
+        }
+        throw noPrimary(server, ran);
+    }
+
+    private static long offset(ServerConnection server, Reply role) {
+        if (role instanceof Reply.Array(List<Reply> words)
+                && words.getFirst().text().equals("master")
+                && words.get(1) instanceof Reply.Int(long offset)) {
+            return offset;
+        }
+        throw noPrimary(server, role);
+    }
+
+    private static FleetException noPrimary(ServerConnection server, Reply reply) {
+        return new FleetException(
+                FleetException.Code.REFUSED,
+                server.endpoint() + " is no primary, or does not say where its stream stands: " + reply.text());
+    }
+
+    /** Who has been said to leave the source by a note there; empty where nobody has. */
+    static Optional<Token> left(Endpoint server, FleetSpec source, String name, int slot) {
+        try (ServerConnection connection =
+                ServerConnection.open(server, source.credential(), source.tls(), ANSWER_MAX)) {
+            return Token.parse(
+                    connection.demand("GET", LinkKeys.of(name, slot).left()).text());
+        }
+    }
+
+    /** As {@link ApplyLink#shutOut}. */
+    static void shutOut(FleetSpec target, String name, Token by) {
+        for (Lanes.Primary primary : Lanes.Primary.of(target)) {
+            try (ServerConnection server =
+                    ServerConnection.open(primary.server(), target.credential(), target.tls(), ANSWER_MAX)) {
+                Optional<Token> newer = Ownership.claim(
+                        server::demand, LinkKeys.of(name, primary.slot()).owner(), by);
+                if (newer.isPresent()) {
+                    throw new FleetException(
+                            FleetException.Code.REFUSED,
+                            "the link " + name + " is not to be ended by " + by + ": " + primary.server()
+                                    + " shows a newer owner, " + newer.get());
+                }
+                Ownership.killOthers(server::demand, name, Ownership.NOBODY);
+            } catch (IOException e) {
+                throw new FleetException(
+                        FleetException.Code.REFUSED,
+                        "the link " + name + " could not be ended at " + primary.server() + ": " + e.getMessage(),
+                        e);
+            }
+        }
+    }
+
+    /** As {@link ApplyLink#forget}. */
+    static void forget(FleetSpec fleet, List<String> names) {
+        Topology topology = fleet.topologyNow();
+        for (int number = 0; number < topology.primaries().size(); number++) {
+            int[] slots = slots(topology, number);
+            try (ServerConnection server = ServerConnection.open(
+                    topology.primaries().get(number), fleet.credential(), fleet.tls(), ANSWER_MAX)) {
+                for (int from = 0; from < names.size(); from += NAMES_AT_ONCE) {
+                    List<String> some = names.subList(from, Math.min(names.size(), from + NAMES_AT_ONCE));
+                    for (int slot = 0; slot < slots.length; slot += SLOTS_AT_ONCE) {
+                        remove(server, some, slots, slot, Math.min(slots.length, slot + SLOTS_AT_ONCE));
+                    }
+                }
+            }
+        }
+    }
+
+    private static int[] slots(Topology topology, int shard) {
+        return switch (topology) {
+            case Topology.Replicated _ -> new int[] {LinkKeys.NO_SLOT};
+            case Topology.Sharded(var _, int[] shardOfSlot) ->
+                IntStream.range(0, shardOfSlot.length)
+                        .filter(slot -> shardOfSlot[slot] == shard)
+                        .toArray();
+        };
+    }
+
+    private static void remove(ServerConnection server, List<String> names, int[] slots, int from, int to) {
+        List<byte[][]> commands = new ArrayList<>();
+        for (int i = from; i < to; i++) {
+            int slot = slots[i];
+            List<byte[]> words = new ArrayList<>(List.of(Lanes.word("DEL")));
+            names.forEach(name -> LinkKeys.of(name, slot).all().forEach(key -> words.add(key.getBytes(UTF_8))));
+            commands.add(words.toArray(byte[][]::new));
+        }
+        for (Reply reply : server.pipeline(commands)) {
+            if (reply instanceof Reply.Failure(String message)) {
+                throw new FleetException(
+                        FleetException.Code.REFUSED,
+                        server.endpoint() + " still has keys of links that are over: " + message);
+            }
+        }
+    }
+}

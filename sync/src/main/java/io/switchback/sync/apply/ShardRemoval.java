@@ -1,0 +1,146 @@
+package io.switchback.sync.apply;
+
+import static java.nio.charset.StandardCharsets.US_ASCII;
+
+import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.FleetException;
+import io.switchback.fleet.FleetSpec;
+import io.switchback.fleet.ServerConnection;
+import io.switchback.fleet.Topology;
+import io.switchback.resp.Reply;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * Takes the keys of one shard's slots away from a target that other shards' links fill as well, where a link of a whole fleet would say FLUSHALL; for the link's own thread.
+ *
+ * <p>Keys are looked for over a connection of its own, and removed over the lanes, so that only the link's owner removes any, and what follows comes behind it. Nobody but this link writes
+ * keys of these slots there: so whatever is there when it begins is found, as long as no slot of the target moves meanwhile, which is looked for.
+ *
+ * <p>Bounded: one page of SCAN is held.
+ */
+final class ShardRemoval {
+    private static final Duration ANSWER_MAX = Duration.ofSeconds(10);
+    private static final String PAGE_KEYS = "1000";
+    private static final String END = "0";
+
+    private final Lanes lanes;
+    private final FleetSpec target;
+    private final Share share;
+    private final Pulse pulse;
+
+    /** To be done every now and then, since it may take long. */
+    @FunctionalInterface
+    interface Pulse {
+        void beat() throws IOException;
+    }
+
+    ShardRemoval(Lanes lanes, FleetSpec target, Share share, Pulse pulse) {
+        this.lanes = lanes;
+        this.target = target;
+        this.share = share;
+        this.pulse = pulse;
+    }
+
+    /** Sends the removal of every key of the share; all that was sent before must have been answered. */
+    void run(Place from) throws IOException {
+        try {
+            demandStillness();
+            for (Lane lane : lanes.all()) {
+                try (ServerConnection server =
+                        ServerConnection.open(lane.server(), target.credential(), target.tls(), ANSWER_MAX)) {
+                    removeAt(server, lane, from);
+                }
+            }
+            demandStillness();
+            lanes.flush();
+        } catch (FleetException e) {
+            throw new IOException("the shard's keys could not be removed from the target: " + e.getMessage(), e);
+        }
+    }
+
+    /** A key that went from a primary that is still to be looked at to one that was would not be found. */
+    private void demandStillness() throws IOException {
+        if (!lanes.isSharded()) {
+            return;
+        }
+        Optional<String> moving = MovingSlots.of(target);
+        if (moving.isPresent()) {
+            throw new IOException("the shard's keys cannot be removed from the target now: " + moving.get());
+        }
+        if (!(target.topologyNow() instanceof Topology.Sharded(List<Topology.Shard> shards, int[] shardOfSlot))) {
+            throw new IOException("the target " + target.where() + " is no cluster any more");
+        }
+        for (int slot = 0; slot < shardOfSlot.length; slot++) {
+            Endpoint now = shards.get(shardOfSlot[slot]).primary();
+            if (!now.equals(lanes.of(slot).server())) {
+                throw new IOException("slot " + slot + " of the target is at " + now + " now");
+            }
+        }
+    }
+
+    private void removeAt(ServerConnection server, Lane lane, Place from) throws IOException {
+        String cursor = END;
+        do {
+            if (!(server.demand("SCAN", cursor, "COUNT", PAGE_KEYS) instanceof Reply.Array(List<Reply> answer))
+                    || !(answer.getLast() instanceof Reply.Array(List<Reply> names))) {
+                throw new IOException(lane.server() + " does not answer SCAN as it should");
+            }
+            cursor = answer.getFirst().text();
+            remove(lane, ours(names), from);
+            pulse.beat();
+        } while (!cursor.equals(END));
+    }
+
+    private List<byte[]> ours(List<Reply> names) {
+        List<byte[]> ours = new ArrayList<>();
+        for (Reply name : names) {
+            if (name instanceof Reply.Bulk(byte[] bytes)) {
+                Key key = new Key(0, bytes);
+                if (!key.isReserved() && share.has(key)) {
+                    ours.add(bytes);
+                }
+            }
+        }
+        return ours;
+    }
+
+    /** A cluster takes but one slot's keys together. */
+    private void remove(Lane lane, List<byte[]> keys, Place from) throws IOException {
+        if (keys.isEmpty()) {
+            return;
+        }
+        if (lanes.isSharded()) {
+            for (byte[] key : keys) {
+                lane.send(Lane.Expected.SUCCESS, from, Lanes.word("UNLINK"), key);
+            }
+        } else {
+            lane.select(0, Lane.Expected.SUCCESS, from);
+            List<byte[]> words = new ArrayList<>(List.of(Lanes.word("UNLINK")));
+            words.addAll(keys);
+            lane.send(Lane.Expected.SUCCESS, from, words.toArray(byte[][]::new));
+        }
+    }
+
+    /** Empties the databases that a cluster does not have: none of its shards has anything for them. */
+    void emptyOtherDatabases(Place from) throws IOException {
+        Lane lane = lanes.all().getFirst();
+        if (lanes.isSharded()) {
+            return;
+        }
+        try (ServerConnection server =
+                ServerConnection.open(lane.server(), target.credential(), target.tls(), ANSWER_MAX)) {
+            for (String line : server.demand("INFO", "keyspace").text().lines().toList()) {
+                if (line.matches("db[1-9][0-9]*:.*")) {
+                    lane.select(Integer.parseInt(line.substring(2, line.indexOf(':'))), Lane.Expected.SUCCESS, from);
+                    lane.send(Lane.Expected.SUCCESS, from, "FLUSHDB".getBytes(US_ASCII));
+                }
+            }
+        } catch (FleetException e) {
+            throw new IOException("the target's databases could not be emptied: " + e.getMessage(), e);
+        }
+    }
+}
