@@ -1,6 +1,9 @@
 package io.switchback.fleet;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import io.switchback.resp.CommandEncoder;
+import io.switchback.resp.KeySlot;
 import io.switchback.resp.Reply;
 import java.util.ArrayList;
 import java.util.List;
@@ -18,6 +21,9 @@ import java.util.Optional;
  * Redis 6.0 would then write SELECT, MULTI and EXEC into its own stream.
  */
 public final class RoleCommands {
+    /** Where a cluster keeps the token. */
+    public static final int TOKEN_SLOT = KeySlot.of(ReservedKeys.TOKEN.getBytes(UTF_8));
+
     private static final int ATTEMPTS_MAX = 10;
 
     private RoleCommands() {}

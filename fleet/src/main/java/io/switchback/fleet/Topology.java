@@ -97,6 +97,20 @@ public sealed interface Topology {
         };
     }
 
+    /** The primary that has the slot; of a fleet that is no cluster the one there is. A {@link FleetException} where nobody has it. */
+    default Endpoint primaryOf(int slot) {
+        return switch (this) {
+            case Replicated(Endpoint primary, var _) -> primary;
+            case Sharded sharded -> {
+                Shard shard = sharded.shardOf(slot);
+                if (shard == null) {
+                    throw new FleetException(FleetException.Code.UNREACHABLE, "nobody has slot " + slot);
+                }
+                yield shard.primary();
+            }
+        };
+    }
+
     /** All servers that are known, primaries first. */
     default List<Endpoint> servers() {
         List<Endpoint> servers = new ArrayList<>(primaries());

@@ -1,7 +1,10 @@
 package io.switchback.release;
 
 import io.switchback.environment.PrivateFolder;
+import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.ServerConnection;
+import io.switchback.fleet.ServerInfo;
 import io.switchback.release.ReleaseState.Side;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -16,9 +19,12 @@ final class BackupRoom {
 
     /** Makes the folder and demands that the cache's snapshot has room there. */
     static void demand(MovingCache cache, Path folder) {
-        long wanted;
-        try (ServerConnection old = cache.connect(Side.OLD)) {
-            wanted = (long) (FleetPreparation.usedMemoryBytes(old) * SHARE_OF_MEMORY);
+        long wanted = 0;
+        FleetSpec fleet = cache.fleet(Side.OLD);
+        for (Endpoint primary : fleet.topologyNow().primaries()) {
+            try (ServerConnection old = MovingCache.connect(fleet, primary)) {
+                wanted += (long) (ServerInfo.read(old).usedMemoryBytes() * SHARE_OF_MEMORY);
+            }
         }
         try {
             PrivateFolder.create(folder);

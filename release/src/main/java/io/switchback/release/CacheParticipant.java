@@ -33,7 +33,6 @@ import io.switchback.release.SwitchMessages.Readiness;
 import io.switchback.release.SwitchMessages.Tell;
 import io.switchback.release.SwitchMessages.Vote;
 import io.switchback.release.SwitchRegister.Evidence;
-import io.switchback.sync.LinkBase;
 import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -116,7 +115,7 @@ final class CacheParticipant implements AutoCloseable {
     private static final class Part {
         final SwitchPart of;
         final Seat seat;
-        final SwitchServers servers;
+        final SwitchRoles roles;
         final Duration holdLimit;
         final boolean fromAnswers;
         volatile long readyAtNanos;
@@ -125,25 +124,18 @@ final class CacheParticipant implements AutoCloseable {
         volatile long holdAtNanos;
         volatile long heldNanos;
 
-        Part(
-                SwitchPart of,
-                Seat seat,
-                SwitchServers servers,
-                Duration holdLimit,
-                boolean fromAnswers,
-                long readyAtNanos) {
+        Part(SwitchPart of, Seat seat, SwitchRoles roles, Duration holdLimit, boolean fromAnswers, long readyAtNanos) {
             this.readyAtNanos = readyAtNanos;
             this.of = of;
             this.seat = seat;
-            this.servers = servers;
+            this.roles = roles;
             this.holdLimit = holdLimit;
             this.fromAnswers = fromAnswers;
         }
 
-        @Nullable
-        LinkBase base() {
+        List<SourceBase> bases() {
             Evidence known = evidence;
-            return known == null ? null : known.of(of.cache()).base();
+            return known == null ? List.of() : known.of(of.cache()).bases();
         }
     }
 
@@ -303,26 +295,26 @@ final class CacheParticipant implements AutoCloseable {
             part = null;
         }
         if (before != null) {
-            before.servers.close();
+            before.roles.close();
         }
         long epoch = cache.proxy().route().epoch();
         if (epoch != of.epoch()) {
             return name + " is at epoch " + epoch + " of its route, and the switch begins at " + of.epoch();
         }
-        SwitchServers servers = new SwitchServers(of.token(), cache.fleet(of.fromFleet()), cache.fleet(of.toFleet()));
+        SwitchRoles roles = SwitchRoles.of(of, cache.fleet(of.fromFleet()), cache.fleet(of.toFleet()));
         Part made =
-                new Part(of, asked.seat(name), servers, asked.holdLimit(), asked.fromAnswers(), environment.nanoTime());
+                new Part(of, asked.seat(name), roles, asked.holdLimit(), asked.fromAnswers(), environment.nanoTime());
         try {
             connectAhead(made, asked.mark(), deadline);
             log.write(new ParticipantState.Prepared(made.seat), null);
         } catch (FleetException | ReleaseException | LedgerException e) {
             cache.proxy().closeAhead();
-            servers.close();
+            roles.close();
             return name + ": " + e.getMessage();
         }
         synchronized (this) {
             if (closed) {
-                servers.close();
+                roles.close();
                 return name + " is stopping";
             }
             part = made;
@@ -344,13 +336,14 @@ final class CacheParticipant implements AutoCloseable {
         if (of.acceptLoss()) {
             return;
         }
-        made.servers.connectForAbort();
-        made.servers.watchB();
+        made.roles.connectAhead();
         FleetSpec next = cache.fleet(of.toFleet());
-        Endpoint primary = next.primaryNow();
+        List<Endpoint> primaries = next.topologyNow().primaries();
         for (Credential credential : cache.proxy().credentialsInUse()) {
-            ServerConnection.open(primary, Optional.of(credential), next.tls(), MovingCache.SERVER_TIMEOUT)
-                    .close();
+            for (Endpoint primary : primaries) {
+                ServerConnection.open(primary, Optional.of(credential), next.tls(), MovingCache.SERVER_TIMEOUT)
+                        .close();
+            }
         }
         if (of.to() == Side.NEW) {
             guarding.set(next, cache.fleet(of.fromFleet()));
@@ -622,8 +615,8 @@ final class CacheParticipant implements AutoCloseable {
         while (true) {
             try {
                 switch (verdict) {
-                    case COMMIT -> of.servers.promote(of.base());
-                    case ABORT -> of.servers.takeBack();
+                    case COMMIT -> of.roles.commit(of.bases());
+                    case ABORT -> of.roles.abort();
                 }
                 return;
             } catch (FleetException | ReleaseException e) {
@@ -690,7 +683,7 @@ final class CacheParticipant implements AutoCloseable {
     }
 
     private void dispose(Part of) {
-        of.servers.close();
+        of.roles.close();
         if (!isInSwitch()) {
             cache.proxy().closeAhead();
         }
@@ -711,11 +704,11 @@ final class CacheParticipant implements AutoCloseable {
         synchronized (this) {
             if (seat.isPresent()) {
                 MakeReady known = open.orElseThrow();
-                SwitchServers servers = new SwitchServers(
-                        known.part().token(),
+                SwitchRoles roles = SwitchRoles.of(
+                        known.part(),
                         cache.fleet(known.part().fromFleet()),
                         cache.fleet(known.part().toFleet()));
-                part = new Part(known.part(), seat.get(), servers, known.holdLimit(), true, environment.nanoTime());
+                part = new Part(known.part(), seat.get(), roles, known.holdLimit(), true, environment.nanoTime());
                 part.evidence = decision.filter(one -> one.verdict() == Verdict.COMMIT)
                         .map(SwitchRegister::evidence)
                         .or(log::evidence)
@@ -782,7 +775,7 @@ final class CacheParticipant implements AutoCloseable {
         }
         worker.close();
         if (open != null) {
-            open.servers.close();
+            open.roles.close();
         }
     }
 }

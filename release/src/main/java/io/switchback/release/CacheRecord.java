@@ -2,134 +2,192 @@ package io.switchback.release;
 
 import io.switchback.fleet.ServerSettings.Setting;
 import io.switchback.sync.LinkBase;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
+import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What the ledger remembers of one cache in a release: enough to open its link again and to undo what was set.
+ * What the ledger remembers of one cache in a release: enough to open its links again and to undo what was set.
  *
  * @param cache the cache's name
  * @param from the old fleet's name
  * @param to the new fleet's name
- * @param secret the password of the face that a target connects to; this link's alone
- * @param forwardPort the port of the face that the new fleet connects to; 0 until it is bound
- * @param reversePort the port of the face that the old fleet connects to; 0 until it is bound
- * @param base where the link that flows now begins, its source being the fleet in use; absent until the copy is complete, and
- *     where {@code unequalBecause} is there
+ * @param secret the password of the face that a relay's target connects to; by it links are told apart from others at their sources
+ * @param choice the kind of its links; absent until the check has chosen
+ * @param forwardPort the port of the face that the new fleet connects to; 0 until a relay has bound it
+ * @param reversePort the port of the face that the old fleet connects to; 0 until a relay has bound it
+ * @param copies one for each shard of the old fleet; empty until the copy begins
+ * @param bases where the links that flow now begin, their source being the fleet in use; empty until the copy is complete, and where
+ *     {@code unequalBecause} is there
  * @param unequalBecause why the fleets are not equal at any offset any more, so that no link can begin; absent otherwise
- * @param brokenBecause why the link that was there last cannot go on; absent while one may
+ * @param brokenBecause why a link that was there last cannot go on; absent while all may
  * @param oldSettings what was set on the old fleet for the time of the release
  * @param newSettings what was set on the new fleet for the time of the release
- * @param backup the file of the backup; absent until it is complete
  */
 public record CacheRecord(
         String cache,
         String from,
         String to,
         String secret,
+        @Nullable LinkChoice choice,
         int forwardPort,
         int reversePort,
-        @Nullable LinkBase base,
+        List<ShardCopy> copies,
+        List<SourceBase> bases,
         @Nullable String unequalBecause,
         @Nullable String brokenBecause,
-        List<Setting> oldSettings,
-        List<Setting> newSettings,
-        @Nullable String backup) {
+        List<SetOnServer> oldSettings,
+        List<SetOnServer> newSettings) {
 
-    CacheRecord withPorts(int forward, int reverse) {
-        return new CacheRecord(
-                cache,
-                from,
-                to,
-                secret,
-                forward,
-                reverse,
-                base,
-                unequalBecause,
-                brokenBecause,
-                oldSettings,
-                newSettings,
-                backup);
+    /**
+     * The copy of one shard of the old fleet.
+     *
+     * @param slots as in {@link SourceBase}
+     * @param base absent until it is complete
+     * @param backup the file that was written beside; absent until it is complete
+     */
+    public record ShardCopy(
+            String slots, @Nullable LinkBase base, @Nullable String backup) {
+        boolean isComplete() {
+            return base != null && backup != null;
+        }
     }
 
-    CacheRecord withBase(LinkBase newBase) {
+    /**
+     * A setting that was changed.
+     *
+     * @param server whose it is, as its endpoint is written
+     */
+    public record SetOnServer(String server, Setting setting) {}
+
+    /** Of a release that has not begun. */
+    static CacheRecord first(String cache, String from, String to, String secret) {
         return new CacheRecord(
-                cache,
-                from,
-                to,
-                secret,
-                forwardPort,
-                reversePort,
-                newBase,
-                null,
-                brokenBecause,
-                oldSettings,
-                newSettings,
-                backup);
+                cache, from, to, secret, null, 0, 0, List.of(), List.of(), null, null, List.of(), List.of());
     }
 
-    CacheRecord withoutBase(String why) {
+    private CacheRecord with(List<ShardCopy> shards, List<SourceBase> begins, @Nullable String why) {
         return new CacheRecord(
                 cache,
                 from,
                 to,
                 secret,
+                choice,
                 forwardPort,
                 reversePort,
-                null,
+                List.copyOf(shards),
+                List.copyOf(begins),
                 why,
                 brokenBecause,
                 oldSettings,
-                newSettings,
-                backup);
+                newSettings);
     }
 
-    CacheRecord withSettings(List<Setting> ofOld, List<Setting> ofNew) {
+    private CacheRecord with(
+            @Nullable LinkChoice chosen,
+            int forward,
+            int reverse,
+            @Nullable String broken,
+            List<SetOnServer> ofOld,
+            List<SetOnServer> ofNew) {
         return new CacheRecord(
                 cache,
                 from,
                 to,
                 secret,
-                forwardPort,
-                reversePort,
-                base,
+                chosen,
+                forward,
+                reverse,
+                copies,
+                bases,
                 unequalBecause,
-                brokenBecause,
-                ofOld,
-                ofNew,
-                backup);
+                broken,
+                List.copyOf(ofOld),
+                List.copyOf(ofNew));
     }
 
-    CacheRecord withBackup(String file) {
-        return new CacheRecord(
-                cache,
-                from,
-                to,
-                secret,
-                forwardPort,
-                reversePort,
-                base,
-                unequalBecause,
-                brokenBecause,
-                oldSettings,
-                newSettings,
-                file);
+    CacheRecord withChoice(LinkChoice chosen) {
+        return with(chosen, forwardPort, reversePort, brokenBecause, oldSettings, newSettings);
+    }
+
+    CacheRecord withPorts(int forward, int reverse) {
+        return with(choice, forward, reverse, brokenBecause, oldSettings, newSettings);
+    }
+
+    CacheRecord withSettings(List<SetOnServer> ofOld, List<SetOnServer> ofNew) {
+        return with(choice, forwardPort, reversePort, brokenBecause, ofOld, ofNew);
     }
 
     CacheRecord withBroken(@Nullable String why) {
-        return new CacheRecord(
-                cache,
-                from,
-                to,
-                secret,
-                forwardPort,
-                reversePort,
-                base,
-                unequalBecause,
-                why,
-                oldSettings,
-                newSettings,
-                backup);
+        return with(choice, forwardPort, reversePort, why, oldSettings, newSettings);
+    }
+
+    /** A copy of these shards begins; those of the same shards that are complete already stay. */
+    CacheRecord withCopyOf(List<String> shards) {
+        List<ShardCopy> begun = shards.stream()
+                .map(slots -> copies.stream()
+                        .filter(copy -> copy.slots().equals(slots) && copy.isComplete())
+                        .findFirst()
+                        .orElseGet(() -> new ShardCopy(slots, null, null)))
+                .toList();
+        return with(begun, bases, unequalBecause);
+    }
+
+    /** A shard's copy is complete, and its link can go on from there. */
+    CacheRecord withCopied(String slots, LinkBase base) {
+        return withCopy(slots, copy -> new ShardCopy(slots, base, copy.backup()));
+    }
+
+    CacheRecord withBackup(String slots, String file) {
+        return withCopy(slots, copy -> new ShardCopy(slots, copy.base(), file));
+    }
+
+    private CacheRecord withCopy(String slots, UnaryOperator<ShardCopy> change) {
+        List<ShardCopy> changed = copies.stream()
+                .map(copy -> copy.slots().equals(slots) ? change.apply(copy) : copy)
+                .toList();
+        List<SourceBase> begins = bases;
+        if (changed.stream().allMatch(ShardCopy::isComplete)) {
+            begins = changed.stream()
+                    .map(copy -> new SourceBase(copy.slots(), Objects.requireNonNull(copy.base())))
+                    .toList();
+        }
+        return with(changed, begins, null);
+    }
+
+    /** The links of the fleet in use begin there from now on. */
+    CacheRecord withBases(List<SourceBase> begins) {
+        return with(copies, begins, null);
+    }
+
+    /** The source of one shard calls its history by another id now. */
+    CacheRecord withSourceId(String slots, String id) {
+        List<SourceBase> begins = new ArrayList<>();
+        for (SourceBase one : bases) {
+            LinkBase base = one.base();
+            begins.add(
+                    one.slots().equals(slots)
+                            ? new SourceBase(
+                                    slots, new LinkBase(id, base.sourceOffset(), base.targetId(), base.targetOffset()))
+                            : one);
+        }
+        return with(copies, begins, unequalBecause);
+    }
+
+    CacheRecord withoutBases(String why) {
+        return with(copies, List.of(), why);
+    }
+
+    /** Whether the new fleet has all that the old one had, and the links can go on from there. */
+    boolean isCopied() {
+        return !bases.isEmpty() && !copies.isEmpty() && copies.stream().allMatch(ShardCopy::isComplete);
+    }
+
+    /** The files of the backup that are complete. */
+    List<String> backups() {
+        return copies.stream().map(ShardCopy::backup).filter(Objects::nonNull).toList();
     }
 
     /** Whether nothing that is written to the fleet in use can reach the other one. */

@@ -1,5 +1,6 @@
 package io.switchback.release;
 
+import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetAddress;
 import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
@@ -7,18 +8,18 @@ import io.switchback.fleet.ReplicationState;
 import io.switchback.fleet.ReplicationState.Role;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.ServerInfo;
-import io.switchback.fleet.ServerSettings;
-import io.switchback.fleet.ServerVersion;
 import io.switchback.fleet.dialect.Dialect;
 import io.switchback.fleet.dialect.WayBackGuard;
 import io.switchback.release.ReleaseState.Side;
 import io.switchback.resp.Reply;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
-import java.util.Locale;
+import java.util.Optional;
+import java.util.Set;
 
 /**
- * Asks both fleets whether a move, and its way back, can work at all. Changes nothing on either.
+ * Asks both fleets whether a move, and its way back, can work at all, and by which kind of link. Changes nothing on either.
  *
  * <p>Every finding is collected; a problem ends the release before anything has changed, a warning is shown and journalled.
  */
@@ -29,202 +30,222 @@ final class FleetCheck {
     private static final long CLOCKS_APART_MS_MAX = 500;
 
     private final MovingCache cache;
-    private final boolean overwriteTarget;
-    private final List<String> problems = new ArrayList<>();
-    private final List<String> warnings = new ArrayList<>();
+    private final ReleaseFile file;
+    private final Findings findings;
 
     /** What was found: sentences for a person. */
-    record Findings(List<String> problems, List<String> warnings) {}
+    static final class Findings {
+        private final String cache;
+        private final List<String> problems = new ArrayList<>();
+        private final List<String> warnings = new ArrayList<>();
+        private Optional<LinkChoice> choice = Optional.empty();
 
-    private FleetCheck(MovingCache cache, boolean overwriteTarget) {
-        this.cache = cache;
-        this.overwriteTarget = overwriteTarget;
+        Findings(String cache) {
+            this.cache = cache;
+        }
+
+        void problem(String what) {
+            problems.add("cache " + cache + ": " + what);
+        }
+
+        void warn(String what) {
+            warnings.add(what);
+        }
+
+        List<String> problems() {
+            return List.copyOf(problems);
+        }
+
+        List<String> warnings() {
+            return List.copyOf(warnings);
+        }
+
+        /** By which kind of link the fleets can be joined; empty where there are problems before that. */
+        Optional<LinkChoice> choice() {
+            return choice;
+        }
     }
 
-    static Findings of(MovingCache cache, boolean overwriteTarget) {
-        FleetCheck check = new FleetCheck(cache, overwriteTarget);
-        check.kinds();
-        if (!check.problems.isEmpty()) {
-            return new Findings(List.copyOf(check.problems), List.of());
+    /** A primary of one of the fleets. */
+    record Primary(ServerConnection server, ServerInfo info) {
+        Endpoint endpoint() {
+            return server.endpoint();
         }
-        try (ServerConnection old = cache.connect(Side.OLD);
-                ServerConnection fresh = cache.connect(Side.NEW)) {
+    }
+
+    private FleetCheck(MovingCache cache, ReleaseFile file) {
+        this.cache = cache;
+        this.file = file;
+        this.findings = new Findings(cache.name());
+    }
+
+    static Findings of(MovingCache cache, ReleaseFile file) {
+        FleetCheck check = new FleetCheck(cache, file);
+        List<Primary> old = new ArrayList<>();
+        List<Primary> fresh = new ArrayList<>();
+        try {
+            check.open(Side.OLD, old);
+            check.open(Side.NEW, fresh);
             check.compare(old, fresh);
         } catch (FleetException e) {
-            check.problem(String.valueOf(e.getMessage()));
+            check.findings.problem(String.valueOf(e.getMessage()));
+        } finally {
+            old.forEach(one -> one.server().close());
+            fresh.forEach(one -> one.server().close());
         }
-        return new Findings(List.copyOf(check.problems), List.copyOf(check.warnings));
+        return check.findings;
     }
 
-    /**
-     * Sentinels take a primary that follows somebody for dead, and promote another: a relay link has to tell them for the time, which is not
-     * there yet. A cluster follows nobody.
-     */
-    private void kinds() {
-        for (Side side : Side.values()) {
-            FleetSpec fleet = cache.fleet(side);
-            switch (fleet.address()) {
-                case FleetAddress.Standalone _ -> {
-                    // What a relay link is for.
-                }
-                case FleetAddress.Sentinel _ ->
-                    problem("fleet " + fleet.name() + " (" + fleet.where()
-                            + ") is watched by sentinels, which would take it"
-                            + " for dead while it follows the other fleet, and promote a replica; this version of"
-                            + " Switchback serves such a fleet and does not move it: move standalone fleets only");
-                case FleetAddress.Cluster _, FleetAddress.Shard _ ->
-                    problem("fleet " + fleet.name() + " (" + fleet.where() + ") is a cluster, which cannot follow"
-                            + " another fleet; this version of Switchback moves standalone fleets only");
+    private void open(Side side, List<Primary> into) {
+        FleetSpec fleet = cache.fleet(side);
+        for (Endpoint primary : fleet.topologyNow().primaries()) {
+            ServerConnection server = MovingCache.connect(fleet, primary);
+            try {
+                into.add(new Primary(server, ServerInfo.read(server)));
+            } catch (FleetException e) {
+                server.close();
+                throw e;
             }
         }
     }
 
-    private void compare(ServerConnection old, ServerConnection fresh) {
-        ServerInfo oldInfo = ServerInfo.read(old);
-        ServerInfo newInfo = ServerInfo.read(fresh);
-        if (oldInfo.runId().equals(newInfo.runId())) {
-            problem(cache.fleet(Side.OLD).name() + " and "
-                    + cache.fleet(Side.NEW).name() + " are one and the same server (run_id " + oldInfo.runId()
-                    + "); name two different ones");
+    private void compare(List<Primary> old, List<Primary> fresh) {
+        areTheSame(old, fresh);
+        areWhatTheFileSays(old, Side.OLD);
+        areWhatTheFileSays(fresh, Side.NEW);
+        if (!findings.problems.isEmpty()) {
             return;
         }
-        roles(old, fresh);
-        mayChangeRoles(old);
-        mayChangeRoles(fresh);
-        versions(old.endpoint() + "", oldInfo, fresh.endpoint() + "", newInfo);
-        room(oldInfo, newInfo, fresh);
-        settings(old, oldInfo);
-        settings(fresh, newInfo);
-        followsOver(old, cache.fleet(Side.OLD));
-        followsOver(fresh, cache.fleet(Side.NEW));
-        clocks(old, fresh);
-        guard(old, fresh);
+        roles(old);
+        roles(fresh);
+        targetIsEmpty(fresh);
+        LinkChoice choice = choice(old.getFirst(), fresh.getFirst());
+        findings.choice = Optional.of(choice);
+        switch (choice.kind()) {
+            case RELAY -> {
+                RelayCheck relay = new RelayCheck(findings);
+                relay.look(old.getFirst().server(), old.getFirst().info(), cache.fleet(Side.OLD));
+                relay.look(fresh.getFirst().server(), fresh.getFirst().info(), cache.fleet(Side.NEW));
+            }
+            case APPLY -> new ApplyCheck(cache, file, findings).look(old, fresh);
+        }
+        databases(old, fresh);
+        room(old, fresh);
+        clocks(old.getFirst().server(), fresh.getFirst().server());
+        guard(old.getFirst().server(), fresh.getFirst().server());
     }
 
-    private void roles(ServerConnection old, ServerConnection fresh) {
-        for (ServerConnection server : List.of(old, fresh)) {
-            if (ReplicationState.read(server).role() != Role.PRIMARY) {
-                problem(server.endpoint() + " is a replica; name the primary of the fleet, or make it one");
+    private void areTheSame(List<Primary> old, List<Primary> fresh) {
+        Set<String> ids = new HashSet<>();
+        old.forEach(one -> ids.add(one.info().runId()));
+        Optional<Primary> same =
+                fresh.stream().filter(one -> ids.contains(one.info().runId())).findFirst();
+        same.ifPresent(one -> findings.problem(cache.fleet(Side.OLD).name() + " and "
+                + cache.fleet(Side.NEW).name() + " are one and the same server (" + one.endpoint() + ", run_id "
+                + one.info().runId() + "); name two different ones"));
+    }
+
+    private void areWhatTheFileSays(List<Primary> primaries, Side side) {
+        FleetSpec fleet = cache.fleet(side);
+        Optional<Primary> other = primaries.stream()
+                .filter(one -> one.info().clusterMode() != fleet.isCluster())
+                .findFirst();
+        other.ifPresent(one -> findings.problem(one.endpoint()
+                + (fleet.isCluster()
+                        ? " is not in cluster mode; name fleet " + fleet.name() + " as standalone or by its sentinels"
+                        : " is in cluster mode; name fleet " + fleet.name() + " by cluster: [" + one.endpoint()
+                                + "]")));
+    }
+
+    /** What changes least for the servers where it can be done: a relay; else links that apply, and why. */
+    private LinkChoice choice(Primary old, Primary fresh) {
+        for (Side side : Side.values()) {
+            FleetSpec fleet = cache.fleet(side);
+            Optional<String> why = switch (fleet.address()) {
+                case FleetAddress.Standalone _ -> Optional.empty();
+                case FleetAddress.Sentinel _ ->
+                    Optional.of("fleet " + fleet.name() + " is watched by sentinels, which would take its"
+                            + " primary for dead while it follows another fleet");
+                case FleetAddress.Cluster _, FleetAddress.Shard _ ->
+                    Optional.of("fleet " + fleet.name() + " is a cluster, which cannot follow another fleet");
+            };
+            if (why.isPresent()) {
+                return new LinkChoice(LinkKind.APPLY, why.get());
             }
         }
-        if (!overwriteTarget) {
-            Reply keyspace = fresh.demand("INFO", "keyspace");
+        return RelayCheck.whyNot(old.server(), old.info(), fresh.server(), fresh.info())
+                .map(why -> new LinkChoice(LinkKind.APPLY, why))
+                .orElseGet(() -> new LinkChoice(
+                        LinkKind.RELAY, "both fleets are single servers, and each can follow the other"));
+    }
+
+    private void roles(List<Primary> primaries) {
+        for (Primary one : primaries) {
+            if (ReplicationState.read(one.server()).role() != Role.PRIMARY) {
+                findings.problem(one.endpoint() + " is a replica; name the primary of the fleet, or make it one");
+            }
+        }
+    }
+
+    private void targetIsEmpty(List<Primary> fresh) {
+        for (Primary one : file.overwriteTarget() ? List.<Primary>of() : fresh) {
+            Reply keyspace = one.server().demand("INFO", "keyspace");
             if (keyspace.text().contains("db")) {
-                problem(
-                        fresh.endpoint() + " holds keys already ("
+                findings.problem(
+                        one.endpoint() + " holds keys already ("
                                 + keyspace.text().strip().replaceAll("\\s+", " ")
                                 + "), and a copy would delete them; empty it, or say overwrite-target: true in the release's file");
             }
         }
     }
 
-    /** REPLICAOF NO ONE does nothing to a server that is a primary, but it is refused where the right is missing. */
-    private void mayChangeRoles(ServerConnection server) {
-        if (ReplicationState.read(server).role() == Role.PRIMARY
-                && server.call("REPLICAOF", "NO", "ONE") instanceof Reply.Failure(String message)) {
-            problem(server.endpoint() + " does not let this user change its role (" + message
-                    + "); a relay needs REPLICAOF on both sides");
+    private void databases(List<Primary> old, List<Primary> fresh) {
+        int wanted = old.getFirst().info().databases();
+        int there = fresh.getFirst().info().databases();
+        boolean eitherIsACluster =
+                cache.fleet(Side.OLD).isCluster() || cache.fleet(Side.NEW).isCluster();
+        if (!eitherIsACluster && there < wanted) {
+            findings.problem(fresh.getFirst().endpoint() + " has " + there + " databases, "
+                    + old.getFirst().endpoint() + " has " + wanted + "; set databases to as many");
         }
     }
 
-    private void versions(String old, ServerInfo oldInfo, String fresh, ServerInfo newInfo) {
-        if (oldInfo.clusterMode() || newInfo.clusterMode()) {
-            problem("a server in cluster mode cannot be moved yet; standalone servers can");
+    private void room(List<Primary> old, List<Primary> fresh) {
+        long used = old.stream().mapToLong(one -> one.info().usedMemoryBytes()).sum();
+        long oldLimit = limit(old);
+        long newLimit = limit(fresh);
+        long wanted = (long) (used * MEMORY_ROOM);
+        if (newLimit > 0 && newLimit < wanted) {
+            findings.problem(named(Side.NEW, fresh) + " has maxmemory " + newLimit + ", the old fleet uses " + used
+                    + "; give it at least " + wanted);
         }
-        if (!loads(newInfo.version(), oldInfo.version())) {
-            problem(
-                    fresh + " (" + newInfo.version() + ") cannot load a snapshot of " + old + " (" + oldInfo.version()
-                            + "); this version of Switchback moves to an equal or newer server of the same line, and from Redis up to 7.2 to Valkey");
+        if (oldLimit > 0 && (newLimit == 0 || newLimit > oldLimit)) {
+            findings.warn(
+                    "the old fleet has maxmemory " + oldLimit + ", the new one "
+                            + (newLimit == 0 ? "none" : Long.toString(newLimit))
+                            + ": what is written to the new one beyond it would make the old one evict or refuse, as a follower or after a rollback");
         }
-        if (newInfo.databases() < oldInfo.databases()) {
-            problem(fresh + " has " + newInfo.databases() + " databases, " + old + " has " + oldInfo.databases()
-                    + "; set databases to as many");
-        }
-    }
-
-    /** Whether a server of version {@code reader} loads what {@code writer} dumps: their RDB versions, seen on real servers. */
-    static boolean loads(ServerVersion reader, ServerVersion writer) {
-        if (reader.product() == writer.product()) {
-            return compare(reader, writer) >= 0;
-        }
-        return writer.product() == ServerVersion.Product.REDIS
-                && (writer.major() < 7 || (writer.major() == 7 && writer.minor() <= 2));
-    }
-
-    private static int compare(ServerVersion one, ServerVersion other) {
-        return one.major() != other.major()
-                ? Integer.compare(one.major(), other.major())
-                : Integer.compare(one.minor(), other.minor());
-    }
-
-    private void room(ServerInfo oldInfo, ServerInfo newInfo, ServerConnection fresh) {
-        long wanted = (long) (oldInfo.usedMemoryBytes() * MEMORY_ROOM);
-        if (newInfo.maxMemoryBytes() > 0 && newInfo.maxMemoryBytes() < wanted) {
-            problem(fresh.endpoint() + " has maxmemory " + newInfo.maxMemoryBytes() + ", the old fleet uses "
-                    + oldInfo.usedMemoryBytes() + "; give it at least " + wanted);
-        }
-        if (oldInfo.maxMemoryBytes() > 0 && newInfo.maxMemoryBytes() > oldInfo.maxMemoryBytes()) {
-            warnings.add(
-                    "the old fleet has maxmemory " + oldInfo.maxMemoryBytes() + ", the new one "
-                            + newInfo.maxMemoryBytes()
-                            + ": while it follows the old fleet takes in more than its limit, and after a rollback it would answer OOM or evict");
-        }
-        if (!oldInfo.evictionPolicy().equals(newInfo.evictionPolicy())) {
-            warnings.add("the eviction policies differ: " + oldInfo.evictionPolicy() + " on the old fleet, "
-                    + newInfo.evictionPolicy() + " on the new one");
+        String oldPolicy = old.getFirst().info().evictionPolicy();
+        String newPolicy = fresh.getFirst().info().evictionPolicy();
+        if (!oldPolicy.equals(newPolicy)) {
+            findings.warn("the eviction policies differ: " + oldPolicy + " on the old fleet, " + newPolicy
+                    + " on the new one");
         }
     }
 
-    private void settings(ServerConnection server, ServerInfo info) {
-        if (!ServerSettings.read(server, "replica-read-only")
-                .toLowerCase(Locale.ROOT)
-                .equals("yes")) {
-            problem(server.endpoint() + " has replica-read-only no: as a follower it would take writes of its own;"
-                    + " set it to yes");
-        }
-        Reply panics = server.demand("CONFIG", "GET", "propagation-error-behavior");
-        if (panics instanceof Reply.Array(List<Reply> pair)
-                && pair.size() == 2
-                && !pair.get(1).text().equals("ignore")) {
-            problem(server.endpoint() + " has propagation-error-behavior "
-                    + pair.get(1).text()
-                    + ": one command that it does not take would end its process; set it to ignore");
-        }
-        if (info.appendOnly()) {
-            warnings.add(
-                    server.endpoint() + " has appendonly yes: should it restart as a follower it asks for a full copy,"
-                            + " and the way back closes; switch it off while the release is open, if you can");
-        }
-        if (info.configFile().isEmpty()) {
-            warnings.add(
-                    server.endpoint() + " was started without a config file: should it restart as a follower it comes"
-                            + " up as a primary, and the way back closes");
-        }
+    private String named(Side side, List<Primary> primaries) {
+        return primaries.size() == 1
+                ? primaries.getFirst().endpoint().toString()
+                : "fleet " + cache.fleet(side).name();
     }
 
-    /** How the server would follow: forward the new one does, on the way back the old one. */
-    private void followsOver(ServerConnection server, FleetSpec fleet) {
-        // Empty from a server that was built without TLS.
-        boolean overTls = server.demand("CONFIG", "GET", "tls-replication") instanceof Reply.Array(List<Reply> pair)
-                && pair.size() == 2
-                && pair.get(1).text().equals("yes");
-        boolean hasCertificate =
-                fleet.tls().filter(tls -> tls.files().identity().isPresent()).isPresent();
-        if (overTls && !hasCertificate) {
-            problem(server.endpoint() + " has tls-replication yes: it follows only who shows it a certificate, and this"
-                    + " node has none for it; give fleet " + fleet.name() + " tls: { cert: file:PATH, key: file:PATH },"
-                    + " signed by its tls-ca-cert-file, or set tls-replication to no");
-        }
-        if (!overTls && fleet.tls().isPresent()) {
-            warnings.add(
-                    server.endpoint() + " has tls-replication no: what it follows comes to it in the clear; set it to"
-                            + " yes, if that network is not trusted");
-        }
-        if (server.endpoint().isUnix()) {
-            warnings.add(
-                    server.endpoint() + " is told to follow an address of the loopback interface, since it is reached"
-                            + " by a Unix socket: it must share this node's network, which a container does not by itself");
-        }
+    /** Of all together; 0 where one has none. */
+    private static long limit(List<Primary> primaries) {
+        return primaries.stream().anyMatch(one -> one.info().maxMemoryBytes() == 0)
+                ? 0
+                : primaries.stream()
+                        .mapToLong(one -> one.info().maxMemoryBytes())
+                        .sum();
     }
 
     /** Times to live are absolute in the stream: a follower whose clock is ahead would end keys too early after a switch. */
@@ -234,7 +255,7 @@ final class FleetCheck {
         long after = clockMs(old);
         long apart = Math.max(before - other, other - after);
         if (apart > CLOCKS_APART_MS_MAX) {
-            warnings.add("the clocks of " + old.endpoint() + " and " + fresh.endpoint() + " are " + apart
+            findings.warn("the clocks of " + old.endpoint() + " and " + fresh.endpoint() + " are " + apart
                     + " ms apart, and keys with a time to live end by as much too early or too late after a switch;"
                     + " synchronize them");
         }
@@ -248,13 +269,9 @@ final class FleetCheck {
 
     private void guard(ServerConnection old, ServerConnection fresh) {
         if (!WayBackGuard.between(Dialect.read(fresh), Dialect.read(old)).refusesNothing()) {
-            warnings.add(
+            findings.warn(
                     "until the release is finished, commands whose effect the old fleet does not know are refused by"
                             + " name, so that the way back stays open");
         }
-    }
-
-    private void problem(String what) {
-        problems.add("cache " + cache.name() + ": " + what);
     }
 }

@@ -1,20 +1,27 @@
 package io.switchback.release;
 
+import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetException;
+import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.ReplicationState;
 import io.switchback.fleet.ReplicationState.Role;
 import io.switchback.fleet.ReservedKeys;
 import io.switchback.fleet.RoleChange;
 import io.switchback.fleet.RoleCommands;
 import io.switchback.fleet.ServerConnection;
-import io.switchback.fleet.ServerInfo;
 import io.switchback.fleet.ServerSettings;
 import io.switchback.fleet.ServerSettings.Setting;
+import io.switchback.fleet.Topology;
+import io.switchback.release.CacheRecord.SetOnServer;
 import io.switchback.release.ReleaseState.Side;
+import io.switchback.resp.KeySlot;
 import io.switchback.resp.Reply;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -41,36 +48,76 @@ final class FleetPreparation {
     void prepare(MovingCache cache) {
         CacheRecord known = cache.remembered();
         if (known.oldSettings().isEmpty() && known.newSettings().isEmpty()) {
-            try (ServerConnection old = cache.connect(Side.OLD);
-                    ServerConnection fresh = cache.connect(Side.NEW)) {
-                List<Setting> ofOld = ServerSettings.plan(old, wanted(old, known.secret(), true));
-                List<Setting> ofNew = ServerSettings.plan(fresh, wanted(fresh, known.secret(), false));
-                cache.remember(record -> record.withSettings(ofOld, ofNew));
-            }
+            List<SetOnServer> ofOld = plan(cache, Side.OLD);
+            List<SetOnServer> ofNew = plan(cache, Side.NEW);
+            cache.remember(record -> record.withSettings(ofOld, ofNew));
         }
-        CacheRecord now = cache.remembered();
-        try (ServerConnection old = cache.connect(Side.OLD);
-                ServerConnection fresh = cache.connect(Side.NEW)) {
-            ServerSettings.apply(old, now.oldSettings());
-            ServerSettings.apply(fresh, now.newSettings());
+        for (Side side : Side.values()) {
+            FleetSpec fleet = cache.fleet(side);
+            List<SetOnServer> settings = settings(cache, side);
+            for (Endpoint server : fleet.topologyNow().servers()) {
+                List<Setting> wanted = of(server, settings);
+                if (!wanted.isEmpty()) {
+                    try (ServerConnection connection = MovingCache.connect(fleet, server)) {
+                        ServerSettings.apply(connection, wanted);
+                    }
+                }
+            }
         }
     }
 
-    private Map<String, String> wanted(ServerConnection server, String secret, boolean source) {
+    private static List<SetOnServer> settings(MovingCache cache, Side side) {
+        CacheRecord record = cache.remembered();
+        return side == Side.OLD ? record.oldSettings() : record.newSettings();
+    }
+
+    private static List<Setting> of(Endpoint server, List<SetOnServer> settings) {
+        return settings.stream()
+                .filter(one -> one.server().equals(server.toString()))
+                .map(SetOnServer::setting)
+                .toList();
+    }
+
+    /** A fleet's replicas as well: one of them may become the primary while the release is open. */
+    private List<SetOnServer> plan(MovingCache cache, Side side) {
+        FleetSpec fleet = cache.fleet(side);
+        List<SetOnServer> settings = new ArrayList<>();
+        for (Endpoint server : fleet.topologyNow().servers()) {
+            try (ServerConnection connection = MovingCache.connect(fleet, server)) {
+                Map<String, String> wanted = new LinkedHashMap<>();
+                if (cache.kind() == LinkKind.RELAY) {
+                    wanted.putAll(followerSettings(cache.remembered().secret()));
+                }
+                wanted.putAll(streamSettings(connection, side == Side.OLD));
+                ServerSettings.plan(connection, wanted)
+                        .forEach(setting -> settings.add(new SetOnServer(server.toString(), setting)));
+            }
+        }
+        return settings;
+    }
+
+    /** For a server that follows a relay, or will on the way back. */
+    private static Map<String, String> followerSettings(String secret) {
         Map<String, String> wanted = new LinkedHashMap<>();
         wanted.put("masterauth", secret);
         wanted.put("masteruser", "");
         wanted.put("min-replicas-to-write", "0");
-        wanted.put("repl-backlog-ttl", "0");
         wanted.put("replica-serve-stale-data", "yes");
         wanted.put("repl-disable-tcp-nodelay", "no");
+        return wanted;
+    }
+
+    /** For one whose stream a link reads, or will on the way back. */
+    private Map<String, String> streamSettings(ServerConnection server, boolean isCopied) {
+        Map<String, String> wanted = new LinkedHashMap<>();
+        wanted.put("repl-backlog-ttl", "0");
         long backlog = Math.min(
                 BACKLOG_BYTES_MAX,
                 STREAM_BYTES_PER_SECOND_MIN * Math.max(1, file.outage().toSeconds()));
         if (Long.parseLong(ServerSettings.read(server, "repl-backlog-size")) < backlog) {
             wanted.put("repl-backlog-size", Long.toString(backlog));
         }
-        if (source) {
+        if (isCopied) {
             // Nobody else waits to share the copy, so that there is nothing to wait for.
             wanted.put("repl-diskless-sync-delay", "0");
         }
@@ -82,21 +129,20 @@ final class FleetPreparation {
      * A server that does not answer keeps what it has: the release ends all the same, and says so.
      */
     void undo(MovingCache cache, Side inUse) {
+        if (cache.remembered().choice() == null) {
+            return; // nothing was begun
+        }
         CacheRecord record = cache.remembered();
         boolean prepared =
                 !record.oldSettings().isEmpty() || !record.newSettings().isEmpty();
         for (Side side : Side.values()) {
-            List<Setting> settings = side == Side.OLD ? record.oldSettings() : record.newSettings();
-            try (ServerConnection server = cache.connect(side)) {
-                if (side == inUse) {
-                    deleteReservedKeys(server, cache);
-                } else {
-                    release(server, cache);
-                    if (side == Side.OLD && ReplicationState.read(server).role() == Role.PRIMARY) {
-                        noteThatItWasLeft(server, cache);
-                    }
+            List<SetOnServer> settings = settings(cache, side);
+            try {
+                switch (cache.kind()) {
+                    case RELAY -> releaseFollower(cache, side, inUse);
+                    case APPLY -> forgetLinks(cache, side, inUse);
                 }
-                ServerSettings.restore(server, settings).forEach(standing::warn);
+                restore(cache.fleet(side), settings);
             } catch (FleetException e) {
                 if (!prepared) {
                     LOG.debug("{}: nothing was set there", cache.fleet(side).name(), e);
@@ -104,6 +150,51 @@ final class FleetPreparation {
                 }
                 standing.warn(cache.fleet(side).name() + " could not be put back: " + e.getMessage()
                         + (settings.isEmpty() ? "" : "; what was set on it: " + settings));
+            }
+        }
+    }
+
+    private void restore(FleetSpec fleet, List<SetOnServer> settings) {
+        List<Endpoint> servers = fleet.topologyNow().servers();
+        for (Endpoint server : servers) {
+            List<Setting> own = of(server, settings);
+            if (!own.isEmpty()) {
+                try (ServerConnection connection = MovingCache.connect(fleet, server)) {
+                    ServerSettings.restore(connection, own).forEach(standing::warn);
+                }
+            }
+        }
+        List<String> known = servers.stream().map(Endpoint::toString).toList();
+        settings.stream()
+                .filter(one -> !known.contains(one.server()))
+                .forEach(one -> standing.warn(one.server() + " is none of fleet " + fleet.name()
+                        + "'s servers now, or does not answer, and keeps what was set on it: " + one.setting()));
+    }
+
+    private void releaseFollower(MovingCache cache, Side side, Side inUse) {
+        try (ServerConnection server = cache.connect(side)) {
+            if (side == inUse) {
+                deleteReservedKeys(server, cache);
+            } else {
+                release(server, cache);
+                if (side == Side.OLD && ReplicationState.read(server).role() == Role.PRIMARY) {
+                    noteThatItWasLeft(server, cache);
+                }
+            }
+        }
+    }
+
+    private static void forgetLinks(MovingCache cache, Side side, Side inUse) {
+        ApplyLinks.forget(cache, side);
+        FleetSpec fleet = cache.fleet(side);
+        Topology topology = fleet.topologyNow();
+        try (ServerConnection server = MovingCache.connect(fleet, topology.primaryOf(RoleCommands.TOKEN_SLOT))) {
+            server.demand("DEL", ReservedKeys.TOKEN);
+        }
+        if (side == Side.OLD && inUse == Side.NEW) {
+            int slot = KeySlot.of(ReservedKeys.LEFT.getBytes(StandardCharsets.UTF_8));
+            try (ServerConnection server = MovingCache.connect(fleet, topology.primaryOf(slot))) {
+                noteThatItWasLeft(server, cache);
             }
         }
     }
@@ -132,9 +223,8 @@ final class FleetPreparation {
     /** Whether the server follows a face of this release, and not a primary that somebody gave it since. */
     private static boolean followsUs(ServerConnection server, MovingCache cache) {
         CacheRecord record = cache.remembered();
-        return ReplicationState.read(server)
-                .primary()
-                .filter(primary -> primary.port() == record.forwardPort() || primary.port() == record.reversePort())
+        Optional<Endpoint> primary = ReplicationState.read(server).primary();
+        return primary.filter(one -> one.port() == record.forwardPort() || one.port() == record.reversePort())
                 .isPresent();
     }
 
@@ -160,10 +250,5 @@ final class FleetPreparation {
                         FleetException.Code.REFUSED, server.endpoint() + " keeps its reserved keys: " + message);
             }
         }
-    }
-
-    /** Where the server says that its memory went, for the room that a backup needs. */
-    static long usedMemoryBytes(ServerConnection server) {
-        return ServerInfo.read(server).usedMemoryBytes();
     }
 }

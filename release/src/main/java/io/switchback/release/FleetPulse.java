@@ -26,8 +26,12 @@ import org.slf4j.LoggerFactory;
  * serve its own clients there, unless it holds them without the ledger, and that hears no more of it.
  *
  * <p>A server that answers anything at all, be it an error, is alive. One that takes connections and answers nothing is busy with one long
- * command, which any client can send it, or hangs: nobody can tell before the command is over, so that is given longer. For the release's own
- * thread.
+ * command, which any client can send it, or hangs: nobody can tell before the command is over, so that is given longer.
+ *
+ * <p>Single servers only. A fleet under sentinels and a cluster replace a primary that has died by themselves, within a time that is theirs; whether they have failed for good is
+ * for a person to say ({@code rollback --accept-loss}).
+ *
+ * <p>For the release's own thread.
  */
 final class FleetPulse {
     /** Asked of a node: whether it gets an answer from a fleet. */
@@ -126,6 +130,9 @@ final class FleetPulse {
         List<String> busy = new ArrayList<>();
         for (MovingCache cache : caches) {
             FleetSpec fleet = cache.fleet(inUse);
+            if (!(fleet.address() instanceof FleetAddress.Standalone)) {
+                continue;
+            }
             Sign sign = sign(fleet);
             if (sign == Sign.ANSWERS) {
                 silentSinceNanos.remove(fleet.address());

@@ -27,8 +27,8 @@ final class Guarding {
     }
 
     synchronized void set(FleetSpec inUse, FleetSpec follower) {
-        try (ServerConnection newer = ServerConnection.open(inUse, MovingCache.SERVER_TIMEOUT);
-                ServerConnection older = ServerConnection.open(follower, MovingCache.SERVER_TIMEOUT)) {
+        try (ServerConnection newer = MovingCache.connectToAny(inUse);
+                ServerConnection older = MovingCache.connectToAny(follower)) {
             WayBackGuard guard = WayBackGuard.between(dialects.of(newer), dialects.of(older));
             proxy.guard(guard.refusesNothing() ? null : guard::refusal);
             guarded = inUse.name();

@@ -239,10 +239,9 @@ final class NodeParticipants implements AutoCloseable {
                 .filter(one -> one.verdict() == Verdict.COMMIT);
         if (part.isPresent() && decision.isPresent()) {
             SwitchPart of = part.get();
-            try (SwitchServers servers =
-                    new SwitchServers(of.token(), cache.fleet(of.fromFleet()), cache.fleet(of.toFleet()))) {
-                servers.promote(
-                        SwitchRegister.evidence(decision.get()).of(cache.name()).base());
+            try (SwitchRoles roles = SwitchRoles.of(of, cache.fleet(of.fromFleet()), cache.fleet(of.toFleet()))) {
+                roles.commit(
+                        SwitchRegister.evidence(decision.get()).of(cache.name()).bases());
             }
         }
     }

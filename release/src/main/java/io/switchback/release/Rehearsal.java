@@ -114,7 +114,8 @@ final class Rehearsal {
         SwitchRegister register = new SwitchRegister(ledger);
         Deadline enough = Deadline.in(environment, PART_LIMIT);
         for (int round = 1; round <= ROUNDS && !enough.passed(); round++) {
-            CacheEvidence found = new CacheEvidence(NAME, Side.NEW, NAME, round, new LinkBase("0", 0, "0", 0));
+            CacheEvidence found = new CacheEvidence(
+                    NAME, Side.NEW, NAME, round, List.of(SourceBase.whole(new LinkBase("0", 0, "0", 0))));
             Decision decision = register.commit(
                     "decision." + round,
                     NAME,
@@ -153,7 +154,7 @@ final class Rehearsal {
             int number, CacheParticipant participant, Nodes node, Ledger ledger, Environment environment)
             throws InterruptedException {
         // It accepts a loss, so no server is asked for anything.
-        SwitchPart part = new SwitchPart(NAME, number, NAME, NAME, NAME, Side.OLD, number - 1, true);
+        SwitchPart part = new SwitchPart(NAME, number, NAME, NAME, NAME, Side.OLD, number - 1, LinkKind.RELAY, true);
         PendingSwitch begun = new PendingSwitch(
                 NAME, number, Side.OLD, "", List.of(part), Protocol.TWO_PHASE, Set.of(PARTICIPANT), -1, null);
         Readiness ready = participant

@@ -263,8 +263,7 @@ public final class ReleaseEngine implements AutoCloseable {
                         "cache \"" + move.cache() + "\" is on fleet \"" + move.to() + "\" already");
             }
             String secret = HexFormat.of().formatHex(environment.randomBytes(SECRET_BYTES));
-            records.add(new CacheRecord(
-                    move.cache(), from, move.to(), secret, 0, 0, null, null, null, List.of(), List.of(), null));
+            records.add(CacheRecord.first(move.cache(), from, move.to(), secret));
         }
         // Together, or another node would find a release that nobody leads, and take it.
         Claim.Taking leading = Claim.taking(ledger, file.name(), asHolder());

@@ -153,6 +153,7 @@ final class ReleaseRun {
                 record.to(),
                 cache.fleet(now.side()).name(),
                 link == null ? "none" : words(link.phase()),
+                record.choice(),
                 link == null ? -1 : link.lagBytes(),
                 link == null ? -1 : link.lagMillis(),
                 wayBack,
@@ -160,7 +161,7 @@ final class ReleaseRun {
                 cache.protection(),
                 now.baselines().get(cache.name()),
                 traffic.lately(cache),
-                record.backup());
+                record.backups().isEmpty() ? null : String.join(", ", record.backups()));
     }
 
     private static String closedBecause(MovingCache cache, @Nullable LinkStatus link) {
@@ -243,7 +244,7 @@ final class ReleaseRun {
     /**
      * After a pending switch is closed, which is done under its own token: whoever led before can do nothing at the servers any more. A server
      * that does not answer is asked again at the next turn. Before the copy there is nothing that it could do to the fleet in use, and no
-     * key of ours belongs into the backup; what it does to the other one until then is put right ({@link MovingCache#pointAgain}).
+     * key of ours belongs into the backup; what it does to the other one until then is put right ({@link RelayLinks#lookAfterTarget}).
      */
     private void takeOver() {
         caches.forEach(this::takeOver);
@@ -383,14 +384,24 @@ final class ReleaseRun {
         standing.say("compares versions, roles, rights, memory and settings of both fleets");
         List<String> problems = new ArrayList<>();
         for (MovingCache cache : caches) {
-            FleetCheck.Findings found = FleetCheck.of(cache, file.overwriteTarget());
+            FleetCheck.Findings found = FleetCheck.of(cache, file);
             problems.addAll(found.problems());
             found.warnings().forEach(standing::warn);
+            found.choice().ifPresent(choice -> choose(cache, choice));
         }
         if (!problems.isEmpty()) {
             throw failure("check failed, nothing has changed: " + String.join("; ", problems));
         }
         standing.advance(Step.BACKUP);
+    }
+
+    private void choose(MovingCache cache, LinkChoice choice) {
+        cache.remember(record -> record.withChoice(choice));
+        standing.journal(
+                "check",
+                cache.name() + ": the fleets are joined by links of kind "
+                        + choice.kind().title() + ": " + choice.because(),
+                Map.of());
     }
 
     private void backup() {
@@ -404,9 +415,9 @@ final class ReleaseRun {
             preparation.prepare(cache);
             if (!cache.copied()) {
                 standing.say("copies " + cache.name());
-                cache.startCopy();
+                cache.links().startCopy();
                 awaitCopy(cache);
-                cache.makeRoleLasting(Side.NEW);
+                cache.links().copied();
                 takeOver(cache);
             }
         }
@@ -659,7 +670,7 @@ final class ReleaseRun {
         for (MovingCache cache : caches) {
             try {
                 cache.reopenLink(standing.state().side());
-                cache.pointAgain(standing.state().side());
+                cache.lookAfterTarget(standing.state().side());
             } catch (FleetException e) {
                 LOG.warn("release {}: the link of {} is not open: {}", file.name(), cache.name(), e.getMessage());
             }
@@ -712,7 +723,7 @@ final class ReleaseRun {
     private void lookAfterFollowers() {
         if (nextPointing.passed()) {
             nextPointing = Deadline.in(environment, POINTING);
-            caches.forEach(cache -> cache.pointAgain(standing.state().side()));
+            caches.forEach(cache -> cache.lookAfterTarget(standing.state().side()));
         }
     }
 

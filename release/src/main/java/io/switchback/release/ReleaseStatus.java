@@ -28,6 +28,8 @@ public record ReleaseStatus(
     /**
      * One cache of the release.
      *
+     * @param link what the links do; "none" while there are none
+     * @param choice the kind of the links; absent until the check has chosen
      * @param wayBack none before the cutover; then opening, open or closed
      * @param wayBackDetail why it is closed, and what a rollback would cost
      * @param protection whether a write that the leading node acknowledges is on both fleets
@@ -40,6 +42,7 @@ public record ReleaseStatus(
             String to,
             String inUse,
             String link,
+            @Nullable LinkChoice choice,
             long lagBytes,
             long lagMillis,
             WayBack wayBack,

@@ -13,6 +13,7 @@ import io.switchback.release.ReleaseState.Side;
  * @param newFleet of the release
  * @param to where it goes
  * @param epoch of the route until now; a commit makes it one more
+ * @param link the kind of the cache's links
  * @param acceptLoss whether it goes without what the fleet that is left has and the other has not
  */
 record SwitchPart(
@@ -23,6 +24,7 @@ record SwitchPart(
         String newFleet,
         Side to,
         long epoch,
+        LinkKind link,
         boolean acceptLoss) {
 
     SwitchId id() {

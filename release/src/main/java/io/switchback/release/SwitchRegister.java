@@ -10,11 +10,9 @@ import io.switchback.ledger.Route;
 import io.switchback.ledger.Routes;
 import io.switchback.ledger.Verdict;
 import io.switchback.release.ReleaseState.Side;
-import io.switchback.sync.LinkBase;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
-import org.jspecify.annotations.Nullable;
 
 /** The decision register as switches use it: COMMIT changes the routes in the same transaction, ABORT changes nothing. Any thread. */
 final class SwitchRegister {
@@ -47,15 +45,10 @@ final class SwitchRegister {
      *
      * @param fleet where the route leads after the commit
      * @param epoch of that route
-     * @param base where the link from that fleet to the one that was left begins; null where the switch accepted a loss and
+     * @param bases where the links from that fleet to the one that was left begin; empty where the switch accepted a loss and
      *     no link can begin
      */
-    record CacheEvidence(
-            String cache,
-            Side to,
-            String fleet,
-            long epoch,
-            @Nullable LinkBase base) {}
+    record CacheEvidence(String cache, Side to, String fleet, long epoch, List<SourceBase> bases) {}
 
     Optional<Decision> read(String id) {
         return decisions.read(id);

@@ -10,6 +10,7 @@ import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.Token;
 import io.switchback.fleet.TokenWatch;
 import io.switchback.sync.LinkBase;
+import java.util.List;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
@@ -20,7 +21,7 @@ import org.jspecify.annotations.Nullable;
  * <p>Both are guarded by the switch's token and change nothing where it is done already, so whoever finds the decision may carry it out, and
  * any number of nodes may at the same time. For one thread at a time.
  */
-final class SwitchServers implements AutoCloseable {
+final class SwitchServers implements SwitchRoles {
     private static final int TAKE_BACK_ATTEMPTS_MAX = 10;
 
     private final Token token;
@@ -65,6 +66,22 @@ final class SwitchServers implements AutoCloseable {
         watchB = RoleCommands.watch(b(), token);
     }
 
+    @Override
+    public void connectAhead() {
+        connectForAbort();
+        watchB();
+    }
+
+    @Override
+    public void commit(List<SourceBase> decided) {
+        promote(decided.isEmpty() ? null : decided.getFirst().base());
+    }
+
+    @Override
+    public void abort() {
+        takeBack();
+    }
+
     /**
      * What B is after its promotion.
      *
@@ -84,7 +101,7 @@ final class SwitchServers implements AutoCloseable {
             try {
                 // This connection was open when B's offset was read, so B is what the decision speaks of.
                 ReplicationState after =
-                        MovingCache.demandChanged(standing.promote()).after();
+                        RelayLinks.demandChanged(standing.promote()).after();
                 return new Promoted(after, after, true);
             } catch (FleetException e) {
                 // The connection is gone, perhaps with the server that it went to: look what is there now.
@@ -98,7 +115,7 @@ final class SwitchServers implements AutoCloseable {
                 return new Promoted(found, found, asDecided);
             }
             ReplicationState after =
-                    MovingCache.demandChanged(RoleCommands.promote(b(), token)).after();
+                    RelayLinks.demandChanged(RoleCommands.promote(b(), token)).after();
             return new Promoted(found, after, asDecided);
         } catch (FleetException e) {
             forgetB();

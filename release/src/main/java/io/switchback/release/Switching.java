@@ -153,7 +153,7 @@ final class Switching {
             parts = open(begun, attendance.isSomebodyMissing(), dead, Set.of());
             parts.stream()
                     .filter(part -> !part.part().acceptLoss())
-                    .forEach(part -> part.cache().pointAgain(to.other()));
+                    .forEach(part -> part.cache().lookAfterTarget(to.other()));
             Deadline catchUp = Deadline.in(environment, CATCH_UP);
             parts.forEach(part -> part.prepare(catchUp));
             if (tried.isEmpty()) {
@@ -186,6 +186,7 @@ final class Switching {
                         cache.fleet(Side.NEW).name(),
                         to,
                         routes.current(cache.name()).map(Route::epoch).orElseThrow(),
+                        cache.kind(),
                         lossAccepted.contains(cache.name())))
                 .toList();
     }
@@ -193,13 +194,11 @@ final class Switching {
     private List<CacheSwitch> open(
             PendingSwitch begun, boolean somebodyIsMissing, Set<String> deadA, Set<String> deadB) {
         return caches.stream()
-                .map(cache -> new CacheSwitch(
-                        begun.part(cache.name()).orElseThrow(),
-                        cache,
-                        somebodyIsMissing,
-                        deadA.contains(cache.name()),
-                        deadB.contains(cache.name()),
-                        environment))
+                .map(cache -> cache.links()
+                        .toSwitch(
+                                begun.part(cache.name()).orElseThrow(),
+                                new CacheSwitch.Known(
+                                        somebodyIsMissing, deadA.contains(cache.name()), deadB.contains(cache.name()))))
                 .toList();
     }
 

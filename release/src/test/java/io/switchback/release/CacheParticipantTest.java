@@ -155,7 +155,7 @@ class CacheParticipantTest {
 
     private Readiness ready(long number) {
         // It accepts a loss, so no server is asked for anything.
-        SwitchPart part = new SwitchPart("r", number, CACHE, "blue", "green", Side.NEW, 1, true);
+        SwitchPart part = new SwitchPart("r", number, CACHE, "blue", "green", Side.NEW, 1, LinkKind.RELAY, true);
         MakeReady asked = new MakeReady(part, Protocol.TWO_PHASE, Set.of(PARTICIPANT), 5_000, 60_000, true, "");
         return participant.makeReady(asked).toCompletableFuture().join();
     }

@@ -52,7 +52,8 @@ class SwitchRegisterTest {
         return new Evidence(
                 List.of("n1"),
                 membership,
-                List.of(new CacheEvidence(CACHE, Side.NEW, "green", 2, new LinkBase("0", 0, "0", 0))));
+                List.of(new CacheEvidence(
+                        CACHE, Side.NEW, "green", 2, List.of(SourceBase.whole(new LinkBase("0", 0, "0", 0))))));
     }
 
     private Route route() {

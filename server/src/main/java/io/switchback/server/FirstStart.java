@@ -1,5 +1,6 @@
 package io.switchback.server;
 
+import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetAddress;
 import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
@@ -7,7 +8,10 @@ import io.switchback.fleet.ReplicationState;
 import io.switchback.fleet.ReplicationState.Role;
 import io.switchback.fleet.ReservedKeys;
 import io.switchback.fleet.ServerConnection;
+import io.switchback.fleet.Topology;
+import io.switchback.resp.KeySlot;
 import io.switchback.resp.Reply;
+import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -24,20 +28,12 @@ final class FirstStart {
 
     /** Refuses a fleet that clients have left, or must not write to. One that does not answer is believed to be what the file says. */
     static void demandInUse(String cache, FleetSpec fleet) {
-        if (fleet.address() instanceof FleetAddress.Cluster) {
-            return; // no release leads to a cluster or away from one yet
-        }
-        try (ServerConnection server = ServerConnection.open(fleet, LIMIT)) {
-            demandNone(cache, fleet, server, ReservedKeys.LEFT, "");
-            demandNone(cache, fleet, server, ReservedKeys.TOKEN, "a release is under way, token ");
-            ReplicationState state = ReplicationState.read(server);
-            if (state.role() == Role.REPLICA) {
-                throw refused(
-                        cache,
-                        fleet,
-                        "it is a replica of "
-                                + state.primary().map(Object::toString).orElse("another server")
-                                + ", where no client can write");
+        try {
+            Topology topology = fleet.topologyNow();
+            demandNone(cache, fleet, topology, ReservedKeys.LEFT, "");
+            demandNone(cache, fleet, topology, ReservedKeys.TOKEN, "a release is under way, token ");
+            if (fleet.address() instanceof FleetAddress.Standalone) {
+                demandPrimary(cache, fleet);
             }
         } catch (FleetException e) {
             LOG.warn(
@@ -48,9 +44,26 @@ final class FirstStart {
         }
     }
 
-    private static void demandNone(String cache, FleetSpec fleet, ServerConnection server, String key, String what) {
-        if (server.call("GET", key) instanceof Reply.Bulk found) {
-            throw refused(cache, fleet, what + found.text() + " (key " + key + " there)");
+    private static void demandNone(String cache, FleetSpec fleet, Topology topology, String key, String what) {
+        Endpoint primary = topology.primaryOf(KeySlot.of(key.getBytes(StandardCharsets.UTF_8)));
+        try (ServerConnection server = ServerConnection.open(primary, fleet.credential(), fleet.tls(), LIMIT)) {
+            if (server.call("GET", key) instanceof Reply.Bulk found) {
+                throw refused(cache, fleet, what + found.text() + " (key " + key + " there)");
+            }
+        }
+    }
+
+    private static void demandPrimary(String cache, FleetSpec fleet) {
+        try (ServerConnection server = ServerConnection.open(fleet, LIMIT)) {
+            ReplicationState state = ReplicationState.read(server);
+            if (state.role() == Role.REPLICA) {
+                throw refused(
+                        cache,
+                        fleet,
+                        "it is a replica of "
+                                + state.primary().map(Object::toString).orElse("another server")
+                                + ", where no client can write");
+            }
         }
     }
 

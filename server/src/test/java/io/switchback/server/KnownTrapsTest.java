@@ -49,7 +49,7 @@ import redis.clients.jedis.resps.ScanResult;
  * node that wakes up late, two points at which a switch could be decided, a key that runs out early on one side, an
  * increment that is repeated. Each test says what would go wrong there.
  */
-final class KnownTrapsTest {
+class KnownTrapsTest {
     private static final String RELEASE = "r";
     private static final int NODES = 3;
     private static final int CLIENTS = 2 * NODES;
@@ -76,9 +76,20 @@ final class KnownTrapsTest {
 
     /** The two servers, with no node yet. */
     private SeveralNodes start() {
-        ServerBinary old = ServerBinary.named("redis-7.0").orElseGet(ServerBinary::embedded);
-        ServerBinary fresh = ServerBinary.named("valkey-9.1").orElseGet(ServerBinary::embedded);
-        return SeveralNodes.start(old, fresh, ensemble, 0, folder);
+        return SeveralNodes.start(old(), fresh(), ensemble, 0, folder);
+    }
+
+    ServerBinary old() {
+        return ServerBinary.named("redis-7.0").orElseGet(ServerBinary::embedded);
+    }
+
+    ServerBinary fresh() {
+        return ServerBinary.named("valkey-9.1").orElseGet(ServerBinary::embedded);
+    }
+
+    /** Whether a fleet that follows never shows, for a moment, what is put right before anybody counts on it. */
+    boolean followerIsRightAtEveryMoment() {
+        return true;
     }
 
     private SeveralNodes startThree() {
@@ -517,7 +528,9 @@ final class KnownTrapsTest {
             List<Turns> load = new ArrayList<>(clients);
             load.add(watch);
             thereAndBack(nodes, load);
-            assertThat(watch.endless).as("counters without a time to live").isEmpty();
+            if (followerIsRightAtEveryMoment()) {
+                assertThat(watch.endless).as("counters without a time to live").isEmpty();
+            }
             for (RunningOut client : clients) {
                 assertThat(client.beganAgain).isGreaterThan(20);
             }

@@ -3,8 +3,6 @@ package io.switchback.server;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.switchback.environment.Environment;
-import io.switchback.release.ReleaseState.Status;
-import io.switchback.release.ReleaseStatus;
 import io.switchback.testkit.Await;
 import io.switchback.testkit.RealSentinels;
 import io.switchback.testkit.RealServer;
@@ -26,7 +24,7 @@ class SentinelNodeTest {
     private Path folder;
 
     @Test
-    void aNodeFindsThePrimaryServesItFollowsItAndDoesNotMoveIt() throws IOException {
+    void aNodeFindsThePrimaryServesItAndFollowsIt() throws IOException {
         ServerBinary binary = ServerBinary.named("valkey-9.1").orElseGet(ServerBinary::any);
         try (RealSentinels blue = RealSentinels.start(binary, folder.resolve("blue"), 1, "--requirepass", "secret");
                 RealServer green = RealServer.start(binary, folder.resolve("green"));
@@ -42,17 +40,8 @@ class SentinelNodeTest {
             assertThat(client.set("key", "second")).isEqualTo("OK");
             Await.until(LIMIT, "the next primary has it", () -> "second".equals(next.call("GET", "key")));
 
-            node.releases().start(TwoFleets.release("move", ""), "test");
-            Await.until(LIMIT, "the release stands still", () -> status(node).status() == Status.FAILED);
-            assertThat(status(node).toString())
-                    .contains("fleet blue (cache of the sentinels [")
-                    .contains("is watched by sentinels", "move standalone fleets only");
             assertThat(client.get("key")).isEqualTo("second");
         }
-    }
-
-    private static ReleaseStatus status(Node node) {
-        return node.releases().status("move").orElseThrow();
     }
 
     private NodeFile file(RealSentinels blue, RealServer green) throws IOException {

@@ -41,6 +41,10 @@ public final class ReleaseView {
                     + cache.path("from").asText() + " -> " + cache.path("to").asText() + ", in use: "
                     + cache.path("inUse").asText());
             out.println("    link " + cache.path("link").asText() + lag(cache) + ", way back: " + wayBack(cache));
+            if (cache.path("choice").isObject()) {
+                out.println("    links   " + word(cache.path("choice").path("kind")) + ": "
+                        + cache.path("choice").path("because").asText());
+            }
             out.println("    before  " + answers(cache.path("before")));
             out.println("    now     " + answers(cache.path("now")));
             if (cache.path("backup").isTextual()) {

@@ -7,6 +7,7 @@ import io.switchback.fleet.FleetAddress;
 import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.InfoReport;
+import io.switchback.fleet.RoleCommands.OtherClients;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.ServerVersion;
 import io.switchback.fleet.Token;
@@ -174,17 +175,18 @@ public final class ApplyLink implements Link {
     }
 
     /**
-     * Ends a link at a point of its source's stream: by a note there, at which an owner with an older token than {@code by} stops. What stands before the note is applied then and
+     * Ends a link at a point of its source's stream: by a note there, which takes the place of older ones only, and at which an owner with an older token than {@code by} stops. What stands before the note is applied then and
      * noted; the link is frozen, and each older owner that opens it again stops there as well. An owner with this token or a newer one goes on over it.
      *
      * <p>Effects behind the note may be in the target all the same where a key was copied as state meanwhile (docs/apply.md): nobody should write to the source by then.
      *
      * @param sourcePrimary of the link's source
      * @param slot the first one of the link's slots, or {@link #NO_SLOT}
+     * @param others what becomes of the source's connections to clients, in the same transaction with the note
      * @return an offset that the link has applied ({@link #awaitApplied}) once, and only once, it has come to the note: the source's own behind it, unless others wrote in the same moment
      */
-    public static long leave(ServerConnection sourcePrimary, int slot, String name, Token by) {
-        return LinkNotes.leave(sourcePrimary, slot, name, by);
+    public static long leave(ServerConnection sourcePrimary, int slot, String name, Token by, OtherClients others) {
+        return LinkNotes.leave(sourcePrimary, slot, name, by, others);
     }
 
     /**

@@ -7,6 +7,7 @@ import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.InfoReport;
 import io.switchback.fleet.ReplicationState;
+import io.switchback.fleet.RoleCommands.OtherClients;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.Token;
 import io.switchback.fleet.Topology;
@@ -48,16 +49,31 @@ final class LinkNotes {
     }
 
     /** As {@link ApplyLink#leave}. */
-    static long leave(ServerConnection server, int slot, String name, Token by) {
+    static long leave(ServerConnection server, int slot, String name, Token by, OtherClients others) {
         String key = LinkKeys.of(name, slot).left();
         server.demand("SELECT", "0");
+        server.demand("WATCH", key);
+        Optional<Token> present = Token.parse(server.demand("GET", key).text());
+        if (present.filter(by::isOlderThan).isPresent()) {
+            server.demand("UNWATCH");
+            throw new FleetException(
+                    FleetException.Code.REFUSED,
+                    server.endpoint() + " has a note of " + present.get() + " where the link " + name
+                            + " ends, newer than " + by + ": somebody else has taken over");
+        }
         byte[][] note = CommandEncoder.bytes("SET", key, by.text());
-        List<Reply> replies = server.pipeline(List.of(
-                CommandEncoder.bytes("MULTI"),
-                CommandEncoder.bytes("ROLE"),
-                note,
-                CommandEncoder.bytes("EXEC"),
-                CommandEncoder.bytes("ROLE")));
+        List<byte[][]> commands = new ArrayList<>();
+        commands.add(CommandEncoder.bytes("MULTI"));
+        commands.add(CommandEncoder.bytes("ROLE"));
+        commands.add(note);
+        if (others == OtherClients.KILLED) {
+            commands.add(CommandEncoder.bytes("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"));
+            // In RESP3 these send commands as well.
+            commands.add(CommandEncoder.bytes("CLIENT", "KILL", "TYPE", "pubsub", "SKIPME", "yes"));
+        }
+        commands.add(CommandEncoder.bytes("EXEC"));
+        commands.add(CommandEncoder.bytes("ROLE"));
+        List<Reply> replies = server.pipeline(commands);
         for (Reply reply : replies) {
             if (reply instanceof Reply.Failure(String message) && !message.startsWith("EXECABORT")) {
                 throw new FleetException(
@@ -66,9 +82,9 @@ final class LinkNotes {
             }
         }
         // Within a transaction a server counts what it has written before it, or (6.0) before this command.
-        long before = offsetBefore(server, replies.get(3));
+        long before = offsetBefore(server, replies.get(replies.size() - 2));
         long least = before + CommandEncoder.encode(note).length;
-        long after = offset(server, replies.get(4));
+        long after = offset(server, replies.getLast());
         // With a SELECT or without, with a transaction's frame or without; anything else is others' writes behind it,
         // and
         // then the least of them is within the note: applied up to there is applied up to its end.
@@ -82,8 +98,8 @@ final class LinkNotes {
     /** What ROLE has said in front of a write, in one transaction with it. */
     private static long offsetBefore(ServerConnection server, Reply ran) {
         if (ran instanceof Reply.Array(List<Reply> answers)
-                && answers.size() == 2
-                && !answers.get(1).isError()) {
+                && answers.size() >= 2
+                && answers.stream().noneMatch(Reply::isError)) {
             return offset(server, answers.getFirst());
         }
         throw noPrimary(server, ran);

@@ -1,0 +1,300 @@
+package io.switchback.release;
+
+import io.switchback.environment.Environment;
+import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.FleetException;
+import io.switchback.fleet.FleetSpec;
+import io.switchback.fleet.RoleCommands;
+import io.switchback.fleet.ServerConnection;
+import io.switchback.fleet.Topology;
+import io.switchback.release.CacheRecord.ShardCopy;
+import io.switchback.release.ReleaseState.Side;
+import io.switchback.sync.BackupManifest;
+import io.switchback.sync.LinkBase;
+import io.switchback.sync.LinkListener;
+import io.switchback.sync.LinkStart;
+import io.switchback.sync.LinkStatus;
+import io.switchback.sync.LinkStatus.Phase;
+import io.switchback.sync.apply.ApplyLink;
+import io.switchback.sync.apply.ApplySettings;
+import io.switchback.sync.source.Backlog;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.function.ToLongFunction;
+import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Links that are clients of their target: one, or, from a cluster, one for each of its shards. No server changes its role.
+ *
+ * <p>Owned by the release's thread; what the links tell from their own threads goes to {@link MovingCache#remember}.
+ */
+final class ApplyLinks implements CacheLinks {
+    /** For so long a server may say nothing while it makes the snapshot by which it begins to keep its stream. */
+    private static final Duration BACKLOG_SILENCE_MAX = Duration.ofSeconds(60);
+
+    private static final List<Phase> WORST_FIRST = List.of(
+            Phase.BROKEN,
+            Phase.CLOSED,
+            Phase.CLOSED_TO_TARGET,
+            Phase.WAITING_FOR_TARGET,
+            Phase.COPYING,
+            Phase.STREAMING);
+
+    private final MovingCache cache;
+    private final Path backupFolder;
+    private final Environment environment;
+    private volatile List<ShardLink> open = List.of();
+    private volatile @Nullable Side source;
+
+    /** The link of one shard of the source. */
+    record ShardLink(String slots, ApplyLink link) {}
+
+    ApplyLinks(MovingCache cache, Path backupFolder, Environment environment) {
+        this.cache = cache;
+        this.backupFolder = backupFolder;
+        this.environment = environment;
+    }
+
+    /** Those that flow, or are trying to, in the order of the source's shards. */
+    List<ShardLink> open() {
+        return open;
+    }
+
+    /** The shards of a fleet, as {@link SourceBase} writes them, in the order of {@link Topology#primaries}. */
+    static List<String> shards(Topology topology) {
+        return switch (topology) {
+            case Topology.Replicated _ -> List.of(SourceBase.ALL);
+            case Topology.Sharded sharded ->
+                IntStream.range(0, sharded.shards().size())
+                        .mapToObj(shard -> sharded.slotsOf(shard).toString())
+                        .toList();
+        };
+    }
+
+    /** The name of the link of one shard. */
+    static String name(String whole, String slots) {
+        return MovingCache.namesOf(whole, List.of(slots)).getFirst();
+    }
+
+    @Override
+    public CacheSwitch toSwitch(SwitchPart part, CacheSwitch.Known known) {
+        return new ApplySwitch(part, cache, this, known, environment);
+    }
+
+    @Override
+    public Optional<LinkStatus> status() {
+        List<LinkStatus> all =
+                open.stream().map(ShardLink::link).map(ApplyLink::status).toList();
+        if (all.isEmpty()) {
+            return Optional.empty();
+        }
+        return Optional.of(new LinkStatus(
+                WORST_FIRST.stream()
+                        .filter(phase -> all.stream().anyMatch(one -> one.phase() == phase))
+                        .findFirst()
+                        .orElseThrow(),
+                sum(all, LinkStatus::sourceOffset),
+                sum(all, LinkStatus::appliedSourceOffset),
+                sum(all, LinkStatus::lagBytes),
+                all.stream().mapToLong(LinkStatus::lagMillis).max().orElseThrow(),
+                sum(all, LinkStatus::copiedBytes),
+                sum(all, LinkStatus::copyBytesTotal),
+                String.join(
+                        "; ",
+                        all.stream()
+                                .map(LinkStatus::detail)
+                                .filter(detail -> !detail.isEmpty())
+                                .distinct()
+                                .toList())));
+    }
+
+    /** -1 where one of them is not known. */
+    private static long sum(List<LinkStatus> all, ToLongFunction<LinkStatus> what) {
+        return all.stream().mapToLong(what).anyMatch(value -> value < 0)
+                ? -1
+                : all.stream().mapToLong(what).sum();
+    }
+
+    // ---- the copy ----
+
+    @Override
+    public void startCopy() {
+        close();
+        FleetSpec old = cache.fleet(Side.OLD);
+        FleetSpec fresh = cache.fleet(Side.NEW);
+        List<String> shards = shards(old.topologyNow());
+        List<ShardCopy> known = cache.remembered().copies();
+        if (!known.isEmpty() && !known.stream().map(ShardCopy::slots).toList().equals(shards)) {
+            throw failed("slots of " + old.where() + " have moved since its copy began: it had shards with "
+                    + known.stream().map(ShardCopy::slots).toList() + " and has now " + shards
+                    + "; start a new release once they stand still");
+        }
+        fresh.topologyNow().primaries().forEach(primary -> keepStream(fresh, primary));
+        cache.remember(now -> now.withCopyOf(shards));
+        List<ShardLink> opened = new ArrayList<>();
+        open = opened;
+        source = Side.OLD;
+        for (ShardCopy copy : cache.remembered().copies()) {
+            cache.demandStanding();
+            LinkBase base = copy.base();
+            if (base != null && copy.isComplete()) {
+                opened.add(open(Side.OLD, copy.slots(), new LinkStart.From(base)));
+                continue;
+            }
+            // What a former process has left is no copy that is known of; nor may that process go on.
+            String name = name(cache.linkName(Side.OLD), copy.slots());
+            ApplyLink.shutOut(fresh, name, cache.token());
+            ApplyLink.forget(fresh, List.of(name));
+            Path folder = SourceBase.parse(copy.slots())
+                    .map(slots -> backupFolder.resolve("slot-" + slots.first()))
+                    .orElse(backupFolder);
+            opened.add(open(Side.OLD, copy.slots(), new LinkStart.FullCopy(Optional.of(folder))));
+        }
+        open = List.copyOf(opened);
+        cache.linksAreOpened();
+    }
+
+    /** The links of the other direction will begin there at a given point, which a server that nobody follows does not keep. */
+    private void keepStream(FleetSpec fleet, Endpoint primary) {
+        try {
+            Backlog.begin(
+                    new FleetSpec(
+                            fleet.name(),
+                            new io.switchback.fleet.FleetAddress.Standalone(primary),
+                            fleet.credential(),
+                            fleet.tls()),
+                    BACKLOG_SILENCE_MAX);
+        } catch (IOException e) {
+            throw new FleetException(
+                    FleetException.Code.UNREACHABLE,
+                    primary + " does not begin to keep its stream, from which the way back would begin: "
+                            + e.getMessage(),
+                    e);
+        }
+    }
+
+    @Override
+    public void copied() {}
+
+    // ---- between switches ----
+
+    @Override
+    public void reopen(Side inUse) {
+        List<SourceBase> bases = cache.remembered().bases();
+        if (bases.isEmpty() || (source == inUse && isWhole(bases))) {
+            return;
+        }
+        close();
+        cache.demandStanding();
+        List<ShardLink> opened = new ArrayList<>();
+        for (SourceBase base : bases) {
+            opened.add(open(inUse, base.slots(), new LinkStart.From(base.base())));
+        }
+        open = List.copyOf(opened);
+        source = inUse;
+        open.forEach(one -> one.link().confirmPromptly(cache.isProtected(inUse)));
+        cache.linksAreOpened();
+        cache.wasReopened();
+    }
+
+    private boolean isWhole(List<SourceBase> bases) {
+        List<ShardLink> now = open;
+        return now.size() == bases.size()
+                && now.stream()
+                        .noneMatch(one ->
+                                one.link().isFrozen() || one.link().status().phase() == Phase.CLOSED);
+    }
+
+    /** They look after themselves. */
+    @Override
+    public void lookAfterTarget(Side inUse) {}
+
+    /** The links' owners are told apart by their tokens already; this one is for a node that starts without its ledger. */
+    @Override
+    public void takeOver(Side inUse) {
+        offerToken(cache.fleet(inUse), cache);
+    }
+
+    static void offerToken(FleetSpec fleet, MovingCache cache) {
+        Endpoint primary = fleet.topologyNow().primaryOf(RoleCommands.TOKEN_SLOT);
+        try (ServerConnection server = MovingCache.connect(fleet, primary)) {
+            RoleCommands.offerToken(server, cache.token());
+        }
+    }
+
+    private ShardLink open(Side from, String slots, LinkStart start) {
+        FleetSpec fleet = cache.fleet(from);
+        FleetSpec sourceFleet =
+                SourceBase.parse(slots).map(set -> fleet.shard(set.first())).orElse(fleet);
+        ApplySettings settings = new ApplySettings(
+                name(cache.linkName(from), slots),
+                cache.remembered().secret(),
+                cache.token(),
+                sourceFleet,
+                cache.fleet(from.other()),
+                start,
+                SourceBase.parse(slots));
+        return new ShardLink(slots, ApplyLink.open(settings, environment, new Told(from, slots)));
+    }
+
+    @Override
+    public void close() {
+        List<ShardLink> closing = open;
+        open = List.of();
+        source = null;
+        closing.forEach(one -> one.link().close());
+    }
+
+    /** Removes all that links of either direction keep at the fleets' servers. A fleet that does not answer keeps it. */
+    static void forget(MovingCache cache, Side at) {
+        List<String> names = new ArrayList<>();
+        for (Side from : Side.values()) {
+            // Of former shards too: those of the copy, and those of the last switch.
+            List<String> shards = new ArrayList<>(shards(cache.fleet(from).topologyNow()));
+            cache.remembered().copies().forEach(copy -> shards.add(copy.slots()));
+            cache.remembered().bases().forEach(base -> shards.add(base.slots()));
+            names.addAll(MovingCache.namesOf(cache.linkName(from), shards));
+        }
+        ApplyLink.forget(cache.fleet(at), names.stream().distinct().toList());
+    }
+
+    private ReleaseException failed(String why) {
+        return new ReleaseException(ReleaseException.Code.STEP_FAILED, "cache " + cache.name() + ": " + why);
+    }
+
+    /** What a link tells, on its own threads. */
+    private final class Told implements LinkListener {
+        private final Side from;
+        private final String slots;
+
+        Told(Side from, String slots) {
+            this.from = from;
+            this.slots = slots;
+        }
+
+        @Override
+        public void based(LinkBase base) {
+            cache.remember(now -> now.withCopied(slots, base));
+        }
+
+        @Override
+        public void sourceIdChanged(String id) {
+            cache.remember(now -> source == from ? now.withSourceId(slots, id) : now);
+        }
+
+        @Override
+        public void copied(BackupManifest manifest) {
+            cache.remember(now -> now.withBackup(slots, manifest.file().toString()));
+        }
+
+        @Override
+        public void broken(String why) {
+            cache.linkIsBroken(slots.equals(SourceBase.ALL) ? why : "the link of slots " + slots + ": " + why);
+        }
+    }
+}

@@ -1,0 +1,16 @@
+package io.switchback.release;
+
+import java.util.Locale;
+
+/** How a link carries one fleet's writes to the other (ARCHITECTURE.md, "Two kinds of link"). */
+public enum LinkKind {
+    /** The target follows it as it would follow a primary. For single servers. */
+    RELAY,
+    /** It is a client of the target. For everything else. */
+    APPLY;
+
+    /** The name as people write it. */
+    public String title() {
+        return name().toLowerCase(Locale.ROOT);
+    }
+}

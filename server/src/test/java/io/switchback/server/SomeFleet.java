@@ -1,0 +1,91 @@
+package io.switchback.server;
+
+import io.switchback.testkit.RealCluster;
+import io.switchback.testkit.RealSentinels;
+import io.switchback.testkit.RealServer;
+import io.switchback.testkit.ServerBinary;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.stream.Collectors;
+
+/** A real fleet of any kind, and how a node's file names it. */
+interface SomeFleet extends AutoCloseable {
+    /** What the node's file says of it. */
+    String yaml();
+
+    /** The servers that are its primaries now. */
+    List<RealServer> primaries();
+
+    @Override
+    void close();
+
+    /** One server. */
+    static SomeFleet single(ServerBinary binary, Path folder, String... arguments) {
+        RealServer server = RealServer.start(binary, folder, arguments);
+        return new SomeFleet() {
+            @Override
+            public String yaml() {
+                return "{ standalone: \"127.0.0.1:" + server.port() + "\" }";
+            }
+
+            @Override
+            public List<RealServer> primaries() {
+                return List.of(server);
+            }
+
+            @Override
+            public void close() {
+                server.close();
+            }
+        };
+    }
+
+    /** A primary with one replica, under three sentinels. */
+    static SomeFleet watched(ServerBinary binary, Path folder) {
+        RealSentinels sentinels = RealSentinels.start(binary, folder, 1);
+        return new SomeFleet() {
+            @Override
+            public String yaml() {
+                return sentinels.endpoints().stream()
+                        .map(one -> "\"" + one + "\"")
+                        .collect(Collectors.joining(
+                                ", ", "{ sentinel: { primary: " + sentinels.primaryName() + ", sentinels: [", "] } }"));
+            }
+
+            @Override
+            public List<RealServer> primaries() {
+                return List.of(sentinels.primary());
+            }
+
+            @Override
+            public void close() {
+                sentinels.close();
+            }
+        };
+    }
+
+    /** As many primaries, each with some replicas. */
+    static SomeFleet cluster(ServerBinary binary, Path folder, int primaries, int replicas) {
+        RealCluster cluster = RealCluster.start(binary, folder, primaries, replicas);
+        return new SomeFleet() {
+            @Override
+            public String yaml() {
+                return cluster.nodes().stream()
+                        .map(one -> "\"127.0.0.1:" + one.port() + "\"")
+                        .collect(Collectors.joining(", ", "{ cluster: [", "] }"));
+            }
+
+            @Override
+            public List<RealServer> primaries() {
+                return cluster.nodes().stream()
+                        .filter(node -> node.info("replication", "role").equals("master"))
+                        .toList();
+            }
+
+            @Override
+            public void close() {
+                cluster.close();
+            }
+        };
+    }
+}
