@@ -18,6 +18,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.stream.Stream;
 import picocli.CommandLine;
 
@@ -32,6 +33,10 @@ public final class Bench {
     private static final String PEERS = "peers";
     private static final String SNAPSHOTS = "snapshots";
     private static final String COPY = "copy";
+    private static final String CLUSTER = "cluster";
+    private static final String MEMORY = "memory";
+    private static final String TLS = "tls";
+    private static final String FAILOVER = "failover";
     private static final int RUNS = 3;
     private static final double SECONDS_PER_RUN = 4;
     private static final double SECONDS_PER_QUICK_RUN = 1;
@@ -44,6 +49,10 @@ public final class Bench {
                    bench/run peers [--help]
                    bench/run snapshots [--help]
                    bench/run copy [--help]
+                   bench/run cluster [--help]
+                   bench/run memory [--help]
+                   bench/run tls [--help]
+                   bench/run failover [--help]
 
             Measures what Switchback costs beside direct access, and what clients see of switches, on this machine.
 
@@ -56,6 +65,10 @@ public final class Bench {
             peers measures Switchback beside other proxies.
             snapshots measures how fast a snapshot is read, beside the server's own loading.
             copy measures an apply link beside the servers' own replication.
+            cluster measures a cluster through a node beside one server and beside a cluster client.
+            memory measures reads that a node answers from its memory beside those that it forwards.
+            tls measures what TLS costs on either side of a node.
+            failover measures when clients can write again after a primary was killed, and what errors they see.
             """;
 
     private final PrintStream out = System.out;
@@ -76,24 +89,12 @@ public final class Bench {
     public static void main(String[] arguments) {
         Path launcher = Path.of(arguments[0]).toAbsolutePath();
         Deque<String> options = new ArrayDeque<>(List.of(arguments).subList(1, arguments.length));
-        if (HOLD_TIMES.equals(options.peek())) {
+        Optional<Object> command = Optional.ofNullable(options.peek()).flatMap(name -> command(name, launcher));
+        if (command.isPresent()) {
             options.remove();
-            System.exit(new CommandLine(new HoldTimes())
+            System.exit(new CommandLine(command.get())
                     .setCaseInsensitiveEnumValuesAllowed(true)
                     .execute(options.toArray(String[]::new)));
-        }
-        if (PEERS.equals(options.peek())) {
-            options.remove();
-            options.add(launcher.toString());
-            System.exit(new CommandLine(new PeerBench()).execute(options.toArray(String[]::new)));
-        }
-        if (SNAPSHOTS.equals(options.peek())) {
-            options.remove();
-            System.exit(new CommandLine(new SnapshotReading()).execute(options.toArray(String[]::new)));
-        }
-        if (COPY.equals(options.peek())) {
-            options.remove();
-            System.exit(new CommandLine(new CopyBench()).execute(options.toArray(String[]::new)));
         }
         boolean quick = false;
         boolean switchesOnly = false;
@@ -115,6 +116,22 @@ public final class Bench {
         if (json != null) {
             write(json, bench.results, System.out);
         }
+    }
+
+    /** The measurement of that name, which takes the arguments behind it. */
+    private static Optional<Object> command(String name, Path launcher) {
+        return Optional.ofNullable(
+                switch (name) {
+                    case HOLD_TIMES -> new HoldTimes();
+                    case PEERS -> new PeerBench(launcher);
+                    case SNAPSHOTS -> new SnapshotReading();
+                    case COPY -> new CopyBench();
+                    case CLUSTER -> new ClusterBench(launcher);
+                    case MEMORY -> new MemoryBench(launcher);
+                    case TLS -> new TlsBench(launcher);
+                    case FAILOVER -> new FailoverBench(launcher);
+                    default -> null;
+                });
     }
 
     private static String valueOf(String option, Deque<String> rest) {

@@ -6,6 +6,7 @@ import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
@@ -32,8 +33,28 @@ record LoadTool(Path program, Optional<Path> mixing) {
     /** How many commands that is. */
     static final int MIX_COMMANDS = 16;
 
+    /** How many keys a command of {@link Case#MGET} or {@link Case#MSET} names; of the latter it is the tool's own number. */
+    private static final int KEYS_OF_ONE_COMMAND = 10;
+
+    private static final String KEY = "key:__rand_int__";
+    /** Of a slot that belongs to the server to which a connection of a cluster client goes; the tool knows one for each. */
+    private static final String KEY_OF_A_SHARD = "key:{tag}:__rand_int__";
+
     private static final int CONNECTIONS = 50;
     private static final long RUN_LIMIT_SECONDS = 120;
+
+    /**
+     * How clients come to the data.
+     *
+     * @param asClusterClient each connection goes to one of the primaries, and names keys of a slot that this one has
+     * @param keys how many there are, or of a cluster client how many for each primary
+     * @param options of the tool besides, such as those of TLS
+     */
+    record Way(int port, boolean asClusterClient, int keys, List<String> options) {
+        static Way plain(int port, int keys) {
+            return new Way(port, false, keys, List.of());
+        }
+    }
 
     /** As the tool reports it; times in milliseconds, each of a whole pipeline. */
     record Figures(double requestsPerSecond, double p50Ms, double p99Ms, List<String> command) {}
@@ -64,15 +85,27 @@ record LoadTool(Path program, Optional<Path> mixing) {
 
     /** Runs so many requests; of a {@link Case#MIXED} case, whose pipeline is a multiple of {@link #MIX_COMMANDS}, so many commands. */
     Figures run(int port, Case what, int keys, long requests) {
+        return run(Way.plain(port, keys), what, requests);
+    }
+
+    /** As {@link #run(int, Case, int, long)}, by that way. */
+    Figures run(Way way, Case what, long requests) {
         Path tool = what.isMixed() ? mixing.orElseThrow() : program;
         int batches = what.isMixed() ? what.pipeline() / MIX_COMMANDS : what.pipeline();
         List<String> command = new ArrayList<>(List.of(tool.toString(), "-h", "127.0.0.1", "--csv"));
-        command.addAll(List.of("-p", Integer.toString(port), "-c", Integer.toString(CONNECTIONS)));
+        command.addAll(List.of("-p", Integer.toString(way.port()), "-c", Integer.toString(CONNECTIONS)));
         command.addAll(List.of("-n", Long.toString(requests), "-P", Integer.toString(batches)));
-        command.addAll(List.of("-d", Integer.toString(what.valueBytes()), "-r", Integer.toString(keys)));
+        command.addAll(List.of("-d", Integer.toString(what.valueBytes()), "-r", Integer.toString(way.keys())));
+        command.addAll(way.options());
+        if (way.asClusterClient()) {
+            command.addAll(List.of("--cluster", "--threads", "1")); // as many threads as the others have
+        }
         if (what.isMixed()) {
             command.add("--");
             command.addAll(List.of(String.join(" ; ", MIX).split(" ")));
+        } else if (what.operation().equals(Case.MGET)) {
+            command.add("MGET");
+            command.addAll(Collections.nCopies(KEYS_OF_ONE_COMMAND, way.asClusterClient() ? KEY_OF_A_SHARD : KEY));
         } else {
             command.addAll(List.of("-t", what.operation()));
         }

@@ -2,10 +2,15 @@ package io.switchback.bench;
 
 import io.switchback.cli.admin.AdminClient;
 import io.switchback.fleet.Endpoint;
+import io.switchback.testkit.ChildProcesses;
 import io.switchback.testkit.Ports;
 import io.switchback.testkit.RealServer;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -18,6 +23,7 @@ import redis.clients.jedis.exceptions.JedisException;
 
 /** A node in a process of its own, as a user starts it: {@code switchback serve node.yaml}. For one thread. */
 final class NodeProcess implements AutoCloseable {
+    private static final String TOKEN = "bench-token";
     private static final Duration READY_LIMIT = Duration.ofMinutes(3); // it may have to be built first
     private static final Duration END_LIMIT = Duration.ofSeconds(20);
     private static final Duration POLL = Duration.ofMillis(50);
@@ -29,7 +35,7 @@ final class NodeProcess implements AutoCloseable {
     private final int adminPort;
     private final Process process;
 
-    private NodeProcess(Path launcher, Path folder, RealServer blue, RealServer green) {
+    private NodeProcess(Path launcher, Path folder, String cache) {
         this.launcher = launcher;
         this.folder = folder;
         this.port = Ports.free();
@@ -37,20 +43,17 @@ final class NodeProcess implements AutoCloseable {
         this.nodeFile = folder.resolve("node.yaml");
         String text = """
                 node: bench
-                admin: { listen: 127.0.0.1:%d, token: bench-token }
+                admin: { listen: 127.0.0.1:%d, token: %s }
                 ledger: embedded:./data
                 caches:
                   bench:
                     listen: 127.0.0.1:%d
-                    active: blue
-                    fleets:
-                      blue: { standalone: 127.0.0.1:%d }
-                      green: { standalone: 127.0.0.1:%d }
-                """.formatted(adminPort, port, blue.port(), green.port());
+                %s""".formatted(adminPort, TOKEN, port, cache.indent(4));
         try {
             Files.createDirectories(folder);
             Files.writeString(nodeFile, text);
             this.process = launch("serve", nodeFile.toString());
+            ChildProcesses.started(process); // it is not to outlive this process, should that be interrupted
         } catch (IOException e) {
             throw new UncheckedIOException("The node cannot be started", e);
         }
@@ -58,7 +61,21 @@ final class NodeProcess implements AutoCloseable {
 
     /** Returns once the node serves the cache from the blue fleet. */
     static NodeProcess start(Path launcher, Path folder, RealServer blue, RealServer green) {
-        NodeProcess node = new NodeProcess(launcher, folder, blue, green);
+        return start(launcher, folder, """
+                active: blue
+                fleets:
+                  blue: { standalone: 127.0.0.1:%d }
+                  green: { standalone: 127.0.0.1:%d }
+                """.formatted(blue.port(), green.port()));
+    }
+
+    /**
+     * Returns once the node serves the cache.
+     *
+     * @param cache what its file says of the cache, but for the address at which {@link #port} listens
+     */
+    static NodeProcess start(Path launcher, Path folder, String cache) {
+        NodeProcess node = new NodeProcess(launcher, folder, cache);
         try {
             node.awaitReady();
             return node;
@@ -74,11 +91,31 @@ final class NodeProcess implements AutoCloseable {
 
     /** The node's admin API. */
     AdminClient admin() {
-        return new AdminClient(new Endpoint("127.0.0.1", adminPort), "bench-token");
+        return new AdminClient(new Endpoint("127.0.0.1", adminPort), TOKEN);
     }
 
     long processId() {
         return process.pid();
+    }
+
+    /** A count of the page for Prometheus, over all that it is said of. */
+    double count(String name) {
+        HttpRequest request = HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + adminPort + "/metrics"))
+                .header("Authorization", "Bearer " + TOKEN)
+                .build();
+        try (HttpClient client = HttpClient.newHttpClient()) {
+            return client.send(request, HttpResponse.BodyHandlers.ofString())
+                    .body()
+                    .lines()
+                    .filter(line -> line.startsWith(name + "{") || line.startsWith(name + " "))
+                    .mapToDouble(line -> Double.parseDouble(line.substring(line.lastIndexOf(' ') + 1)))
+                    .sum();
+        } catch (IOException e) {
+            throw new UncheckedIOException("The node's counts cannot be read", e);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException("Interrupted", e);
+        }
     }
 
     /** The folder that release files may be put into. */
@@ -156,6 +193,7 @@ final class NodeProcess implements AutoCloseable {
             if (!process.waitFor(END_LIMIT.toMillis(), TimeUnit.MILLISECONDS)) {
                 process.destroyForcibly();
             }
+            ChildProcesses.ended(process);
         } catch (InterruptedException e) {
             process.destroyForcibly();
             Thread.currentThread().interrupt();

@@ -19,7 +19,6 @@ import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.Parameters;
 
 /** {@code bench/run peers}: what Switchback costs beside other proxies, in one run on one machine. */
 @Command(
@@ -51,15 +50,17 @@ final class PeerBench implements Callable<Integer> {
 
     private final PrintStream out = System.out;
     private final Map<String, Object> results = new LinkedHashMap<>();
-
-    @Parameters(hidden = true)
-    private Path launcher = Path.of("switchback");
+    private final Path launcher;
 
     @Option(names = "--all", description = "SET, values of 1 KiB and mixed commands as well, not only GET of 64 bytes")
     private boolean all;
 
     @Option(names = "--json", paramLabel = "FILE", description = "writes the figures for a program as well")
     private @Nullable Path json;
+
+    PeerBench(Path launcher) {
+        this.launcher = launcher;
+    }
 
     @Override
     public Integer call() throws IOException {
@@ -71,8 +72,7 @@ final class PeerBench implements Callable<Integer> {
         List<AutoCloseable> started = new ArrayList<>();
         try (RealServer server = RealServer.start(binary, folder.resolve("server"), "--maxclients", "15000");
                 RealServer other = RealServer.start(binary, folder.resolve("other"));
-                NodeProcess node =
-                        NodeProcess.start(launcher.toAbsolutePath(), folder.resolve("node"), server, other)) {
+                NodeProcess node = NodeProcess.start(launcher, folder.resolve("node"), server, other)) {
             List<Target> targets = new ArrayList<>(List.of(new Target("switchback", node.port(), node.processId())));
             List.of(Peer.nutcracker(folder, server.port()), Peer.haproxy(folder, server.port()))
                     .forEach(peer -> peer.ifPresent(one -> {
