@@ -65,27 +65,50 @@ interface SomeFleet extends AutoCloseable {
     }
 
     /** As many primaries, each with some replicas. */
-    static SomeFleet cluster(ServerBinary binary, Path folder, int primaries, int replicas) {
-        RealCluster cluster = RealCluster.start(binary, folder, primaries, replicas);
-        return new SomeFleet() {
-            @Override
-            public String yaml() {
-                return cluster.nodes().stream()
-                        .map(one -> "\"127.0.0.1:" + one.port() + "\"")
-                        .collect(Collectors.joining(", ", "{ cluster: [", "] }"));
-            }
+    static ClusterFleet cluster(ServerBinary binary, Path folder, int primaries, int replicas) {
+        return new ClusterFleet(RealCluster.start(binary, folder, primaries, replicas));
+    }
 
-            @Override
-            public List<RealServer> primaries() {
-                return cluster.nodes().stream()
-                        .filter(node -> node.info("replication", "role").equals("master"))
-                        .toList();
-            }
+    /** A cluster that a test does something to. */
+    record ClusterFleet(RealCluster cluster) implements SomeFleet {
+        @Override
+        public String yaml() {
+            return cluster.nodes().stream()
+                    .map(one -> "\"127.0.0.1:" + one.port() + "\"")
+                    .collect(Collectors.joining(", ", "{ cluster: [", "] }"));
+        }
 
-            @Override
-            public void close() {
-                cluster.close();
-            }
-        };
+        @Override
+        public List<RealServer> primaries() {
+            return cluster.nodes().stream()
+                    .filter(node -> node.info("replication", "role").equals("master"))
+                    .toList();
+        }
+
+        @Override
+        public void close() {
+            cluster.close();
+        }
+    }
+
+    /** A node's file between two of them. */
+    static String nodeFile(SomeFleet blue, SomeFleet green) {
+        return """
+                node: test-1
+                admin: { listen: "127.0.0.1:0", token: secret-of-the-test }
+                ledger: embedded:./data
+                caches:
+                  sessions:
+                    listen: "127.0.0.1:0"
+                    active: blue
+                    fleets:
+                      blue: %s
+                      green: %s
+                """.formatted(blue.yaml(), green.yaml());
+    }
+
+    /** A node between two of them, which stay the caller's to close. */
+    static TwoFleets between(SomeFleet blue, SomeFleet green, Path folder) {
+        return TwoFleets.of(blue.primaries().getFirst(), green.primaries().getFirst(), folder, nodeFile(blue, green));
     }
 }

@@ -70,8 +70,7 @@ class UnlikeFleetsTest {
     private void thereAndBack(SomeFleet old, Function<Path, SomeFleet> fresh, String because) {
         try (SomeFleet blue = old;
                 SomeFleet green = fresh.apply(folder.resolve("green"));
-                TwoFleets fleets = TwoFleets.of(
-                        blue.primaries().getFirst(), green.primaries().getFirst(), folder, nodeFile(blue, green))) {
+                TwoFleets fleets = SomeFleet.between(blue, green, folder)) {
             fleets.startNode();
             LoadHistory history;
             ReleaseStatus last;
@@ -132,20 +131,5 @@ class UnlikeFleetsTest {
                         .isEqualTo("3600");
             }
         }
-    }
-
-    private static String nodeFile(SomeFleet blue, SomeFleet green) {
-        return """
-                node: test-1
-                admin: { listen: "127.0.0.1:0", token: secret-of-the-test }
-                ledger: embedded:./data
-                caches:
-                  sessions:
-                    listen: "127.0.0.1:0"
-                    active: blue
-                    fleets:
-                      blue: %s
-                      green: %s
-                """.formatted(blue.yaml(), green.yaml());
     }
 }
