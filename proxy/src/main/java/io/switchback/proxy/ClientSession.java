@@ -509,6 +509,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         }
         silent = false;
         ask(toReplica, loop.runs().plain(this, in.retainedSlice(start, end - start), commands, loop.nanoTime(), false));
+        noteObstacles(in, start, commands);
         in.readerIndex(end);
         return true;
     }
@@ -729,10 +730,27 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             run.sink = new QueuedReplies(this); // the slot may have been moved
         }
         ask(connection, run);
+        noteObstacles(in, start, commands);
         in.readerIndex(end);
         skipsNext = false;
         tracking.nextIsSent();
         return true;
+    }
+
+    private void noteObstacles(ByteBuf in, int start, int commands) {
+        ObstacleWatch watch = loop.obstacles();
+        if (watch != null) {
+            watch.sent(this, in, start, commands);
+        }
+    }
+
+    /** It is in that database from now on. */
+    void selected(int database) {
+        identity.selected(database);
+        ObstacleWatch watch = loop.obstacles();
+        if (watch != null) {
+            watch.selected(database);
+        }
     }
 
     private boolean sendToShard(ByteBuf in, int start, int end, int commands, boolean writes) {
@@ -955,6 +973,10 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                 in.readerIndex(end);
                 skipsNext = false;
                 notePerformed(end - from);
+                ObstacleWatch watch = loop.obstacles();
+                if (watch != null && rule != null) {
+                    watch.performed(this, rule, command);
+                }
                 perform(Admission.before(this, wanted));
                 return true;
             }
