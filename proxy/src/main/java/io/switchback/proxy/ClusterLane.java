@@ -1,5 +1,7 @@
 package io.switchback.proxy;
 
+import static java.nio.charset.StandardCharsets.US_ASCII;
+
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import io.switchback.fleet.Endpoint;
@@ -41,6 +43,9 @@ import org.jspecify.annotations.Nullable;
 final class ClusterLane {
     private static final String TOO_LATE =
             "TRYAGAIN switchback: the slot of this command was moved; the command has not run, and a later one of this client's for its key has";
+
+    private static final byte[] SCRIPT = "SCRIPT".getBytes(US_ASCII);
+    private static final byte[] LOAD = "LOAD".getBytes(US_ASCII);
 
     private final ClientSession session;
     private final ArrayDeque<Part> parts = new ArrayDeque<>();
@@ -289,6 +294,9 @@ final class ClusterLane {
             if (!inside || part.readableBytes() > NotExecuted.BYTES_MAX) {
                 error = null;
                 NotExecuted answer = inside || server == null ? null : NotExecuted.read(part, server);
+                if (answer == null && !inside) {
+                    answer = scriptIsMissing(part);
+                }
                 if (answer == null) {
                     deliver(part, part.readerIndex(), part.readableBytes());
                 } else {
@@ -296,6 +304,16 @@ final class ClusterLane {
                 }
                 part.release();
             }
+        }
+
+        /** EVALSHA of a script that can be brought there; null where this is another answer. */
+        private @Nullable NotExecuted scriptIsMissing(ByteBuf reply) {
+            NotExecuted answer = NotExecuted.readOfScript(reply);
+            if (answer == null || commands == 0) {
+                return null;
+            }
+            int number = answered + (outcomes == null ? 0 : outcomes.size());
+            return scriptOf(this, beginnings(this)[number]) == null ? null : answer;
         }
 
         private void notExecuted(Run run, NotExecuted answer) {
@@ -460,10 +478,18 @@ final class ClusterLane {
         // With indices of its own, since those of what is written move.
         Part part = new Part(commands.retainedDuplicate(), count, writes, silent, attempt, connection.server, retries);
         boolean asks = retries != null && retries.asks();
-        part.repliesToSkip = asks ? 1 : 0;
-        ByteBuf bytes = asks ? Unpooled.wrappedBuffer(Wire.command("ASKING"), commands) : commands;
+        ByteBuf bytes = commands;
+        if (asks) {
+            bytes = Unpooled.wrappedBuffer(Wire.command("ASKING"), bytes);
+            part.repliesToSkip++;
+        }
+        byte[] body = retries == null ? null : retries.takeScript();
+        if (body != null) {
+            bytes = Unpooled.wrappedBuffer(Wire.command(SCRIPT, LOAD, body), bytes);
+            part.repliesToSkip++;
+        }
         ProxyLoop loop = session.loop();
-        Run run = loop.runs().plain(session, bytes, asks ? count + 1 : count, loop.nanoTime(), writes);
+        Run run = loop.runs().plain(session, bytes, count + part.repliesToSkip, loop.nanoTime(), writes);
         run.sink = part;
         run.isPart = true;
         run.silent = silent;
@@ -563,7 +589,13 @@ final class ClusterLane {
 
     private void notRun(Part part, NotExecuted answer, int index, int length, List<LostCommands.Lost> rest) {
         Retries retries = part.retries == null ? new Retries(session) : part.retries;
-        if (!answer.error().equals(TOO_LATE) && retries.again(answer)) {
+        if (answer.kind() == NotExecuted.Kind.NO_SCRIPT) {
+            byte[] body = scriptOf(part, index);
+            if (body != null) {
+                retries.bring(body);
+            }
+        }
+        if (answer.kind() != NotExecuted.Kind.TOO_LATE && retries.again(answer)) {
             rest.add(LostCommands.Lost.again(
                     part.request.retainedSlice(index, length), part.attempt, part.silent, part.writes, retries));
             return;
@@ -613,11 +645,23 @@ final class ClusterLane {
                         run.add(bytes);
                     }
                 }
-                if (isTooLate && outcomes != null) {
-                    outcomes.set(at, new NotExecuted(NotExecuted.Kind.DOWN, -1, null, TOO_LATE));
+                if (isTooLate && outcomes != null && outcome instanceof NotExecuted answer) {
+                    outcomes.set(at, answer.tooLate(TOO_LATE));
                 }
             }
         }
+    }
+
+    /** The text of the script that EVALSHA there names; null where it is not remembered, may itself say that there is none, or the command is another one. */
+    private byte @Nullable [] scriptOf(Part part, int from) {
+        RequestScanner scanner = new RequestScanner(Integer.MAX_VALUE, SessionCommands.RESERVED);
+        scanner.next(part.request, from);
+        CommandRule rule = CommandTable.find(part.request, from + scanner.nameOffset(), scanner.nameLength());
+        if (rule == null || !rule.name().startsWith("evalsha") || scanner.arguments() < 2) {
+            return null;
+        }
+        byte[] body = session.loop().scripts().find(RequestScanner.copyArguments(part.request, from, 2)[1]);
+        return body == null || Wire.text(body).contains("NOSCRIPT") ? null : body;
     }
 
     private static KeyPlaces places(Part part, int from) {

@@ -81,7 +81,9 @@ final class CommandPage {
             - Within MULTI and WATCH all keys must be of one slot.
             - SCAN begins again where the cluster's layout has changed; what is being moved between two shards during one walk can be missed, as by any client that
               asks each shard. KEYS, DBSIZE and RANDOMKEY (a key of any shard, which is chosen in turn) likewise.
-            - Scripts run at the shard of their keys. SCRIPT LOAD loads them at every shard; what EVAL has run is known at its own.
+            - Scripts run at the shard of their keys. SCRIPT LOAD loads them at every shard. What was run or loaded over the node, and is not where EVALSHA goes (since EVAL
+              has run it at another shard, or a server has lost it), is brought there first, where the client may SCRIPT LOAD. The client hears NOSCRIPT all the same within MULTI, and
+              where a later command of its own has run meanwhile for a key of that one.
             - The channels of SSUBSCRIBE must all be of shards with one primary, and a client that has subscribed by SUBSCRIBE already can subscribe to those of one
               shard alone. When their slot moves, the client is told so by SUNSUBSCRIBE, as by a server.
             - Commands that are about one server (INFO, CONFIG GET, SLOWLOG, MEMORY STATS, BGSAVE, LATENCY, DEBUG and the like) are answered by one node.
