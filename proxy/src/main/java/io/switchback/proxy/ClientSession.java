@@ -234,10 +234,10 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
      * asking the system.
      */
     private boolean readsOnWhileItWaits() {
-        if (!(operation instanceof BlockingCommand waiting)) {
+        if (!(operation instanceof Waiting waiting)) {
             return false;
         }
-        boolean readsOn = received.bytes().readableBytes() < BlockingCommand.READ_ON_BYTES_MAX;
+        boolean readsOn = received.bytes().readableBytes() < Waiting.READ_ON_BYTES_MAX;
         if (!readsOn) {
             waiting.watchClient();
         }
@@ -993,7 +993,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             return verdict;
         }
         int blockingMax = loop.limits().blockingBytesMax();
-        if (wanted instanceof BlockingCommand && bytes > blockingMax) {
+        if (wanted instanceof Waiting && bytes > blockingMax) {
             loop.reached(Limit.BLOCKING_BYTES);
             return new SessionCommands.Refuse("ERR switchback: a command that its server may let wait has no more than "
                     + blockingMax + " bytes; wait for fewer keys at a time");
@@ -1583,12 +1583,12 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     /** Whether a command of this client's waits at the server. */
     boolean isBlocked() {
-        return operation instanceof BlockingCommand;
+        return operation instanceof Waiting;
     }
 
     /** Another client wants the waiting of this one's command to end; {@code caller} is given the reply to that. */
     void unblock(boolean byError, Consumer<ByteBuf> caller) {
-        if (!closed && operation instanceof BlockingCommand blocked) {
+        if (!closed && operation instanceof Waiting blocked) {
             blocked.unblockFor(byError, caller);
         } else {
             caller.accept(Wire.number(0));

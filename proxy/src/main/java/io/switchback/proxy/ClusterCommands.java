@@ -50,6 +50,10 @@ final class ClusterCommands {
         }
         return switch (rule.name()) {
             case "scan" -> command.length < 2 ? null : new Perform(new ClusterScan(session, rule, command));
+            case "wait", "waitaof" -> {
+                Blocking blocking = Blocking.of(rule, command);
+                yield blocking == null ? null : new Perform(new ClusterWait(session, rule, command, blocking));
+            }
             case "randomkey" -> command.length == 1 ? new Perform(new RandomKeyOfAnyShard(session, command)) : null;
             default ->
                 new Perform(new EveryShardOperation(session, EveryShardOperation.name(rule, command), rule, command));

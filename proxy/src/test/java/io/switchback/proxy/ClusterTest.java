@@ -402,7 +402,6 @@ class ClusterTest {
     void whatIsAboutOneServerIsRefusedByName() {
         try (RawClient client = client()) {
             for (String[] command : new String[][] {
-                {"WAIT", "1", "10"},
                 {"MONITOR"},
                 {"CLIENT", "TRACKING", "ON"},
                 {"CLIENT", "NO-TOUCH", "ON"},

@@ -88,7 +88,9 @@ final class CommandPage {
               shard alone. When their slot moves, the client is told so by SUNSUBSCRIBE, as by a server.
             - Commands that are about one server (INFO, CONFIG GET, SLOWLOG, MEMORY STATS, BGSAVE, LATENCY, DEBUG and the like) are answered by one node.
             - Of notifications about keys (`__keyspace@0__:` and its like) a subscriber hears those of one shard: servers do not pass them on to each other.
-            - Refused are WAIT and WAITAOF (a connection can wait for its own writes only), SCRIPT KILL and FUNCTION KILL, MONITOR, CLIENT TRACKING and CACHING, NO-TOUCH, IMPORT-SOURCE, PAUSE and UNPAUSE. A client
+            - WAIT and WAITAOF ask every shard, and the least of what they say is the answer. What is written for that in front is a key `switchback:reserved:wait:{…}` of each shard, set and
+              deleted in one transaction; the fleet's user needs the right to that. Servers are let wait for 10 ms at a time, and asked again.
+            - Refused are SCRIPT KILL and FUNCTION KILL, MONITOR, CLIENT TRACKING and CACHING, NO-TOUCH, IMPORT-SOURCE, PAUSE and UNPAUSE. A client
               for which one of them is on is closed by a switch that leads to a cluster.
 
             | command | treatment | again | in a cluster | |
