@@ -793,6 +793,9 @@ final class BlockingCommand extends AskingOperation implements ReplySink, Waitin
         } else {
             finish(kept);
         }
+        if (session.shardTracking.isOn() && rule.repeatable()) {
+            session.shardTracking.forgetEverything(); // of what was read here no server tells what becomes of it
+        }
     }
 
     private boolean isNotRun(ByteBuf reply) {

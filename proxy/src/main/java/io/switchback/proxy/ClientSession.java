@@ -59,6 +59,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     final Transaction transaction;
     final Subscriptions subscriptions = new Subscriptions(this);
     final Tracking tracking = new Tracking(this);
+    final ShardTracking shardTracking = new ShardTracking(this);
     final ConnectionModes modes = new ConnectionModes();
     final Monitor monitor = new Monitor(this);
     private final ReplySizes replySizes = new ReplySizes();
@@ -260,7 +261,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (replay == null && !subscriptions.areOn(own.current())) {
             replay = new Resubscribe(this);
         }
-        if (replay == null && tracking.mustBeAsked()) {
+        if (replay == null && !loop.isSharded() && tracking.mustBeAsked()) {
             replay = new TrackAgain(this);
         }
         if (replay == null && modes.mustBeSaid()) {
@@ -294,6 +295,12 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         ClusterLane underWay = lane;
         if (underWay != null && underWay.bars()) {
             return false;
+        }
+        if (operation == null && shardTracking.hasLate() && (underWay == null || !underWay.isUnderWay())) {
+            shardTracking.givenAll();
+        }
+        if (shardTracking.isOn()) {
+            shardTracking.keepUp();
         }
         if (operation != null) {
             if (operation.proceed()) {
@@ -348,7 +355,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         int start = in.readerIndex();
         int from = start;
         int commands = 0;
-        int commandsMax = skipsNext ? 1 : inFlightMax() - commandsInFlight;
+        int commandsMax = skipsNext || tracking.isSaidOfNext() ? 1 : inFlightMax() - commandsInFlight;
         boolean guarded = loop.guard() != null;
         boolean restricted = isRestricted() || monitor.isOn();
         boolean writes = false;
@@ -747,6 +754,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     /** It is in that database from now on. */
     void selected(int database) {
         identity.selected(database);
+        shardTracking.connectionsGone();
         ObstacleWatch watch = loop.obstacles();
         if (watch != null) {
             watch.selected(database);
@@ -805,6 +813,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (from != null && !from.isShared() && !output.isReading()) {
             from.pauseReading(output.isFull());
         }
+        if (!output.isReading()) {
+            shardTracking.pauseReading(output.isFull());
+        }
     }
 
     void learn(Run run) {
@@ -831,12 +842,16 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (from != null && from.server.equals(server)) {
             from.pauseReading(output.isFull());
         }
+        shardTracking.pauseReading(output.isFull());
     }
 
     void readOnOwn() {
         BackendConnection from = own.current();
         if (from != null && output.isReading()) {
             from.readOn();
+        }
+        if (output.isReading()) {
+            shardTracking.readOn();
         }
     }
 
@@ -943,7 +958,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                     }
                     lane().take(in, from, rule);
                 }
-                largeIsNext = !needsOwnConnection() && LargeCommand.isLarge(command);
+                largeIsNext = !needsOwnConnection() && !shardTracking.isOn() && LargeCommand.isLarge(command);
                 script = about;
                 boolean taken = largeIsNext ? sendLarge(in, from, end, writes) : sendRun(in, from, end, 1, writes);
                 script = null;
@@ -1238,6 +1253,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             return;
         }
         identity.proven(credential);
+        shardTracking.connectionsGone();
         BackendConnection connection = own.current();
         if (isToo && connection != null) {
             connection.spoil(); // its key says another password
@@ -1250,6 +1266,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     void chosen(Protocol protocol) {
         if (identity.protocol() != protocol) {
             identity.chosen(protocol);
+            shardTracking.connectionsGone();
             if (subscriptions.isEmpty()) {
                 leaveForAnother();
             }
@@ -1328,7 +1345,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     /** Part of a push message of this client's has come. The buffer is the caller's. */
     void pushed(BackendConnection from, ByteBuf in, int index, int length, boolean ends) {
-        if (!tracking.receive(from, in, index, length, ends)) {
+        if (!tracking.receive(from, in, index, length, ends)
+                && !shardTracking.receive(from, in, index, length, ends)) {
             subscriptions.receive(from, in, index, length, ends);
         }
     }
@@ -1380,6 +1398,12 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (from != null) {
             from.readOn();
         }
+        shardTracking.readOn();
+    }
+
+    /** Replies have come that the client has not been given, beside those in the {@link ClusterLane}. */
+    boolean keepsReplies() {
+        return operation instanceof ScatteredOperation || !lost.isEmpty();
     }
 
     @Override
@@ -1528,6 +1552,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             }
         }
         forgottenByServer();
+        shardTracking.connectionsGone();
         forgetUpstream();
         hasSeenNow();
         waitsForReplica = false;
@@ -1537,9 +1562,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (lane != null) {
             lane.forgetConnections();
         }
-        if (loop.isSharded() && (tracking.isOn() || modes.needConnection() || monitor.isOn())) {
+        if (loop.isSharded() && (tracking.redirect() != null || modes.needConnection() || monitor.isOn())) {
             LOG.warn(
-                    "client {} is closed: what it has asked of its connection (CLIENT TRACKING, NO-TOUCH, IMPORT-SOURCE or MONITOR) cannot be had of"
+                    "client {} is closed: what it has asked of its connection (CLIENT TRACKING with REDIRECT, NO-TOUCH, IMPORT-SOURCE or MONITOR) cannot be had of"
                             + " a cluster, which is in use now",
                     address);
             loop.execute(this::close);
@@ -1559,7 +1584,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     boolean needsOwnConnection() {
         return transaction.needsConnection()
                 || !subscriptions.isEmpty()
-                || tracking.isOn()
+                || (tracking.isOn() && !loop.isSharded())
                 || modes.needConnection()
                 || monitor.isOn();
     }
@@ -1614,6 +1639,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (messagesAreMissing) {
             LOG.info("client {} is closed: the connection that brought its messages broke", address);
             close();
+        }
+        if (shardTracking.closed(connection)) {
+            return;
         }
         if (tracking.companionClosed(connection)) {
             if (!subscriptions.isEmpty()) {

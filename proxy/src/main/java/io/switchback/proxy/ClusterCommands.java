@@ -50,6 +50,8 @@ final class ClusterCommands {
         }
         return switch (rule.name()) {
             case "scan" -> command.length < 2 ? null : new Perform(new ClusterScan(session, rule, command));
+            case "client|tracking", "client|caching" ->
+                command.length < 3 ? null : ClientTracking.judge(session, command);
             case "wait", "waitaof" -> {
                 Blocking blocking = Blocking.of(rule, command);
                 yield blocking == null ? null : new Perform(new ClusterWait(session, rule, command, blocking));

@@ -78,6 +78,12 @@ final class ClusterLane {
         return troubled || again || (!parts.isEmpty() && version != map().version());
     }
 
+    /** What was sent last of what the client has not been given in full; null where nothing is under way. */
+    @Nullable
+    Part lastPart() {
+        return parts.peekLast();
+    }
+
     /** More is kept than should be. */
     boolean isFull() {
         return keptBytes >= session.loop().limits().outputBytesPerClientPause();
@@ -159,6 +165,14 @@ final class ClusterLane {
     /** The session's connection to that server if something can be sent now; else null, and the session is resumed later or {@link #failure} says why not. */
     @Nullable
     BackendConnection connection(@Nullable Endpoint server) {
+        if (server != null && session.shardTracking.isOn()) {
+            BackendConnection tracked = session.shardTracking.connection(server);
+            if (tracked != null) {
+                map().reached(server);
+                return withRoom(tracked);
+            }
+            return null;
+        }
         BackendConnection own = session.own().current();
         BackendConnection connection;
         if (own != null && own.server.equals(server) && !session.needsOwnConnection()) {
@@ -176,6 +190,10 @@ final class ClusterLane {
             }
         }
         map().reached(connection.server);
+        return withRoom(connection);
+    }
+
+    private @Nullable BackendConnection withRoom(BackendConnection connection) {
         if (!connection.hasRoom()) {
             connection.awaitRoom(session);
             return null;
@@ -187,7 +205,9 @@ final class ClusterLane {
     @Nullable
     String failure(@Nullable Endpoint server) {
         ProxyLoop loop = session.loop();
-        String failure = loop.backends().failure(session.key(server));
+        String failure = server != null && session.shardTracking.isOn()
+                ? session.shardTracking.takeFailure(server)
+                : loop.backends().failure(session.key(server));
         if (failure == null) {
             return null;
         }
@@ -488,6 +508,11 @@ final class ClusterLane {
             bytes = Unpooled.wrappedBuffer(Wire.command(SCRIPT, LOAD, body), bytes);
             part.repliesToSkip++;
         }
+        ByteBuf caching = session.tracking.takeOfNext();
+        if (caching != null) {
+            bytes = Unpooled.wrappedBuffer(caching, bytes);
+            part.repliesToSkip++;
+        }
         ProxyLoop loop = session.loop();
         Run run = loop.runs().plain(session, bytes, count + part.repliesToSkip, loop.nanoTime(), writes);
         run.sink = part;
@@ -517,6 +542,7 @@ final class ClusterLane {
             parts.remove();
             keptBytes -= head.request.readableBytes();
             head.release();
+            session.shardTracking.given(head);
             session.partEnded(head.commands);
             Part next = parts.peek();
             if (next != null) {

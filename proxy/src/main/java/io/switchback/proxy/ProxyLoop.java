@@ -218,7 +218,13 @@ final class ProxyLoop {
         Topology before = topologies.put(fleet, seen);
         ClusterMap map = cluster;
         if (map != null && route.fleet().name().equals(fleet)) {
+            int version = map.version();
             map.seen(seen);
+            if (version != map.version()) {
+                sessions.stream()
+                        .filter(session -> session.shardTracking.isOn())
+                        .forEach(this::resumeLater); // some shards may not have been told
+            }
         }
         if (seen instanceof Topology.Replicated(Endpoint primary, var _) && !isPrimary(before, primary)) {
             outages.over(fleet);

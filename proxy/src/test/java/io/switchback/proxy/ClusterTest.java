@@ -403,7 +403,6 @@ class ClusterTest {
         try (RawClient client = client()) {
             for (String[] command : new String[][] {
                 {"MONITOR"},
-                {"CLIENT", "TRACKING", "ON"},
                 {"CLIENT", "NO-TOUCH", "ON"},
                 {"CLIENT", "PAUSE", "1"}
             }) {

@@ -67,7 +67,7 @@ public final class CommandTable {
     static {
         place(Placement.SPLIT, "del exists mget mset touch unlink");
         place(Placement.EVERYWHERE, """
-                acl|deluser acl|load acl|save acl|setuser config|resetstat config|rewrite config|set dbsize flushall flushdb function|delete
+                acl|deluser acl|load acl|save acl|setuser client|caching client|tracking config|resetstat config|rewrite config|set dbsize flushall flushdb function|delete
                 function|flush function|load function|restore keys pubsub|channels pubsub|numpat pubsub|numsub
                 pubsub|shardchannels pubsub|shardnumsub randomkey scan script|exists script|flush script|load wait waitaof
                 """);
@@ -77,7 +77,7 @@ public final class CommandTable {
                 """);
         place(Placement.KEYS, "cluster|countkeysinslot cluster|getkeysinslot");
         place(Placement.REFUSED, """
-                client|caching client|import-source client|no-touch client|pause client|tracking client|unpause cluster|getslotmigrations
+                client|import-source client|no-touch client|pause client|unpause cluster|getslotmigrations
                 cluster|slot-stats function|kill monitor script|kill
                 """);
         place(Placement.BY_SUBCOMMAND, "acl config function pubsub");

@@ -90,8 +90,11 @@ final class CommandPage {
             - Of notifications about keys (`__keyspace@0__:` and its like) a subscriber hears those of one shard: servers do not pass them on to each other.
             - WAIT and WAITAOF ask every shard, and the least of what they say is the answer. What is written for that in front is a key `switchback:reserved:wait:{…}` of each shard, set and
               deleted in one transaction; the fleet's user needs the right to that. Servers are let wait for 10 ms at a time, and asked again.
-            - Refused are SCRIPT KILL and FUNCTION KILL, MONITOR, CLIENT TRACKING and CACHING, NO-TOUCH, IMPORT-SOURCE, PAUSE and UNPAUSE. A client
-              for which one of them is on is closed by a switch that leads to a cluster.
+            - CLIENT TRACKING: what a client that tracks asks for goes over connections of its own to each shard, and invalidations come from all of them, none before a reply that
+              the shard gave before it. The client is told to forget everything where one of these connections breaks, where a command of its own was redirected, and behind EXEC and XREAD with BLOCK, since what
+              they read is not tracked. REDIRECT is refused.
+            - Refused are SCRIPT KILL and FUNCTION KILL, MONITOR, CLIENT NO-TOUCH, IMPORT-SOURCE, PAUSE and UNPAUSE. A client
+              for which one of them is on, or that tracks with REDIRECT, is closed by a switch that leads to a cluster.
 
             | command | treatment | again | in a cluster | |
             | --- | --- | --- | --- | --- |
