@@ -50,6 +50,9 @@ final class ClusterCommands {
         }
         return switch (rule.name()) {
             case "scan" -> command.length < 2 ? null : new Perform(new ClusterScan(session, rule, command));
+            case "script|kill", "function|kill" ->
+                command.length != 2 ? null : AloneAtEachShard.kill(session, command);
+            case "client|pause", "client|unpause" -> AloneAtEachShard.pause(session, command);
             case "client|tracking", "client|caching" ->
                 command.length < 3 ? null : ClientTracking.judge(session, command);
             case "wait", "waitaof" -> {

@@ -76,10 +76,6 @@ class ClusterTrackingTest {
                 .toList();
     }
 
-    private static void writeDirectly(String key, String value) {
-        cluster.primaryOf(RealCluster.slotOf(key)).call("SET", key, value);
-    }
-
     @Test
     void aChangeOfWhatWasReadAtAnyShardIsTold() {
         try (RawClient client = tracker();
@@ -119,7 +115,7 @@ class ClusterTrackingTest {
     void anInvalidationDoesNotOvertakeTheReplyThatItIsAbout() {
         List<String> keys = keys("o");
         try (RawClient client = tracker()) {
-            writeDirectly(keys.get(1), "old");
+            cluster.nodes().get(1).call("SET", keys.get(1), "old");
             long before = calls(cluster.nodes().get(1));
             client.send("EVAL", HoldTest.SLOW_WRITE, "1", keys.get(0), "400");
             client.send("GET", keys.get(1));
@@ -128,7 +124,7 @@ class ClusterTrackingTest {
                     ClusterFixture.LIMIT,
                     "it is read",
                     () -> calls(cluster.nodes().get(1)) > before);
-            writeDirectly(keys.get(1), "new");
+            cluster.nodes().get(1).call("SET", keys.get(1), "new");
             assertThat(client.rawReply()).isEqualTo("+OK\r\n");
             assertThat(client.rawReply()).isEqualTo("$3\r\nold\r\n");
             List<String> rest = List.of(client.rawReply(), client.rawReply());
@@ -142,7 +138,7 @@ class ClusterTrackingTest {
         List<String> keys = keys("j");
         try (RawClient client = tracker();
                 RawClient busy = client()) {
-            writeDirectly(keys.get(1), "old");
+            cluster.nodes().get(1).call("SET", keys.get(1), "old");
             busy.send("EVAL", HoldTest.SLOW_WRITE, "1", keys.get(0), "400");
             busy.send("PING");
             Await.until(ClusterFixture.LIMIT, "its shard is busy", () -> isBusy(cluster.nodes().get(0)));
@@ -152,7 +148,7 @@ class ClusterTrackingTest {
                     ClusterFixture.LIMIT,
                     "it is read",
                     () -> calls(cluster.nodes().get(1), "mget") > before);
-            writeDirectly(keys.get(1), "new");
+            cluster.nodes().get(1).call("SET", keys.get(1), "new");
             assertThat(client.rawReply()).contains("old");
             assertThat(client.rawReply()).isEqualTo(forget(keys.get(1)));
         }
