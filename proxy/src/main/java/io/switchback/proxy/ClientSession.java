@@ -1391,6 +1391,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (!output.isReading() && from != null) {
             from.pauseReading(output.isFull());
         }
+        if (!output.isReading()) {
+            monitor.pauseReading(output.isFull());
+        }
     }
 
     private void readOn() {
@@ -1399,6 +1402,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             from.readOn();
         }
         shardTracking.readOn();
+        monitor.readOn();
     }
 
     /** Replies have come that the client has not been given, beside those in the {@link ClusterLane}. */
@@ -1553,6 +1557,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         }
         forgottenByServer();
         shardTracking.connectionsGone();
+        monitor.routeChanged();
         forgetUpstream();
         hasSeenNow();
         waitsForReplica = false;
@@ -1562,9 +1567,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (lane != null) {
             lane.forgetConnections();
         }
-        if (loop.isSharded() && (tracking.redirect() != null || modes.needConnection() || monitor.isOn())) {
+        if (loop.isSharded() && (tracking.redirect() != null || modes.needConnection())) {
             LOG.warn(
-                    "client {} is closed: what it has asked of its connection (CLIENT TRACKING with REDIRECT, NO-TOUCH, IMPORT-SOURCE or MONITOR) cannot be had of"
+                    "client {} is closed: what it has asked of its connection (CLIENT TRACKING with REDIRECT, NO-TOUCH or IMPORT-SOURCE) cannot be had of"
                             + " a cluster, which is in use now",
                     address);
             loop.execute(this::close);
@@ -1586,7 +1591,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                 || !subscriptions.isEmpty()
                 || (tracking.isOn() && !loop.isSharded())
                 || modes.needConnection()
-                || monitor.isOn();
+                || (monitor.isOn() && !loop.isSharded());
     }
 
     /** The other client leads nothing here any more. */
@@ -1641,6 +1646,11 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             close();
         }
         if (shardTracking.closed(connection)) {
+            return;
+        }
+        if (monitor.closed(connection)) {
+            LOG.info("client {} is closed: a connection that it monitors over broke", address);
+            close();
             return;
         }
         if (tracking.companionClosed(connection)) {

@@ -53,6 +53,12 @@ final class ClusterCommands {
             case "script|kill", "function|kill" ->
                 command.length != 2 ? null : AloneAtEachShard.kill(session, command);
             case "client|pause", "client|unpause" -> AloneAtEachShard.pause(session, command);
+            case "monitor" ->
+                command.length > 1
+                        ? null
+                        : session.needsOwnConnection() || session.shardTracking.isOn()
+                                ? new Refuse(SessionCommands.MONITOR_REFUSAL)
+                                : new Perform(session.monitor.asking(false));
             case "client|tracking", "client|caching" ->
                 command.length < 3 ? null : ClientTracking.judge(session, command);
             case "wait", "waitaof" -> {

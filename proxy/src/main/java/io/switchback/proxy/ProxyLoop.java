@@ -222,7 +222,7 @@ final class ProxyLoop {
             map.seen(seen);
             if (version != map.version()) {
                 sessions.stream()
-                        .filter(session -> session.shardTracking.isOn())
+                        .filter(session -> session.shardTracking.isOn() || session.monitor.isOn())
                         .forEach(this::resumeLater); // some shards may not have been told
             }
         }

@@ -402,7 +402,6 @@ class ClusterTest {
     void whatIsAboutOneServerIsRefusedByName() {
         try (RawClient client = client()) {
             for (String[] command : new String[][] {
-                {"MONITOR"},
                 {"CLIENT", "NO-TOUCH", "ON"}
             }) {
                 assertThat(client.text(command)).contains("is not supported in front of a cluster");

@@ -93,8 +93,9 @@ final class CommandPage {
             - CLIENT TRACKING: what a client that tracks asks for goes over connections of its own to each shard, and invalidations come from all of them, none before a reply that
               the shard gave before it. The client is told to forget everything where one of these connections breaks, where a command of its own was redirected, and behind EXEC and XREAD with BLOCK, since what
               they read is not tracked. REDIRECT is refused.
-            - Refused are SCRIPT KILL and FUNCTION KILL, MONITOR, CLIENT NO-TOUCH, IMPORT-SOURCE, PAUSE and UNPAUSE. A client
-              for which one of them is on, or that tracks with REDIRECT, is closed by a switch that leads to a cluster.
+            - SCRIPT KILL and FUNCTION KILL go to every shard: OK where one has killed something, NOTBUSY where nothing runs anywhere. CLIENT PAUSE and UNPAUSE are said to every shard.
+            - MONITOR brings the lines of every shard as they come, also of one that joins later. The client is closed where one of the connections breaks.
+            - Refused are CLIENT NO-TOUCH and IMPORT-SOURCE. A client for which one of them is on, or that tracks with REDIRECT, is closed by a switch that leads to a cluster.
 
             | command | treatment | again | in a cluster | |
             | --- | --- | --- | --- | --- |
