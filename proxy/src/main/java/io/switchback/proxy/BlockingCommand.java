@@ -731,9 +731,7 @@ final class BlockingCommand extends AskingOperation implements ReplySink, Waitin
             timeIsOver = true; // only the server knows what to answer
             return;
         }
-        end = wish.byError()
-                ? Wire.error(UNBLOCKED)
-                : Wire.nilArray(session.identity.protocol());
+        end = wish.byError() ? Wire.error(UNBLOCKED) : Wire.nilArray(session.identity.protocol());
         if (session.isQuiet()) {
             ByteBuf reply = end;
             end = null;

@@ -645,12 +645,15 @@ public final class CacheProxy implements AutoCloseable {
      */
     public CompletableFuture<ClusterObstacles> clusterObstacles() {
         List<CompletableFuture<Optional<ObstacleWatch.Seen>>> each = loops.stream()
-                .map(loop -> CompletableFuture.supplyAsync(
-                        () -> Optional.ofNullable(loop.obstaclesSeen()), loop.executor()))
+                .map(loop ->
+                        CompletableFuture.supplyAsync(() -> Optional.ofNullable(loop.obstaclesSeen()), loop.executor()))
                 .toList();
         return CompletableFuture.allOf(each.toArray(CompletableFuture<?>[]::new))
                 .thenApply(all -> ClusterObstacles.of(
-                        each.stream().map(CompletableFuture::join).flatMap(Optional::stream).toList(),
+                        each.stream()
+                                .map(CompletableFuture::join)
+                                .flatMap(Optional::stream)
+                                .toList(),
                         environment.nanoTime()));
     }
 

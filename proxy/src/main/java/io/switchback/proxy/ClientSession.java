@@ -1345,8 +1345,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     /** Part of a push message of this client's has come. The buffer is the caller's. */
     void pushed(BackendConnection from, ByteBuf in, int index, int length, boolean ends) {
-        if (!tracking.receive(from, in, index, length, ends)
-                && !shardTracking.receive(from, in, index, length, ends)) {
+        if (!tracking.receive(from, in, index, length, ends) && !shardTracking.receive(from, in, index, length, ends)) {
             subscriptions.receive(from, in, index, length, ends);
         }
     }

@@ -49,8 +49,9 @@ final class ClientTracking extends AskingOperation {
             return new SessionCommands.Perform(new ClientTracking(session, command, tracks));
         }
         if (tracks && !ids(command).isEmpty()) {
-            return new SessionCommands.Refuse("ERR switchback: CLIENT TRACKING with REDIRECT is not supported in front of a"
-                    + " cluster; without it invalidations come over the client's own connection, in RESP3");
+            return new SessionCommands.Refuse(
+                    "ERR switchback: CLIENT TRACKING with REDIRECT is not supported in front of a"
+                            + " cluster; without it invalidations come over the client's own connection, in RESP3");
         }
         return new SessionCommands.Perform(new ShardTracking.Asking(session, command));
     }

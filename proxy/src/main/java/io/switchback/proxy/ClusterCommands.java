@@ -50,8 +50,7 @@ final class ClusterCommands {
         }
         return switch (rule.name()) {
             case "scan" -> command.length < 2 ? null : new Perform(new ClusterScan(session, rule, command));
-            case "script|kill", "function|kill" ->
-                command.length != 2 ? null : AloneAtEachShard.kill(session, command);
+            case "script|kill", "function|kill" -> command.length != 2 ? null : AloneAtEachShard.kill(session, command);
             case "client|pause", "client|unpause" -> AloneAtEachShard.pause(session, command);
             case "monitor" ->
                 command.length > 1

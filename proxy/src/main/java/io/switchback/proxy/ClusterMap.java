@@ -62,10 +62,8 @@ final class ClusterMap {
     byte[] reservedKey(Endpoint server, int number) {
         IntStream candidates =
                 number == 0 ? slotOfEachShard.stream().mapToInt(slot -> slot) : IntStream.range(0, servers.length);
-        List<Integer> slots = candidates
-                .filter(slot -> server.equals(servers[slot]))
-                .boxed()
-                .toList();
+        List<Integer> slots =
+                candidates.filter(slot -> server.equals(servers[slot])).boxed().toList();
         int slot = slots.isEmpty() ? 0 : slots.get(number % slots.size());
         return reservedKeys.computeIfAbsent(slot, ClusterMap::reservedKeyIn);
     }

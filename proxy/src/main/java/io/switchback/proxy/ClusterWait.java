@@ -70,11 +70,8 @@ final class ClusterWait extends Operation implements Waiting {
                 .map(i -> number(command[(int) i]))
                 .toArray();
         this.findingServers = new Retries(session);
-        this.mayWait = session.loop()
-                .route()
-                .fleet()
-                .credential()
-                .equals(Optional.ofNullable(session.identity.credential()));
+        this.mayWait =
+                session.loop().route().fleet().credential().equals(Optional.ofNullable(session.identity.credential()));
     }
 
     /** 0 where it is none, which the servers say. */
@@ -229,12 +226,7 @@ final class ClusterWait extends Operation implements Waiting {
 
         private ConnectionKey key() {
             return new ConnectionKey(
-                    server,
-                    session.loop().route().fleet().credential().orElse(null),
-                    0,
-                    Protocol.RESP2,
-                    false,
-                    false);
+                    server, session.loop().route().fleet().credential().orElse(null), 0, Protocol.RESP2, false, false);
         }
 
         boolean hasEnough() {
@@ -273,10 +265,12 @@ final class ClusterWait extends Operation implements Waiting {
             Run run;
             if (marks) {
                 byte[] key = map.reservedKey(server, marked++);
-                run = new Run(session, mark(key), MARK_COMMANDS, this, session.loop().nanoTime(), 1);
+                run = new Run(
+                        session, mark(key), MARK_COMMANDS, this, session.loop().nanoTime(), 1);
                 markedOver = over;
             } else {
-                run = new Run(session, Wire.command(slice()), 1, this, session.loop().nanoTime(), 1);
+                run = new Run(
+                        session, Wire.command(slice()), 1, this, session.loop().nanoTime(), 1);
             }
             run.timed = false;
             session.ask(over, run);
@@ -424,7 +418,8 @@ final class ClusterWait extends Operation implements Waiting {
         }
         return least.length == 1
                 ? Wire.number(least[0])
-                : JoinedReplies.array(LongStream.of(least).mapToObj(Wire::number).toList());
+                : JoinedReplies.array(
+                        LongStream.of(least).mapToObj(Wire::number).toList());
     }
 
     /** Takes the reply over. */

@@ -115,7 +115,12 @@ final class Monitor {
 
     private static void send(ClientSession session, BackendConnection connection, ReplySink lines) {
         connection.send(new Run(
-                null, Wire.command("MONITOR"), Integer.MAX_VALUE, lines, session.loop().nanoTime(), 1));
+                null,
+                Wire.command("MONITOR"),
+                Integer.MAX_VALUE,
+                lines,
+                session.loop().nanoTime(),
+                1));
     }
 
     /** One primary of a cluster. */
@@ -203,7 +208,8 @@ final class Monitor {
             ByteBuf error = shard.error;
             if (error != null) {
                 shard.error = null;
-                String said = error.toString(StandardCharsets.UTF_8).substring(1).strip();
+                String said =
+                        error.toString(StandardCharsets.UTF_8).substring(1).strip();
                 error.release();
                 return said;
             }

@@ -117,8 +117,7 @@ final class ObstacleWatch {
             case EVERYWHERE, SPLIT -> inTransaction;
             case SWITCHBACK -> false;
             case ONE -> rule.name().equals("swapdb");
-            case KEYS ->
-                inTransaction || !(rule.keys() instanceof KeyPlaces.First) || namesMore(rule.name());
+            case KEYS -> inTransaction || !(rule.keys() instanceof KeyPlaces.First) || namesMore(rule.name());
         };
     }
 

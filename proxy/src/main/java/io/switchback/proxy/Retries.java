@@ -79,8 +79,7 @@ final class Retries {
         if (tries < 2) {
             sinceNanos = now; // for its first repetition it may have waited for those of others
         }
-        if (answer.kind() == NotExecuted.Kind.NO_SCRIPT
-                && (script == null || scriptsBrought == SCRIPTS_BROUGHT_MAX)) {
+        if (answer.kind() == NotExecuted.Kind.NO_SCRIPT && (script == null || scriptsBrought == SCRIPTS_BROUGHT_MAX)) {
             return false;
         }
         tries++;

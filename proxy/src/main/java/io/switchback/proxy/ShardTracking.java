@@ -287,8 +287,7 @@ final class ShardTracking {
             if (place.own.is(from)) {
                 Feed feed = place.feed;
                 if (feed == null) {
-                    feed = new Feed(
-                            from, session.loop().limits().outputBytesPerClientMax(), tooLong -> from.close());
+                    feed = new Feed(from, session.loop().limits().outputBytesPerClientMax(), tooLong -> from.close());
                     place.feed = feed;
                 }
                 ByteBuf message = feed.whole(in, index, length, ends);
@@ -468,7 +467,9 @@ final class ShardTracking {
             }
             ByteBuf said = error != null ? error : answers.values().iterator().next().reply;
             ByteBuf reply = said == null ? Wire.ok() : said.retainedDuplicate();
-            boolean off = !caches && command.length > 2 && SessionCommands.word(command, 2).equals("OFF");
+            boolean off = !caches
+                    && command.length > 2
+                    && SessionCommands.word(command, 2).equals("OFF");
             if (error == null && off) {
                 session.tracking.off();
             } else if (error == null && caches) {

@@ -89,8 +89,12 @@ class ClusterKillTest {
         RealServer node = cluster.nodes().get(1);
         try (RawClient other = client();
                 RawClient running = client()) {
-            running.send("EVAL", HoldTest.SLOW_WRITE.replace("repeat", "redis.call('SET',KEYS[1],'x') repeat"), "1",
-                    cluster.keyOn(node, "k"), "1500");
+            running.send(
+                    "EVAL",
+                    HoldTest.SLOW_WRITE.replace("repeat", "redis.call('SET',KEYS[1],'x') repeat"),
+                    "1",
+                    cluster.keyOn(node, "k"),
+                    "1500");
             awaitBusy(node);
             assertThat(other.text("SCRIPT", "KILL")).startsWith("-UNKILLABLE");
             assertThat(running.reply().text()).isEqualTo("OK");

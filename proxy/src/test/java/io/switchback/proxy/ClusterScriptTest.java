@@ -81,7 +81,8 @@ class ClusterScriptTest {
             String sha = load(client, INCREMENT + " -- 2");
             forgetAtServers();
             RealServer node = cluster.nodes().get(1);
-            assertThat(client.text("EVALSHA", sha, "1", cluster.keyOn(node, "n"))).isEqualTo("1");
+            assertThat(client.text("EVALSHA", sha, "1", cluster.keyOn(node, "n")))
+                    .isEqualTo("1");
             assertThat(String.valueOf(node.call("SCRIPT", "EXISTS", sha))).isEqualTo("[1]");
             assertThat(String.valueOf(cluster.nodes().get(2).call("SCRIPT", "EXISTS", sha)))
                     .isEqualTo("[0]");

@@ -401,9 +401,7 @@ class ClusterTest {
     @Test
     void whatIsAboutOneServerIsRefusedByName() {
         try (RawClient client = client()) {
-            for (String[] command : new String[][] {
-                {"CLIENT", "NO-TOUCH", "ON"}
-            }) {
+            for (String[] command : new String[][] {{"CLIENT", "NO-TOUCH", "ON"}}) {
                 assertThat(client.text(command)).contains("is not supported in front of a cluster");
             }
             assertThat(client.text("SELECT", "1")).startsWith("-ERR SELECT is not allowed in cluster mode");

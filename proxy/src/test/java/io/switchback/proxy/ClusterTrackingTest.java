@@ -71,9 +71,7 @@ class ClusterTrackingTest {
     }
 
     private static List<String> keys(String prefix) {
-        return cluster.nodes().stream()
-                .map(node -> cluster.keyOn(node, prefix))
-                .toList();
+        return cluster.nodes().stream().map(node -> cluster.keyOn(node, prefix)).toList();
     }
 
     @Test
@@ -102,7 +100,8 @@ class ClusterTrackingTest {
         try (RawClient client = tracker();
                 RawClient other = client()) {
             other.text("MSET", keys.get(0), "1", keys.get(1), "1", keys.get(2), "1");
-            assertThat(client.text("MGET", keys.get(0), keys.get(1), keys.get(2))).isEqualTo("[1, 1, 1]");
+            assertThat(client.text("MGET", keys.get(0), keys.get(1), keys.get(2)))
+                    .isEqualTo("[1, 1, 1]");
             for (String key : keys) {
                 other.text("SET", key, "2");
                 assertThat(client.rawReply()).isEqualTo(forget(key));
@@ -141,7 +140,10 @@ class ClusterTrackingTest {
             cluster.nodes().get(1).call("SET", keys.get(1), "old");
             busy.send("EVAL", HoldTest.SLOW_WRITE, "1", keys.get(0), "400");
             busy.send("PING");
-            Await.until(ClusterFixture.LIMIT, "its shard is busy", () -> isBusy(cluster.nodes().get(0)));
+            Await.until(
+                    ClusterFixture.LIMIT,
+                    "its shard is busy",
+                    () -> isBusy(cluster.nodes().get(0)));
             long before = calls(cluster.nodes().get(1), "mget");
             client.send("MGET", keys.get(0), keys.get(1));
             Await.until(
@@ -242,7 +244,8 @@ class ClusterTrackingTest {
     @Test
     void whatTheServersRefuseIsRefusedInTheirWords() {
         try (RawClient client = client();
-                RawClient direct = new RawClient(ProxyFixture.endpoint(cluster.nodes().getFirst()))) {
+                RawClient direct =
+                        new RawClient(ProxyFixture.endpoint(cluster.nodes().getFirst()))) {
             for (String[] command : new String[][] {
                 {"CLIENT", "TRACKING"},
                 {"CLIENT", "TRACKING", "x"},

@@ -118,7 +118,8 @@ class ClusterWaitTest {
                 }
             }
         }
-        assertThat(primaries()).allSatisfy(node -> assertThat(node.number("DBSIZE")).isEqualTo(1));
+        assertThat(primaries())
+                .allSatisfy(node -> assertThat(node.number("DBSIZE")).isEqualTo(1));
     }
 
     @Test
@@ -201,10 +202,18 @@ class ClusterWaitTest {
     @Test
     void whatIsWrongTheServersSay() {
         try (RawClient client = client();
-                RawClient direct = new RawClient(ProxyFixture.endpoint(primaries().getFirst()))) {
+                RawClient direct =
+                        new RawClient(ProxyFixture.endpoint(primaries().getFirst()))) {
             for (String[] command : new String[][] {
-                {"WAIT"}, {"WAIT", "1"}, {"WAIT", "x", "0"}, {"WAIT", "1", "x"}, {"WAIT", "0", "-1"}, {"WAIT", "1", "0", "0"},
-                {"WAITAOF", "1", "0", "0"}, {"WAITAOF", "2", "0", "0"}, {"WAITAOF", "0", "-1", "0"}
+                {"WAIT"},
+                {"WAIT", "1"},
+                {"WAIT", "x", "0"},
+                {"WAIT", "1", "x"},
+                {"WAIT", "0", "-1"},
+                {"WAIT", "1", "0", "0"},
+                {"WAITAOF", "1", "0", "0"},
+                {"WAITAOF", "2", "0", "0"},
+                {"WAITAOF", "0", "-1", "0"}
             }) {
                 assertThat(client.text(command)).as(String.join(" ", command)).isEqualTo(direct.text(command));
             }
