@@ -51,16 +51,13 @@ import org.slf4j.LoggerFactory;
  * <p>Steps ({@link Step}): what is not known yet of those before the last, then the command; from an unblocking back to the first.
  */
 @SuppressWarnings("FutureReturnValueIgnored") // what becomes of a task is told by other events
-final class BlockingCommand extends AskingOperation implements ReplySink {
+final class BlockingCommand extends AskingOperation implements ReplySink, Waiting {
     private static final Logger LOG = LoggerFactory.getLogger(BlockingCommand.class);
 
     /** An unblocking that came before the command itself is asked for again after so long. */
     private static final long UNBLOCK_AGAIN_MS = 1;
 
-    /** What a client sends behind it is read up to here, since only so is it noticed that the client leaves. */
-    static final int READ_ON_BYTES_MAX = 1024 * 1024;
-
-    /** Past that the system is asked so often. */
+    /** Past {@link #READ_ON_BYTES_MAX} the system is asked so often. */
     private static final long LOOK_FOR_CLIENT_MS = 100;
 
     private static final long UNKNOWN_ID = -1;
@@ -76,6 +73,9 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
 
     /** No mark of a switch: whoever looks for these leaves it out. */
     private static final String NO_MARK = "wait";
+
+    /** In the servers' words. */
+    static final String UNBLOCKED = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
 
     /** What the server is asked. */
     private enum Step {
@@ -193,7 +193,11 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
         if (!rule.repeatable() && !loop.confirmations().mayWrite(session)) {
             return null;
         }
-        if (loop.isSharded() && (asksForItsOwnWrites() || !findShard())) {
+        if (loop.isSharded() && asksForItsOwnWrites()) {
+            handOver();
+            return null;
+        }
+        if (loop.isSharded() && !findShard()) {
             return null;
         }
         if (!mayWait) {
@@ -229,6 +233,20 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
         return place.get() != null;
     }
 
+    /** A switch has led to a cluster, of which each shard has to be asked. */
+    private void handOver() {
+        ByteBuf ended = end;
+        end = null;
+        keptAreTooLate();
+        noLongerWaits();
+        if (ended != null) {
+            finish(ended);
+            return;
+        }
+        session.perform(new ClusterWait(session, rule, inTheTimeLeft(), blocking));
+        session.loop().resumeLater(session);
+    }
+
     private boolean asksForItsOwnWrites() {
         return rule.name().startsWith("wait");
     }
@@ -247,7 +265,7 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
     @Nullable
     String failure() {
         if (session.loop().isSharded() && asksForItsOwnWrites()) {
-            return ClusterCommands.refusal(rule); // it came before a switch led here
+            return null; // somebody else goes on with it
         }
         if (!mayWait) {
             return session.loop().backends().failure(session.key());
@@ -268,7 +286,7 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
         }
         step = next(connection);
         switch (step) {
-            case RIGHT -> session.ask(connection, this, waitingForNothing(), 1);
+            case RIGHT -> session.ask(connection, this, waitingForNothing(rule), 1);
             case ID -> session.ask(connection, this, Wire.command("CLIENT", "ID"), 1);
             case ID_AS_FLEETS_USER ->
                 session.ask(connection, this, idAsFleetsUser(connection), ID_AS_FLEETS_USER_REPLIES);
@@ -292,7 +310,7 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
     }
 
     /** As the command, which is answered at once. */
-    private ByteBuf waitingForNothing() {
+    static ByteBuf waitingForNothing(CommandRule rule) {
         return rule.name().equals("wait") ? Wire.command("WAIT", "0", "0") : Wire.command("WAITAOF", "0", "0", "0");
     }
 
@@ -598,8 +616,8 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
         }
     }
 
-    /** Another client wants the waiting to end, as if its time were over, or by an error. */
-    void unblockFor(boolean byError, Consumer<ByteBuf> caller) {
+    @Override
+    public void unblockFor(boolean byError, Consumer<ByteBuf> caller) {
         Wish wish = new Wish(byError, caller);
         BackendConnection own = place.current();
         boolean ends = isDone() || end != null || timeIsOver || undecided;
@@ -713,9 +731,7 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
             timeIsOver = true; // only the server knows what to answer
             return;
         }
-        end = wish.byError()
-                ? Wire.error("UNBLOCKED client unblocked via CLIENT UNBLOCK")
-                : Wire.nilArray(session.identity.protocol());
+        end = wish.byError() ? Wire.error(UNBLOCKED) : Wire.nilArray(session.identity.protocol());
         if (session.isQuiet()) {
             ByteBuf reply = end;
             end = null;
@@ -775,6 +791,9 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
         } else {
             finish(kept);
         }
+        if (session.shardTracking.isOn() && rule.repeatable()) {
+            session.shardTracking.forgetEverything(); // of what was read here no server tells what becomes of it
+        }
     }
 
     private boolean isNotRun(ByteBuf reply) {
@@ -812,8 +831,8 @@ final class BlockingCommand extends AskingOperation implements ReplySink {
         }
     }
 
-    /** The client is not read from, and may leave unnoticed. */
-    void watchClient() {
+    @Override
+    public void watchClient() {
         if (!watched) {
             watched = true;
             session.loop().executor().schedule(this::lookForClient, LOOK_FOR_CLIENT_MS, TimeUnit.MILLISECONDS);

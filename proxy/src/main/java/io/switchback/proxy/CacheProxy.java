@@ -631,6 +631,32 @@ public final class CacheProxy implements AutoCloseable {
         return KeyReport.of(counted, environment.nanoTime());
     }
 
+    /**
+     * From now on, or no longer, it is noticed what clients do that a cluster would not do for them ({@link #clusterObstacles}), while the fleet in use is none. What was
+     * seen before is forgotten when it is turned off. Off at first: it costs a look at each command. When it returns, every command that is taken from now on is looked at.
+     */
+    public void watchForCluster(boolean on) {
+        onAllLoops(loop -> loop.watchForCluster(on)).join();
+    }
+
+    /**
+     * What of this node's traffic a cluster would refuse, as seen since {@link #watchForCluster} is on; nothing where it is off. Returns at once; it is completed on an event
+     * loop.
+     */
+    public CompletableFuture<ClusterObstacles> clusterObstacles() {
+        List<CompletableFuture<Optional<ObstacleWatch.Seen>>> each = loops.stream()
+                .map(loop ->
+                        CompletableFuture.supplyAsync(() -> Optional.ofNullable(loop.obstaclesSeen()), loop.executor()))
+                .toList();
+        return CompletableFuture.allOf(each.toArray(CompletableFuture<?>[]::new))
+                .thenApply(all -> ClusterObstacles.of(
+                        each.stream()
+                                .map(CompletableFuture::join)
+                                .flatMap(Optional::stream)
+                                .toList(),
+                        environment.nanoTime()));
+    }
+
     /** What there is to do, and which limits were met. */
     public ProxyLoad load() {
         int[] counts = new int[3];

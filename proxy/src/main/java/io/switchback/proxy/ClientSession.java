@@ -59,6 +59,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     final Transaction transaction;
     final Subscriptions subscriptions = new Subscriptions(this);
     final Tracking tracking = new Tracking(this);
+    final ShardTracking shardTracking = new ShardTracking(this);
     final ConnectionModes modes = new ConnectionModes();
     final Monitor monitor = new Monitor(this);
     private final ReplySizes replySizes = new ReplySizes();
@@ -234,10 +235,10 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
      * asking the system.
      */
     private boolean readsOnWhileItWaits() {
-        if (!(operation instanceof BlockingCommand waiting)) {
+        if (!(operation instanceof Waiting waiting)) {
             return false;
         }
-        boolean readsOn = received.bytes().readableBytes() < BlockingCommand.READ_ON_BYTES_MAX;
+        boolean readsOn = received.bytes().readableBytes() < Waiting.READ_ON_BYTES_MAX;
         if (!readsOn) {
             waiting.watchClient();
         }
@@ -260,7 +261,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (replay == null && !subscriptions.areOn(own.current())) {
             replay = new Resubscribe(this);
         }
-        if (replay == null && tracking.mustBeAsked()) {
+        if (replay == null && !loop.isSharded() && tracking.mustBeAsked()) {
             replay = new TrackAgain(this);
         }
         if (replay == null && modes.mustBeSaid()) {
@@ -294,6 +295,12 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         ClusterLane underWay = lane;
         if (underWay != null && underWay.bars()) {
             return false;
+        }
+        if (operation == null && shardTracking.hasLate() && (underWay == null || !underWay.isUnderWay())) {
+            shardTracking.givenAll();
+        }
+        if (shardTracking.isOn()) {
+            shardTracking.keepUp();
         }
         if (operation != null) {
             if (operation.proceed()) {
@@ -348,7 +355,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         int start = in.readerIndex();
         int from = start;
         int commands = 0;
-        int commandsMax = skipsNext ? 1 : inFlightMax() - commandsInFlight;
+        int commandsMax = skipsNext || tracking.isSaidOfNext() ? 1 : inFlightMax() - commandsInFlight;
         boolean guarded = loop.guard() != null;
         boolean restricted = isRestricted() || monitor.isOn();
         boolean writes = false;
@@ -509,6 +516,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         }
         silent = false;
         ask(toReplica, loop.runs().plain(this, in.retainedSlice(start, end - start), commands, loop.nanoTime(), false));
+        noteObstacles(in, start, commands);
         in.readerIndex(end);
         return true;
     }
@@ -729,10 +737,28 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             run.sink = new QueuedReplies(this); // the slot may have been moved
         }
         ask(connection, run);
+        noteObstacles(in, start, commands);
         in.readerIndex(end);
         skipsNext = false;
         tracking.nextIsSent();
         return true;
+    }
+
+    private void noteObstacles(ByteBuf in, int start, int commands) {
+        ObstacleWatch watch = loop.obstacles();
+        if (watch != null) {
+            watch.sent(this, in, start, commands);
+        }
+    }
+
+    /** It is in that database from now on. */
+    void selected(int database) {
+        identity.selected(database);
+        shardTracking.connectionsGone();
+        ObstacleWatch watch = loop.obstacles();
+        if (watch != null) {
+            watch.selected(database);
+        }
     }
 
     private boolean sendToShard(ByteBuf in, int start, int end, int commands, boolean writes) {
@@ -787,6 +813,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (from != null && !from.isShared() && !output.isReading()) {
             from.pauseReading(output.isFull());
         }
+        if (!output.isReading()) {
+            shardTracking.pauseReading(output.isFull());
+        }
     }
 
     void learn(Run run) {
@@ -813,12 +842,16 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (from != null && from.server.equals(server)) {
             from.pauseReading(output.isFull());
         }
+        shardTracking.pauseReading(output.isFull());
     }
 
     void readOnOwn() {
         BackendConnection from = own.current();
         if (from != null && output.isReading()) {
             from.readOn();
+        }
+        if (output.isReading()) {
+            shardTracking.readOn();
         }
     }
 
@@ -925,7 +958,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                     }
                     lane().take(in, from, rule);
                 }
-                largeIsNext = !needsOwnConnection() && LargeCommand.isLarge(command);
+                largeIsNext = !needsOwnConnection() && !shardTracking.isOn() && LargeCommand.isLarge(command);
                 script = about;
                 boolean taken = largeIsNext ? sendLarge(in, from, end, writes) : sendRun(in, from, end, 1, writes);
                 script = null;
@@ -955,6 +988,10 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                 in.readerIndex(end);
                 skipsNext = false;
                 notePerformed(end - from);
+                ObstacleWatch watch = loop.obstacles();
+                if (watch != null && rule != null) {
+                    watch.performed(this, rule, command);
+                }
                 perform(Admission.before(this, wanted));
                 return true;
             }
@@ -971,7 +1008,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             return verdict;
         }
         int blockingMax = loop.limits().blockingBytesMax();
-        if (wanted instanceof BlockingCommand && bytes > blockingMax) {
+        if (wanted instanceof Waiting && bytes > blockingMax) {
             loop.reached(Limit.BLOCKING_BYTES);
             return new SessionCommands.Refuse("ERR switchback: a command that its server may let wait has no more than "
                     + blockingMax + " bytes; wait for fewer keys at a time");
@@ -1216,6 +1253,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             return;
         }
         identity.proven(credential);
+        shardTracking.connectionsGone();
         BackendConnection connection = own.current();
         if (isToo && connection != null) {
             connection.spoil(); // its key says another password
@@ -1228,6 +1266,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     void chosen(Protocol protocol) {
         if (identity.protocol() != protocol) {
             identity.chosen(protocol);
+            shardTracking.connectionsGone();
             if (subscriptions.isEmpty()) {
                 leaveForAnother();
             }
@@ -1306,7 +1345,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     /** Part of a push message of this client's has come. The buffer is the caller's. */
     void pushed(BackendConnection from, ByteBuf in, int index, int length, boolean ends) {
-        if (!tracking.receive(from, in, index, length, ends)) {
+        if (!tracking.receive(from, in, index, length, ends) && !shardTracking.receive(from, in, index, length, ends)) {
             subscriptions.receive(from, in, index, length, ends);
         }
     }
@@ -1351,6 +1390,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (!output.isReading() && from != null) {
             from.pauseReading(output.isFull());
         }
+        if (!output.isReading()) {
+            monitor.pauseReading(output.isFull());
+        }
     }
 
     private void readOn() {
@@ -1358,6 +1400,13 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (from != null) {
             from.readOn();
         }
+        shardTracking.readOn();
+        monitor.readOn();
+    }
+
+    /** Replies have come that the client has not been given, beside those in the {@link ClusterLane}. */
+    boolean keepsReplies() {
+        return operation instanceof ScatteredOperation || !lost.isEmpty();
     }
 
     @Override
@@ -1506,6 +1555,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             }
         }
         forgottenByServer();
+        shardTracking.connectionsGone();
+        monitor.routeChanged();
         forgetUpstream();
         hasSeenNow();
         waitsForReplica = false;
@@ -1515,9 +1566,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (lane != null) {
             lane.forgetConnections();
         }
-        if (loop.isSharded() && (tracking.isOn() || modes.needConnection() || monitor.isOn())) {
+        if (loop.isSharded() && (tracking.redirect() != null || modes.needConnection())) {
             LOG.warn(
-                    "client {} is closed: what it has asked of its connection (CLIENT TRACKING, NO-TOUCH, IMPORT-SOURCE or MONITOR) cannot be had of"
+                    "client {} is closed: what it has asked of its connection (CLIENT TRACKING with REDIRECT, NO-TOUCH or IMPORT-SOURCE) cannot be had of"
                             + " a cluster, which is in use now",
                     address);
             loop.execute(this::close);
@@ -1537,9 +1588,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     boolean needsOwnConnection() {
         return transaction.needsConnection()
                 || !subscriptions.isEmpty()
-                || tracking.isOn()
+                || (tracking.isOn() && !loop.isSharded())
                 || modes.needConnection()
-                || monitor.isOn();
+                || (monitor.isOn() && !loop.isSharded());
     }
 
     /** The other client leads nothing here any more. */
@@ -1561,12 +1612,12 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     /** Whether a command of this client's waits at the server. */
     boolean isBlocked() {
-        return operation instanceof BlockingCommand;
+        return operation instanceof Waiting;
     }
 
     /** Another client wants the waiting of this one's command to end; {@code caller} is given the reply to that. */
     void unblock(boolean byError, Consumer<ByteBuf> caller) {
-        if (!closed && operation instanceof BlockingCommand blocked) {
+        if (!closed && operation instanceof Waiting blocked) {
             blocked.unblockFor(byError, caller);
         } else {
             caller.accept(Wire.number(0));
@@ -1592,6 +1643,14 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (messagesAreMissing) {
             LOG.info("client {} is closed: the connection that brought its messages broke", address);
             close();
+        }
+        if (shardTracking.closed(connection)) {
+            return;
+        }
+        if (monitor.closed(connection)) {
+            LOG.info("client {} is closed: a connection that it monitors over broke", address);
+            close();
+            return;
         }
         if (tracking.companionClosed(connection)) {
             if (!subscriptions.isEmpty()) {

@@ -45,7 +45,15 @@ final class ClientTracking extends AskingOperation {
                     "ERR switchback: what one client says to CLIENT TRACKING may have no more than "
                             + session.loop().limits().trackingBytesMax() + " bytes together, with 32 for each word");
         }
-        return new SessionCommands.Perform(new ClientTracking(session, command, tracks));
+        if (!session.loop().isSharded()) {
+            return new SessionCommands.Perform(new ClientTracking(session, command, tracks));
+        }
+        if (tracks && !ids(command).isEmpty()) {
+            return new SessionCommands.Refuse(
+                    "ERR switchback: CLIENT TRACKING with REDIRECT is not supported in front of a"
+                            + " cluster; without it invalidations come over the client's own connection, in RESP3");
+        }
+        return new SessionCommands.Perform(new ShardTracking.Asking(session, command));
     }
 
     /** As the servers read it: a prefix may be called as an option is. */
@@ -71,6 +79,9 @@ final class ClientTracking extends AskingOperation {
     @Override
     @Nullable
     BackendConnection connection() {
+        if (session.loop().isSharded()) {
+            return handOver();
+        }
         if (!looked) {
             looked = true;
             look();
@@ -81,6 +92,20 @@ final class ClientTracking extends AskingOperation {
         BackendConnection own = session.own().get();
         Redirect to = redirect;
         return own != null && (to == null || to.isReady()) ? own : null;
+    }
+
+    /** A switch has led to a cluster. */
+    private @Nullable BackendConnection handOver() {
+        session.tracking.wants(null);
+        switch (judge(session, command)) {
+            case SessionCommands.Perform(Operation next) -> {
+                session.perform(next);
+                session.loop().resumeLater(session);
+            }
+            case SessionCommands.Refuse(String why, boolean _) -> finish(Wire.error(why));
+            case SessionCommands.Send _, SessionCommands.Close _ -> throw new AssertionError("it is none of these");
+        }
+        return null;
     }
 
     private void look() {

@@ -50,6 +50,20 @@ final class ClusterCommands {
         }
         return switch (rule.name()) {
             case "scan" -> command.length < 2 ? null : new Perform(new ClusterScan(session, rule, command));
+            case "script|kill", "function|kill" -> command.length != 2 ? null : AloneAtEachShard.kill(session, command);
+            case "client|pause", "client|unpause" -> AloneAtEachShard.pause(session, command);
+            case "monitor" ->
+                command.length > 1
+                        ? null
+                        : session.needsOwnConnection() || session.shardTracking.isOn()
+                                ? new Refuse(SessionCommands.MONITOR_REFUSAL)
+                                : new Perform(session.monitor.asking(false));
+            case "client|tracking", "client|caching" ->
+                command.length < 3 ? null : ClientTracking.judge(session, command);
+            case "wait", "waitaof" -> {
+                Blocking blocking = Blocking.of(rule, command);
+                yield blocking == null ? null : new Perform(new ClusterWait(session, rule, command, blocking));
+            }
             case "randomkey" -> command.length == 1 ? new Perform(new RandomKeyOfAnyShard(session, command)) : null;
             default ->
                 new Perform(new EveryShardOperation(session, EveryShardOperation.name(rule, command), rule, command));

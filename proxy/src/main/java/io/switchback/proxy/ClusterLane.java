@@ -1,5 +1,7 @@
 package io.switchback.proxy;
 
+import static java.nio.charset.StandardCharsets.US_ASCII;
+
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import io.switchback.fleet.Endpoint;
@@ -42,6 +44,9 @@ final class ClusterLane {
     private static final String TOO_LATE =
             "TRYAGAIN switchback: the slot of this command was moved; the command has not run, and a later one of this client's for its key has";
 
+    private static final byte[] SCRIPT = "SCRIPT".getBytes(US_ASCII);
+    private static final byte[] LOAD = "LOAD".getBytes(US_ASCII);
+
     private final ClientSession session;
     private final ArrayDeque<Part> parts = new ArrayDeque<>();
     /** Of the session's user, database and protocol. */
@@ -71,6 +76,12 @@ final class ClusterLane {
     /** Nothing may be taken from the client now; the session is resumed later. */
     boolean bars() {
         return troubled || again || (!parts.isEmpty() && version != map().version());
+    }
+
+    /** What was sent last of what the client has not been given in full; null where nothing is under way. */
+    @Nullable
+    Part lastPart() {
+        return parts.peekLast();
     }
 
     /** More is kept than should be. */
@@ -154,6 +165,14 @@ final class ClusterLane {
     /** The session's connection to that server if something can be sent now; else null, and the session is resumed later or {@link #failure} says why not. */
     @Nullable
     BackendConnection connection(@Nullable Endpoint server) {
+        if (server != null && session.shardTracking.isOn()) {
+            BackendConnection tracked = session.shardTracking.connection(server);
+            if (tracked != null) {
+                map().reached(server);
+                return withRoom(tracked);
+            }
+            return null;
+        }
         BackendConnection own = session.own().current();
         BackendConnection connection;
         if (own != null && own.server.equals(server) && !session.needsOwnConnection()) {
@@ -171,6 +190,10 @@ final class ClusterLane {
             }
         }
         map().reached(connection.server);
+        return withRoom(connection);
+    }
+
+    private @Nullable BackendConnection withRoom(BackendConnection connection) {
         if (!connection.hasRoom()) {
             connection.awaitRoom(session);
             return null;
@@ -182,7 +205,9 @@ final class ClusterLane {
     @Nullable
     String failure(@Nullable Endpoint server) {
         ProxyLoop loop = session.loop();
-        String failure = loop.backends().failure(session.key(server));
+        String failure = server != null && session.shardTracking.isOn()
+                ? session.shardTracking.takeFailure(server)
+                : loop.backends().failure(session.key(server));
         if (failure == null) {
             return null;
         }
@@ -289,6 +314,9 @@ final class ClusterLane {
             if (!inside || part.readableBytes() > NotExecuted.BYTES_MAX) {
                 error = null;
                 NotExecuted answer = inside || server == null ? null : NotExecuted.read(part, server);
+                if (answer == null && !inside) {
+                    answer = scriptIsMissing(part);
+                }
                 if (answer == null) {
                     deliver(part, part.readerIndex(), part.readableBytes());
                 } else {
@@ -296,6 +324,16 @@ final class ClusterLane {
                 }
                 part.release();
             }
+        }
+
+        /** EVALSHA of a script that can be brought there; null where this is another answer. */
+        private @Nullable NotExecuted scriptIsMissing(ByteBuf reply) {
+            NotExecuted answer = NotExecuted.readOfScript(reply);
+            if (answer == null || commands == 0) {
+                return null;
+            }
+            int number = answered + (outcomes == null ? 0 : outcomes.size());
+            return scriptOf(this, beginnings(this)[number]) == null ? null : answer;
         }
 
         private void notExecuted(Run run, NotExecuted answer) {
@@ -460,10 +498,23 @@ final class ClusterLane {
         // With indices of its own, since those of what is written move.
         Part part = new Part(commands.retainedDuplicate(), count, writes, silent, attempt, connection.server, retries);
         boolean asks = retries != null && retries.asks();
-        part.repliesToSkip = asks ? 1 : 0;
-        ByteBuf bytes = asks ? Unpooled.wrappedBuffer(Wire.command("ASKING"), commands) : commands;
+        ByteBuf bytes = commands;
+        if (asks) {
+            bytes = Unpooled.wrappedBuffer(Wire.command("ASKING"), bytes);
+            part.repliesToSkip++;
+        }
+        byte[] body = retries == null ? null : retries.takeScript();
+        if (body != null) {
+            bytes = Unpooled.wrappedBuffer(Wire.command(SCRIPT, LOAD, body), bytes);
+            part.repliesToSkip++;
+        }
+        ByteBuf caching = session.tracking.takeOfNext();
+        if (caching != null) {
+            bytes = Unpooled.wrappedBuffer(caching, bytes);
+            part.repliesToSkip++;
+        }
         ProxyLoop loop = session.loop();
-        Run run = loop.runs().plain(session, bytes, asks ? count + 1 : count, loop.nanoTime(), writes);
+        Run run = loop.runs().plain(session, bytes, count + part.repliesToSkip, loop.nanoTime(), writes);
         run.sink = part;
         run.isPart = true;
         run.silent = silent;
@@ -491,6 +542,7 @@ final class ClusterLane {
             parts.remove();
             keptBytes -= head.request.readableBytes();
             head.release();
+            session.shardTracking.given(head);
             session.partEnded(head.commands);
             Part next = parts.peek();
             if (next != null) {
@@ -563,7 +615,13 @@ final class ClusterLane {
 
     private void notRun(Part part, NotExecuted answer, int index, int length, List<LostCommands.Lost> rest) {
         Retries retries = part.retries == null ? new Retries(session) : part.retries;
-        if (!answer.error().equals(TOO_LATE) && retries.again(answer)) {
+        if (answer.kind() == NotExecuted.Kind.NO_SCRIPT) {
+            byte[] body = scriptOf(part, index);
+            if (body != null) {
+                retries.bring(body);
+            }
+        }
+        if (answer.kind() != NotExecuted.Kind.TOO_LATE && retries.again(answer)) {
             rest.add(LostCommands.Lost.again(
                     part.request.retainedSlice(index, length), part.attempt, part.silent, part.writes, retries));
             return;
@@ -613,11 +671,23 @@ final class ClusterLane {
                         run.add(bytes);
                     }
                 }
-                if (isTooLate && outcomes != null) {
-                    outcomes.set(at, new NotExecuted(NotExecuted.Kind.DOWN, -1, null, TOO_LATE));
+                if (isTooLate && outcomes != null && outcome instanceof NotExecuted answer) {
+                    outcomes.set(at, answer.tooLate(TOO_LATE));
                 }
             }
         }
+    }
+
+    /** The text of the script that EVALSHA there names; null where it is not remembered, may itself say that there is none, or the command is another one. */
+    private byte @Nullable [] scriptOf(Part part, int from) {
+        RequestScanner scanner = new RequestScanner(Integer.MAX_VALUE, SessionCommands.RESERVED);
+        scanner.next(part.request, from);
+        CommandRule rule = CommandTable.find(part.request, from + scanner.nameOffset(), scanner.nameLength());
+        if (rule == null || !rule.name().startsWith("evalsha") || scanner.arguments() < 2) {
+            return null;
+        }
+        byte[] body = session.loop().scripts().find(RequestScanner.copyArguments(part.request, from, 2)[1]);
+        return body == null || Wire.text(body).contains("NOSCRIPT") ? null : body;
     }
 
     private static KeyPlaces places(Part part, int from) {

@@ -1,6 +1,9 @@
 package io.switchback.proxy;
 
+import static java.nio.charset.StandardCharsets.US_ASCII;
+
 import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.ReservedKeys;
 import io.switchback.fleet.Topology;
 import io.switchback.resp.KeySlot;
 import java.util.ArrayList;
@@ -9,6 +12,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -25,6 +29,9 @@ final class ClusterMap {
     /** Since when servers could not be reached, one and all. */
     private final Map<Endpoint, Long> unreachableSinceNanos = new HashMap<>(0);
 
+    /** By their slots: where something is written that nobody reads. */
+    private final Map<Integer, byte[]> reservedKeys = new HashMap<>(0);
+
     private int version;
     private long layout;
 
@@ -37,6 +44,36 @@ final class ClusterMap {
     /** A slot of each shard, in the order of their first slots: who has that is the shard's primary, whoever that becomes. */
     List<Integer> slotOfEachShard() {
         return slotOfEachShard;
+    }
+
+    /** The primaries that have slots. */
+    List<Endpoint> primaries() {
+        List<Endpoint> all = new ArrayList<>();
+        for (int slot : slotOfEachShard) {
+            Endpoint server = servers[slot];
+            if (server != null) {
+                all.add(server);
+            }
+        }
+        return all;
+    }
+
+    /** A key of Switchback's own in the server's first slot; with a {@code number}, in the one that is so many of its slots further on. */
+    byte[] reservedKey(Endpoint server, int number) {
+        IntStream candidates =
+                number == 0 ? slotOfEachShard.stream().mapToInt(slot -> slot) : IntStream.range(0, servers.length);
+        List<Integer> slots =
+                candidates.filter(slot -> server.equals(servers[slot])).boxed().toList();
+        int slot = slots.isEmpty() ? 0 : slots.get(number % slots.size());
+        return reservedKeys.computeIfAbsent(slot, ClusterMap::reservedKeyIn);
+    }
+
+    private static byte[] reservedKeyIn(int slot) {
+        int tag = 0;
+        while (KeySlot.of(Integer.toString(tag).getBytes(US_ASCII)) != slot) {
+            tag++;
+        }
+        return (ReservedKeys.PREFIX + "wait:{" + tag + "}").getBytes(US_ASCII);
     }
 
     /** Another one where a slot is at another server. */
@@ -102,6 +139,7 @@ final class ClusterMap {
 
     private void changed() {
         version++;
+        reservedKeys.clear();
         List<Integer> firsts = new ArrayList<>();
         List<Endpoint> known = new ArrayList<>();
         long hash = 0;

@@ -35,7 +35,7 @@ final class DatabaseAfterTransaction extends AskingOperation {
         }
         while (!candidates.isEmpty()) {
             if (session.loop().backends().shared(key(), session) != null) {
-                session.identity.selected(candidates.element());
+                session.selected(candidates.element());
                 break;
             }
             String failure = session.loop().backends().failure(key());
@@ -68,7 +68,7 @@ final class DatabaseAfterTransaction extends AskingOperation {
     @Override
     void replied(Run run, ByteBuf reply) {
         if (!isError(reply)) {
-            session.identity.selected(candidates.element());
+            session.selected(candidates.element());
             finish();
             return;
         }

@@ -146,6 +146,9 @@ final class Execute extends AskingOperation implements ReplySink {
         if (ran && !selected.isEmpty()) {
             session.databaseIsOneOf(selected);
         }
+        if (session.shardTracking.isOn()) {
+            session.shardTracking.forgetEverything(); // of what was read here no server tells what becomes of it
+        }
         finish();
     }
 

@@ -90,8 +90,13 @@ final class KeyName {
     /** As a person can read it, and a terminal be shown: what is no printable text is written as {@code \xNN}. */
     @Override
     public String toString() {
+        return shown(head, length);
+    }
+
+    /** Likewise, of the first bytes of a name of that length. */
+    static String shown(byte[] head, int length) {
         StringBuilder text = new StringBuilder();
-        String decoded = decoded();
+        String decoded = decoded(head);
         if (decoded == null) {
             for (byte b : head) {
                 shown(text, (char) (b & 0xff), b >= ' ' && b < 0x7f);
@@ -113,7 +118,7 @@ final class KeyName {
     }
 
     /** Null where it is not UTF-8, of which the last character may have been cut. */
-    private @Nullable String decoded() {
+    private static @Nullable String decoded(byte[] head) {
         try {
             return UTF_8.newDecoder()
                     .onMalformedInput(CodingErrorAction.REPORT)

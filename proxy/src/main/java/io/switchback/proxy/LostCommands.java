@@ -204,6 +204,9 @@ final class LostCommands {
         }
         lost.remove();
         lane.sendAgain(connection, next.bytes(), next.writes(), next.silent(), next.attempt(), retries);
+        if (session.shardTracking.isOn()) {
+            session.shardTracking.forgetEverything(); // what CLIENT CACHING said of it is not said again
+        }
         return true;
     }
 

@@ -2,7 +2,11 @@ package io.switchback.proxy;
 
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
+import io.switchback.fleet.Endpoint;
 import java.nio.charset.StandardCharsets;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -13,14 +17,20 @@ import org.slf4j.LoggerFactory;
  *
  * <p>To the connection the lines are the replies to a run that has no end and belongs to no client, so no hold waits for it. Only whole
  * lines are passed on: where the route changes those of the other fleet follow, and the client hears of nothing.
+ *
+ * <p>In front of a cluster there is such a connection to the primary of every shard, and the client gets the lines of all of them as they come; to those of a primary that is new to the cluster as soon as it is known.
  */
 final class Monitor {
     private static final Logger LOG = LoggerFactory.getLogger(Monitor.class);
 
     private final ClientSession session;
     private boolean on;
-    /** The session's own connection has been asked. */
+    /** The session's own connection has been asked; in front of a cluster, all of {@link #shards}. */
     private boolean placed;
+    /** In front of a cluster, by their primaries. */
+    private final Map<Endpoint, Shard> shards = new HashMap<>(0);
+    /** Of the cluster, when they were asked. */
+    private int version;
 
     Monitor(ClientSession session) {
         this.session = session;
@@ -31,7 +41,8 @@ final class Monitor {
     }
 
     boolean mustBeAsked() {
-        return on && !placed;
+        ClusterMap map = on && placed ? session.loop().cluster() : null;
+        return on && (!placed || (map != null && map.version() != version));
     }
 
     void connectionGone() {
@@ -45,14 +56,216 @@ final class Monitor {
             placed = false;
             session.own().discard();
         }
+        discardShards();
+    }
+
+    /** Those of the former one are of no further use. */
+    void routeChanged() {
+        placed = false;
+        discardShards();
+    }
+
+    private void discardShards() {
+        shards.values().forEach(shard -> shard.place.discard());
+        shards.clear();
+    }
+
+    /** A connection of the session's is gone; whether it monitored over it. */
+    boolean closed(BackendConnection connection) {
+        for (Shard shard : shards.values()) {
+            if (shard.place.is(connection)) {
+                shard.place.gone();
+                return true;
+            }
+        }
+        return false;
+    }
+
+    void pauseReading(boolean isFull) {
+        for (Shard shard : shards.values()) {
+            BackendConnection connection = shard.place.current();
+            if (connection != null) {
+                connection.pauseReading(isFull);
+            }
+        }
+    }
+
+    void readOn() {
+        for (Shard shard : shards.values()) {
+            BackendConnection connection = shard.place.current();
+            if (connection != null) {
+                connection.readOn();
+            }
+        }
     }
 
     /** {@code again} where the client has had its answer. */
     Operation asking(boolean again) {
-        return new Asking(session, again);
+        return session.loop().isSharded() ? new AskingShards(session, again) : new Asking(session, again);
     }
 
-    private final class Asking extends AskingOperation {
+    /** Who has said MONITOR to a server. */
+    private interface Asked {
+        /** The reply, which is the caller's. */
+        void answered(ByteBuf reply);
+
+        /** There will be none. */
+        void unanswered();
+    }
+
+    private static void send(ClientSession session, BackendConnection connection, ReplySink lines) {
+        connection.send(new Run(
+                null,
+                Wire.command("MONITOR"),
+                Integer.MAX_VALUE,
+                lines,
+                session.loop().nanoTime(),
+                1));
+    }
+
+    /** One primary of a cluster. */
+    private final class Shard implements Asked {
+        private final OwnConnection place = new OwnConnection(session);
+        private boolean isAsked;
+        private boolean isAnswered;
+        /** What it has said against it. */
+        private @Nullable ByteBuf error;
+
+        @Override
+        public void answered(ByteBuf reply) {
+            isAnswered = true;
+            error = AskingOperation.isError(reply) ? reply.copy() : null;
+            session.loop().resumeLater(session);
+        }
+
+        @Override
+        public void unanswered() {
+            isAsked = false;
+            session.loop().resumeLater(session);
+        }
+    }
+
+    private final class AskingShards extends Operation {
+        private final boolean again;
+        private boolean done;
+
+        AskingShards(ClientSession session, boolean again) {
+            super(session);
+            this.again = again;
+        }
+
+        @Override
+        boolean proceed() {
+            if (done) {
+                return true;
+            }
+            if (!session.isQuiet()) {
+                return false;
+            }
+            ClusterMap map = session.loop().cluster();
+            if (map == null) {
+                return handOver();
+            }
+            List<Endpoint> primaries = map.primaries();
+            shards.entrySet().removeIf(entry -> {
+                boolean leaves = !primaries.contains(entry.getKey());
+                if (leaves) {
+                    entry.getValue().place.discard();
+                }
+                return leaves;
+            });
+            boolean all = !primaries.isEmpty();
+            for (Endpoint server : primaries) {
+                Shard shard = shards.computeIfAbsent(server, any -> new Shard());
+                String failure = ask(server, shard);
+                if (failure != null) {
+                    return failed(failure);
+                }
+                all &= shard.isAnswered;
+            }
+            return all ? succeeded(map) : waits(primaries.isEmpty());
+        }
+
+        /** The fleet in use is one server now. */
+        private boolean handOver() {
+            if (!again) {
+                session.perform(asking(false));
+                session.loop().resumeLater(session);
+            }
+            return again;
+        }
+
+        private boolean waits(boolean nobodyIsKnown) {
+            if (nobodyIsKnown) {
+                session.loop().lookAgain();
+                Retries.resumeInAMoment(session);
+            }
+            return false;
+        }
+
+        /** Why it cannot be asked; null where it has been, or can be in a moment. */
+        private @Nullable String ask(Endpoint server, Shard shard) {
+            ByteBuf error = shard.error;
+            if (error != null) {
+                shard.error = null;
+                String said =
+                        error.toString(StandardCharsets.UTF_8).substring(1).strip();
+                error.release();
+                return said;
+            }
+            BackendConnection connection = shard.place.get(session.key(server));
+            if (connection == null) {
+                return shard.place.takeFailure();
+            }
+            if (!shard.isAsked) {
+                shard.isAsked = true;
+                send(session, connection, new Lines(shard));
+            }
+            return null;
+        }
+
+        private boolean succeeded(ClusterMap map) {
+            on = true;
+            placed = true;
+            version = map.version();
+            done = true;
+            if (!again) {
+                session.reply(Wire.ok());
+            }
+            return true;
+        }
+
+        private boolean failed(String failure) {
+            discardShards();
+            done = true;
+            if (again) {
+                LOG.warn("client {} is closed: it cannot monitor any more: {}", session.address(), failure);
+                session.close();
+            } else {
+                session.loop().routeTraffic().notAnswered(1);
+                session.refuse(failure, 1);
+            }
+            return true;
+        }
+
+        @Override
+        void clientGone() {
+            done = true;
+            discardShards();
+        }
+
+        @Override
+        void replied(Run run, ByteBuf reply) {
+            throw new IllegalStateException("the lines are not collected");
+        }
+
+        @Override
+        void lost(String why) {
+            throw new IllegalStateException("the lines are not collected");
+        }
+    }
+
+    private final class Asking extends AskingOperation implements Asked {
         private final boolean again;
 
         Asking(ClientSession session, boolean again) {
@@ -63,6 +276,15 @@ final class Monitor {
         @Override
         @Nullable
         BackendConnection connection() {
+            if (session.loop().isSharded()) { // a switch has led there
+                if (again) {
+                    finish();
+                } else {
+                    session.perform(asking(false));
+                    session.loop().resumeLater(session);
+                }
+                return null;
+            }
             return session.own().get();
         }
 
@@ -84,13 +306,7 @@ final class Monitor {
 
         @Override
         void send(BackendConnection connection) {
-            connection.send(new Run(
-                    null,
-                    Wire.command("MONITOR"),
-                    Integer.MAX_VALUE,
-                    new Lines(this),
-                    session.loop().nanoTime(),
-                    1));
+            Monitor.send(session, connection, new Lines(this));
         }
 
         @Override
@@ -98,7 +314,8 @@ final class Monitor {
             session.own().discard(); // lines would come over it without end
         }
 
-        void answered(ByteBuf reply) {
+        @Override
+        public void answered(ByteBuf reply) {
             if (!isError(reply)) {
                 on = true;
                 placed = true;
@@ -119,7 +336,8 @@ final class Monitor {
             session.loop().resumeLater(session);
         }
 
-        void unanswered() {
+        @Override
+        public void unanswered() {
             askNext();
             session.loop().resumeLater(session);
         }
@@ -132,11 +350,11 @@ final class Monitor {
 
     /** What comes: first the answer, then lines for as long as the connection lives. */
     private final class Lines implements ReplySink {
-        private final Asking asking;
+        private final Asked asking;
         private boolean answered;
         private @Nullable ByteBuf part;
 
-        Lines(Asking asking) {
+        Lines(Asked asking) {
             this.asking = asking;
         }
 

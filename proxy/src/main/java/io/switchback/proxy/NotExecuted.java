@@ -29,7 +29,11 @@ record NotExecuted(Kind kind, int slot, @Nullable Endpoint to, String error) {
         /** Some keys have been moved and others have not: in a moment. */
         TRY_AGAIN,
         /** There is no primary, or it is not ready: once there is. */
-        DOWN
+        DOWN,
+        /** The script that is to be run is not there: behind that script. */
+        NO_SCRIPT,
+        /** A later command for its key has been run: not any more. */
+        TOO_LATE
     }
 
     /** Null where this is another error, or no error: the command may have run. {@code from} is whose answer it is. */
@@ -50,6 +54,19 @@ record NotExecuted(Kind kind, int slot, @Nullable Endpoint to, String error) {
             case "READONLY" -> error.contains("script") ? null : new NotExecuted(Kind.DOWN, -1, null, error);
             default -> null;
         };
+    }
+
+    /** EVALSHA of a script that the server does not have, as the servers of all versions say it; null where this is another answer. */
+    static @Nullable NotExecuted readOfScript(ByteBuf reply) {
+        String error = reply.toString(ISO_8859_1).substring(1).stripTrailing();
+        return error.startsWith("NOSCRIPT No matching script")
+                ? new NotExecuted(Kind.NO_SCRIPT, -1, null, error)
+                : null;
+    }
+
+    /** It has come too late, of which the client is told by this. */
+    NotExecuted tooLate(String why) {
+        return new NotExecuted(Kind.TOO_LATE, slot, null, kind == Kind.NO_SCRIPT ? error : why);
     }
 
     /** {@code MOVED 3999 127.0.0.1:6381}; without a host, or with one that is not known, it is that of who says so. */

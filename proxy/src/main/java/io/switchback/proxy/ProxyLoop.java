@@ -79,6 +79,7 @@ final class ProxyLoop {
     private @Nullable Memory memory;
     private @Nullable WrittenLately writtenLately;
     private @Nullable Replicas replicas;
+    private @Nullable ObstacleWatch obstacles;
     private byte[][] existsReserved = {};
     private int commandsUnanswered;
     /** Of those, as far as they have been sent. */
@@ -217,7 +218,13 @@ final class ProxyLoop {
         Topology before = topologies.put(fleet, seen);
         ClusterMap map = cluster;
         if (map != null && route.fleet().name().equals(fleet)) {
+            int version = map.version();
             map.seen(seen);
+            if (version != map.version()) {
+                sessions.stream()
+                        .filter(session -> session.shardTracking.isOn() || session.monitor.isOn())
+                        .forEach(this::resumeLater); // some shards may not have been told
+            }
         }
         if (seen instanceof Topology.Replicated(Endpoint primary, var _) && !isPrimary(before, primary)) {
             outages.over(fleet);
@@ -654,6 +661,29 @@ final class ProxyLoop {
         return known == null || key.server() == null || isSharded() || of.epoch() != route.epoch()
                 ? null
                 : known.at(key.server());
+    }
+
+    // --- what a cluster would not do
+
+    /** It is looked for from now on, or not any more. */
+    void watchForCluster(boolean on) {
+        if (!on) {
+            obstacles = null;
+        } else if (obstacles == null) {
+            obstacles = new ObstacleWatch(this);
+        }
+    }
+
+    /** Null where nobody wants to know, or the fleet in use is a cluster. */
+    @Nullable
+    ObstacleWatch obstacles() {
+        return cluster == null ? obstacles : null;
+    }
+
+    /** What was seen; null where it is not looked for. */
+    ObstacleWatch.@Nullable Seen obstaclesSeen() {
+        ObstacleWatch watch = obstacles;
+        return watch == null ? null : watch.seen();
     }
 
     // --- traffic

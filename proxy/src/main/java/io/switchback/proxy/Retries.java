@@ -19,6 +19,8 @@ final class Retries {
     private static final int AT_ONCE_MAX = 3;
 
     private static final long PAUSE_MS = 10;
+    /** A server that does not take it does not have it afterwards either. */
+    private static final int SCRIPTS_BROUGHT_MAX = 3;
 
     private final ClientSession session;
     private int tries;
@@ -26,6 +28,10 @@ final class Retries {
     private long notBeforeNanos;
     private @Nullable Endpoint next;
     private boolean asks;
+    /** What has to be there before the next try; null where nothing has. */
+    private byte @Nullable [] script;
+
+    private int scriptsBrought;
 
     Retries(ClientSession session) {
         this.session = session;
@@ -40,6 +46,19 @@ final class Retries {
     /** Whether ASKING has to stand in front of it. */
     boolean asks() {
         return asks;
+    }
+
+    /** The next try is of EVALSHA with this script, which its server does not have. */
+    void bring(byte[] body) {
+        script = body;
+    }
+
+    /** What has to be sent in front of the next try, which is being sent now; null for nothing. */
+    byte @Nullable [] takeScript() {
+        byte[] brought = script;
+        script = null;
+        scriptsBrought += brought == null ? 0 : 1;
+        return brought;
     }
 
     /** The next try goes nowhere in particular. */
@@ -60,6 +79,9 @@ final class Retries {
         if (tries < 2) {
             sinceNanos = now; // for its first repetition it may have waited for those of others
         }
+        if (answer.kind() == NotExecuted.Kind.NO_SCRIPT && (script == null || scriptsBrought == SCRIPTS_BROUGHT_MAX)) {
+            return false;
+        }
         tries++;
         if (tries > TRIES_MAX || now - sinceNanos > LIMIT_NANOS) {
             loop.reached(Limit.REDIRECTIONS);
@@ -78,11 +100,13 @@ final class Retries {
                 yield tries <= AT_ONCE_MAX;
             }
             case ASK -> tries <= AT_ONCE_MAX;
+            case NO_SCRIPT -> true;
             case TRY_AGAIN -> false;
             case DOWN -> {
                 loop.lookAgain();
                 yield false;
             }
+            case TOO_LATE -> throw new IllegalStateException("it is not to be sent any more");
         };
         notBeforeNanos = atOnce ? now : now + TimeUnit.MILLISECONDS.toNanos(PAUSE_MS);
         if (!atOnce) {

@@ -23,6 +23,9 @@ abstract class ScatteredOperation extends Operation {
     private List<Piece> pieces = List.of();
     private long epoch;
     private long bytes;
+    /** CLIENT CACHING, said of this command. */
+    private @Nullable ByteBuf caching;
+
     private boolean begun;
     private boolean done;
     private boolean gone;
@@ -71,7 +74,9 @@ abstract class ScatteredOperation extends Operation {
         private final Retries retries = new Retries(session);
         private int attempts;
         private boolean isUnderWay;
-        private boolean skipsFirst;
+        /** So many replies before its own. */
+        private int repliesToSkip;
+
         private @Nullable Endpoint server;
         private @Nullable ByteBuf coming;
         private boolean isTooLong;
@@ -106,14 +111,17 @@ abstract class ScatteredOperation extends Operation {
             attempts++;
             isUnderWay = true;
             server = connection.server;
-            skipsFirst = asked != null && retries.asks();
+            repliesToSkip = 0;
             ByteBuf bytesToSend = Wire.command(command);
-            session.ask(
-                    connection,
-                    !skipsFirst ? bytesToSend : Unpooled.wrappedBuffer(Wire.command("ASKING"), bytesToSend),
-                    skipsFirst ? 2 : 1,
-                    this,
-                    !repeatable);
+            if (asked != null && retries.asks()) {
+                bytesToSend = Unpooled.wrappedBuffer(Wire.command("ASKING"), bytesToSend);
+                repliesToSkip++;
+            }
+            if (caching != null && loop.isSharded()) {
+                bytesToSend = Unpooled.wrappedBuffer(caching.copy(), bytesToSend);
+                repliesToSkip++;
+            }
+            session.ask(connection, bytesToSend, 1 + repliesToSkip, this, !repeatable);
         }
 
         @Override
@@ -155,7 +163,7 @@ abstract class ScatteredOperation extends Operation {
                         + " bytes together, and must be joined; ask for less at a time");
                 return;
             }
-            if (skipsFirst) {
+            for (int i = 0; i < repliesToSkip; i++) {
                 ReplyScanner scanner = new ReplyScanner();
                 so.readerIndex(scanner.scan(so, so.readerIndex(), so.writerIndex(), 1));
             }
@@ -209,6 +217,7 @@ abstract class ScatteredOperation extends Operation {
             }
             begun = true;
             epoch = loop.route().epoch();
+            caching = loop.isSharded() ? session.tracking.takeOfNext() : null;
             pieces = pieces();
         } else if (epoch != loop.route().epoch()) {
             epoch = loop.route().epoch();
@@ -231,6 +240,7 @@ abstract class ScatteredOperation extends Operation {
             ByteBuf whole = joined(replies);
             if (whole != null) {
                 releaseReplies();
+                releaseCaching();
                 done = true;
                 session.reply(whole);
                 return true;
@@ -243,10 +253,19 @@ abstract class ScatteredOperation extends Operation {
         bytes = 0;
     }
 
+    private void releaseCaching() {
+        ByteBuf had = caching;
+        caching = null;
+        if (had != null) {
+            had.release();
+        }
+    }
+
     @Override
     void clientGone() {
         gone = true;
         releaseReplies();
+        releaseCaching();
     }
 
     @Override

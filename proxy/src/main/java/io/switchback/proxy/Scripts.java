@@ -19,7 +19,9 @@ import org.jspecify.annotations.Nullable;
  * replicate them, and EVALSHA there would answer NOSCRIPT. No more than servers keep: those that were not used for longest go first, and
  * before those that were loaded by SCRIPT LOAD those that were only run, as on the servers (since Redis 7.4).
  *
- * <p>Any thread. {@link #used} takes no lock.
+ * <p>In front of a cluster a script that was run at one shard is brought to another one that is asked for it by EVALSHA and does not have it ({@link ClusterLane}).
+ *
+ * <p>Any thread. {@link #used} and {@link #find} take no lock.
  */
 final class Scripts {
     /** As many as Redis (since 7.4) keeps of those that were only run. */
@@ -90,10 +92,20 @@ final class Scripts {
 
     /** Somebody runs the script of that hash. */
     void used(byte[] hash, long nowNanos) {
-        Script script = byHash.get(new String(hash, ISO_8859_1).toLowerCase(Locale.ROOT));
+        Script script = byHash.get(name(hash));
         if (script != null) {
             script.usedAtNanos = nowNanos;
         }
+    }
+
+    /** The text of the script of that hash; null where it is not remembered. */
+    byte @Nullable [] find(byte[] hash) {
+        Script script = byHash.get(name(hash));
+        return script == null ? null : script.body;
+    }
+
+    private static String name(byte[] hash) {
+        return new String(hash, ISO_8859_1).toLowerCase(Locale.ROOT);
     }
 
     private void forget(Script script) {

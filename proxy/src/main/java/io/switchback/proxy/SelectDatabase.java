@@ -73,7 +73,7 @@ final class SelectDatabase extends AskingOperation {
     @Override
     void replied(Run run, ByteBuf reply) {
         if (!isError(reply)) {
-            session.identity.selected(database);
+            session.selected(database);
         }
         session.forgetUpstream();
         finish(reply.retain());

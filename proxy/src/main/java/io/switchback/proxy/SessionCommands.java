@@ -19,6 +19,9 @@ final class SessionCommands {
     static final String RESERVED_REFUSAL =
             "ERR switchback: names that begin with " + ReservedKeys.PREFIX + " are Switchback's own";
 
+    static final String MONITOR_REFUSAL =
+            "ERR switchback: MONITOR is for a client that has no subscription, no WATCH, no tracking and no mode of its connection";
+
     private static final byte[] PREFIX = ReservedKeys.PREFIX.getBytes(UTF_8);
 
     private SessionCommands() {}
@@ -246,9 +249,7 @@ final class SessionCommands {
                 !alone
                         ? SEND
                         : session.needsOwnConnection()
-                                ? new Refuse(
-                                        "ERR switchback: MONITOR is for a client that has no subscription, no WATCH, no"
-                                                + " tracking and no mode of its connection")
+                                ? new Refuse(MONITOR_REFUSAL)
                                 : new Perform(session.monitor.asking(false));
             case "debug|*" -> debug(session, command);
             case "client|unblock" -> UnblockClient.judge(session, command);

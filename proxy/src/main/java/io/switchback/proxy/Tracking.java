@@ -117,6 +117,39 @@ final class Tracking {
             former.end();
         }
         wants(null);
+        session.shardTracking.off();
+    }
+
+    /** It was asked for, and granted by the shards of a cluster. */
+    void onAtShards(byte[][] command) {
+        commands.add(command);
+    }
+
+    /** Whether one of the options that count now is this. */
+    boolean hasSaid(String option) {
+        for (byte[][] command : commands) {
+            for (int i = 3; i < command.length; i++) {
+                String word = SessionCommands.word(command, i);
+                if (word.equals("PREFIX")) {
+                    i++;
+                } else if (word.equals(option)) {
+                    return true;
+                }
+            }
+        }
+        return false;
+    }
+
+    /** CLIENT CACHING that was said of the command that is being sent; null where nothing was. */
+    @Nullable
+    ByteBuf takeOfNext() {
+        byte[][] next = ofNext;
+        ofNext = null;
+        return next == null ? null : Wire.command(next);
+    }
+
+    boolean isSaidOfNext() {
+        return ofNext != null;
     }
 
     void ofNext(byte[][] command) {
@@ -156,14 +189,24 @@ final class Tracking {
         return commands.size() + (ofNext == null ? 0 : 1);
     }
 
+    /** How many times CLIENT TRACKING was said that still count. */
+    int commands() {
+        return commands.size();
+    }
+
     /** All of it, for another connection. */
     ByteBuf again() {
+        return again(true);
+    }
+
+    /** Likewise; with or without what was said of the next command. */
+    ByteBuf again(boolean withNext) {
         ByteBuf all = Unpooled.buffer();
         for (byte[][] command : commands) {
             add(all, redirect == null ? command : with(redirect, command));
         }
         byte[][] next = ofNext;
-        if (next != null) {
+        if (next != null && withNext) {
             add(all, next);
         }
         return all;

@@ -38,6 +38,9 @@ final class Transaction {
     /** Something that loads, runs or flushes scripts is in the queue. */
     boolean hasScripts;
 
+    /** What it, or what is watched, is about, where that is looked at: see {@link ObstacleWatch}. */
+    final ObstacleWatch.Slots seen = new ObstacleWatch.Slots();
+
     /** How often servers of a cluster have not taken it. */
     private @Nullable Retries retries;
 
@@ -130,6 +133,7 @@ final class Transaction {
         selects = false;
         hasScripts = false;
         slot = CommandKeys.NO_SLOT;
+        seen.forget();
         wanted = false;
         misplaced = false;
         retries = null;

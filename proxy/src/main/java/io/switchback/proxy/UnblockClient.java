@@ -6,7 +6,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.List;
 
 /**
- * CLIENT UNBLOCK: ids are the proxy's, so the client is looked for on every event loop, and its {@link BlockingCommand} sees to the rest.
+ * CLIENT UNBLOCK: ids are the proxy's, so the client is looked for on every event loop, and its {@link Waiting} command sees to the rest.
  * Whether the user may do that, and whether the words are right, the server says: it is asked for the same of nobody.
  */
 final class UnblockClient extends FilteringOperation {

@@ -67,9 +67,9 @@ public final class CommandTable {
     static {
         place(Placement.SPLIT, "del exists mget mset touch unlink");
         place(Placement.EVERYWHERE, """
-                acl|deluser acl|load acl|save acl|setuser config|resetstat config|rewrite config|set dbsize flushall flushdb function|delete
-                function|flush function|load function|restore keys pubsub|channels pubsub|numpat pubsub|numsub
-                pubsub|shardchannels pubsub|shardnumsub randomkey scan script|exists script|flush script|load
+                acl|deluser acl|load acl|save acl|setuser client|caching client|pause client|tracking client|unpause config|resetstat config|rewrite config|set
+                dbsize flushall flushdb function|delete function|flush function|kill function|load function|restore keys monitor pubsub|channels pubsub|numpat pubsub|numsub
+                pubsub|shardchannels pubsub|shardnumsub randomkey scan script|exists script|flush script|kill script|load wait waitaof
                 """);
         place(Placement.SWITCHBACK, """
                 asking cluster|count-failure-reports cluster|info cluster|keyslot cluster|links cluster|myid cluster|myshardid cluster|nodes
@@ -77,8 +77,7 @@ public final class CommandTable {
                 """);
         place(Placement.KEYS, "cluster|countkeysinslot cluster|getkeysinslot");
         place(Placement.REFUSED, """
-                client|caching client|import-source client|no-touch client|pause client|tracking client|unpause cluster|getslotmigrations
-                cluster|slot-stats function|kill monitor script|kill wait waitaof
+                client|import-source client|no-touch cluster|getslotmigrations cluster|slot-stats
                 """);
         place(Placement.BY_SUBCOMMAND, "acl config function pubsub");
     }

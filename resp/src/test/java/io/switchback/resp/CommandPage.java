@@ -81,13 +81,21 @@ final class CommandPage {
             - Within MULTI and WATCH all keys must be of one slot.
             - SCAN begins again where the cluster's layout has changed; what is being moved between two shards during one walk can be missed, as by any client that
               asks each shard. KEYS, DBSIZE and RANDOMKEY (a key of any shard, which is chosen in turn) likewise.
-            - Scripts run at the shard of their keys. SCRIPT LOAD loads them at every shard; what EVAL has run is known at its own.
+            - Scripts run at the shard of their keys. SCRIPT LOAD loads them at every shard. What was run or loaded over the node, and is not where EVALSHA goes (since EVAL
+              has run it at another shard, or a server has lost it), is brought there first, where the client may SCRIPT LOAD. The client hears NOSCRIPT all the same within MULTI, and
+              where a later command of its own has run meanwhile for a key of that one.
             - The channels of SSUBSCRIBE must all be of shards with one primary, and a client that has subscribed by SUBSCRIBE already can subscribe to those of one
               shard alone. When their slot moves, the client is told so by SUNSUBSCRIBE, as by a server.
             - Commands that are about one server (INFO, CONFIG GET, SLOWLOG, MEMORY STATS, BGSAVE, LATENCY, DEBUG and the like) are answered by one node.
             - Of notifications about keys (`__keyspace@0__:` and its like) a subscriber hears those of one shard: servers do not pass them on to each other.
-            - Refused are WAIT and WAITAOF (a connection can wait for its own writes only), SCRIPT KILL and FUNCTION KILL, MONITOR, CLIENT TRACKING and CACHING, NO-TOUCH, IMPORT-SOURCE, PAUSE and UNPAUSE. A client
-              for which one of them is on is closed by a switch that leads to a cluster.
+            - WAIT and WAITAOF ask every shard, and the least of what they say is the answer. What is written for that in front is a key `switchback:reserved:wait:{…}` of each shard, set and
+              deleted in one transaction; the fleet's user needs the right to that. Servers are let wait for 10 ms at a time, and asked again.
+            - CLIENT TRACKING: what a client that tracks asks for goes over connections of its own to each shard, and invalidations come from all of them, none before a reply that
+              the shard gave before it. The client is told to forget everything where one of these connections breaks, where a command of its own was redirected, and behind EXEC and XREAD with BLOCK, since what
+              they read is not tracked. REDIRECT is refused.
+            - SCRIPT KILL and FUNCTION KILL go to every shard: OK where one has killed something, NOTBUSY where nothing runs anywhere. CLIENT PAUSE and UNPAUSE are said to every shard.
+            - MONITOR brings the lines of every shard as they come, also of one that joins later. The client is closed where one of the connections breaks.
+            - Refused are CLIENT NO-TOUCH and IMPORT-SOURCE. A client for which one of them is on, or that tracks with REDIRECT, is closed by a switch that leads to a cluster.
 
             | command | treatment | again | in a cluster | |
             | --- | --- | --- | --- | --- |
