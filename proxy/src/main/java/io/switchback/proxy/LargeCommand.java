@@ -151,6 +151,9 @@ final class LargeCommand implements ReplySink {
         if (guardSeesAll && loop.guard() != null) {
             return Outcome.COLLECT;
         }
+        if (loop.isSharded()) {
+            return Outcome.COLLECT; // it waited for a switch that has led to a cluster
+        }
         if (!loop.largeCommands().mayBegin(session)) {
             return Outcome.WAITS;
         }

@@ -8,6 +8,7 @@ import io.switchback.ledger.Route;
 import io.switchback.ledger.Routes;
 import io.switchback.ledger.Verdict;
 import io.switchback.proxy.BackendRoute;
+import io.switchback.proxy.CacheProxy;
 import io.switchback.proxy.FleetTraffic;
 import io.switchback.release.ReleaseState.Side;
 import io.switchback.release.SwitchMessages.MakeReady;
@@ -16,8 +17,10 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.function.Function;
@@ -48,6 +51,8 @@ final class NodeParticipants implements AutoCloseable {
     private final Map<String, LedgerRouteCheck> routeChecks = new LinkedHashMap<>();
     /** The release that each cache is armed for. */
     private final Map<String, String> armedFor = new LinkedHashMap<>();
+    /** The caches whose clients are looked at for what a cluster would refuse. */
+    private final Set<String> watched = ConcurrentHashMap.newKeySet();
 
     NodeParticipants(
             Map<String, ManagedCache> caches, Nodes nodes, Ledger ledger, Ledger ownLedger, Environment environment) {
@@ -99,6 +104,7 @@ final class NodeParticipants implements AutoCloseable {
                         question,
                         NodeTraffic.Question.class,
                         asked -> Answering.waiting(() -> NodeTraffic.Answer.of(traffic(asked))));
+            case ClusterUse.SUBJECT -> of(question, ClusterUse.Question.class, this::clusterUse);
             case FleetPulse.SUBJECT ->
                 of(
                         question,
@@ -128,6 +134,21 @@ final class NodeParticipants implements AutoCloseable {
                     "node " + nodes.self().node() + " serves no cache \"" + cache + "\"");
         }
         return participant;
+    }
+
+    private CompletionStage<ClusterUse.Answer> clusterUse(ClusterUse.Question asked) {
+        CacheProxy proxy = cache(asked.cache()).proxy();
+        return Answering.waiting(() -> {
+            watched.add(asked.cache());
+            proxy.watchForCluster(true);
+            ClusterUse.Answer answer =
+                    new ClusterUse.Answer(proxy.clusterObstacles().join());
+            if (asked.afresh()) {
+                proxy.watchForCluster(false);
+                proxy.watchForCluster(true);
+            }
+            return answer;
+        });
     }
 
     private FleetTraffic traffic(NodeTraffic.Question asked) {
@@ -265,6 +286,9 @@ final class NodeParticipants implements AutoCloseable {
 
     private void disarm(CacheParticipant participant) {
         String name = participant.cacheName();
+        if (watched.remove(name)) {
+            cache(name).proxy().watchForCluster(false);
+        }
         if (armedFor.remove(name) != null) {
             participant.guarding().lift();
             participant.protecting().lift();

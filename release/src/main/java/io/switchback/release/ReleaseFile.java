@@ -34,6 +34,7 @@ import java.util.function.BiFunction;
  * @param fleetHungAfter likewise, where it still takes connections: busy, or hung. Not shorter than {@code fleetLossAfter}
  * @param outage how long a link may be cut and still resume without a full copy; sizes the backlogs
  * @param overwriteTarget whether data that the new fleet already holds may be thrown away
+ * @param onObstacle what becomes of a move to a cluster whose clients do what a cluster refuses
  * @param sourceText the file as it was written, kept with the release
  */
 public record ReleaseFile(
@@ -52,6 +53,7 @@ public record ReleaseFile(
         Duration fleetHungAfter,
         Duration outage,
         boolean overwriteTarget,
+        OnObstacle onObstacle,
         String sourceText) {
 
     static final Duration HOLD_LIMIT_DEFAULT = Duration.ofMillis(500);
@@ -124,6 +126,7 @@ public record ReleaseFile(
                 loss.map(map -> fleetHungAfter(map, fleetLossAfter)).orElse(FLEET_HUNG_AFTER_DEFAULT),
                 root.duration("outage", OUTAGE_DEFAULT, OUTAGE_MIN, OUTAGE_MAX),
                 root.flag("overwrite-target", false),
+                root.choice("cluster-obstacles", OnObstacle.class, OnObstacle.REFUSE),
                 file.text());
         file.finish();
         return release;

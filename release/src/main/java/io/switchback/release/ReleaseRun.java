@@ -61,6 +61,9 @@ final class ReleaseRun {
      */
     private static final Duration RELATIVE_TIME_TOLERANCE = Duration.ofSeconds(2);
 
+    /** For how long the check looks at what clients send to a fleet that is to become a cluster; that goes on until the cutover. */
+    private static final Duration CLIENTS_WATCHED = Duration.ofSeconds(3);
+
     /** How often it is looked whether the followers are told to follow the links. */
     private static final Duration POINTING = Duration.ofSeconds(2);
 
@@ -75,6 +78,7 @@ final class ReleaseRun {
     private final FleetPulse pulse;
     private final Switching switching;
     private final FleetPreparation preparation;
+    private final ClusterUse clusterUse;
     /** The caches at whose fleet in use this leader's term is known. */
     private final Set<String> tookOver = new HashSet<>();
 
@@ -109,6 +113,7 @@ final class ReleaseRun {
         this.switching =
                 new Switching(file, nodes, claim.ledger(), caches, standing, orders, this::lostFleets, environment);
         this.preparation = new FleetPreparation(file, standing);
+        this.clusterUse = new ClusterUse(nodes, new Members(claim.ledger()));
     }
 
     // ---- for other threads ----
@@ -380,7 +385,7 @@ final class ReleaseRun {
 
     // ---- steps ----
 
-    private void check() {
+    private void check() throws InterruptedException {
         standing.say("compares versions, roles, rights, memory and settings of both fleets");
         List<String> problems = new ArrayList<>();
         for (MovingCache cache : caches) {
@@ -389,10 +394,39 @@ final class ReleaseRun {
             found.warnings().forEach(standing::warn);
             found.choice().ifPresent(choice -> choose(cache, choice));
         }
+        problems.addAll(clusterObstacles(problems.isEmpty() ? CLIENTS_WATCHED : Duration.ZERO, false));
         if (!problems.isEmpty()) {
             throw failure("check failed, nothing has changed: " + String.join("; ", problems));
         }
         standing.advance(Step.BACKUP);
+    }
+
+    /** What clients do that the new fleets would refuse, being clusters; empty where that shall only be reported. Nodes go on watching them until the release ends. */
+    private List<String> clusterObstacles(Duration watching, boolean afresh) throws InterruptedException {
+        List<MovingCache> concerned =
+                caches.stream().filter(ClusterUse::isOfInterest).toList();
+        if (concerned.isEmpty()) {
+            return List.of();
+        }
+        if (!watching.isZero()) {
+            concerned.forEach(cache -> clusterUse.look(cache.name(), false));
+            standing.say("watches for " + watching.toSeconds() + " s whether clients send what a cluster would refuse");
+            orders.pause(watching);
+        }
+        List<String> found = new ArrayList<>();
+        for (MovingCache cache : concerned) {
+            ClusterUse.Findings seen = clusterUse.look(cache.name(), afresh);
+            seen.possible().forEach(what -> standing.warn("cache " + cache.name() + ": " + what));
+            for (String what : seen.certain()) {
+                String sentence = "cache " + cache.name() + ": " + what;
+                if (file.onObstacle() == OnObstacle.REFUSE) {
+                    found.add(sentence);
+                } else {
+                    standing.warn(sentence);
+                }
+            }
+        }
+        return found;
     }
 
     private void choose(MovingCache cache, LinkChoice choice) {
@@ -516,6 +550,11 @@ final class ReleaseRun {
     }
 
     private void cutover() throws InterruptedException {
+        List<String> refused = clusterObstacles(Duration.ZERO, true);
+        if (!refused.isEmpty()) {
+            throw failure("clients send what the new fleet would refuse: " + String.join("; ", refused)
+                    + "; change them and say release resume, or cluster-obstacles: report in a new release's file");
+        }
         measureOldFleet();
         standing.save(standing.state().with(traffic.lately()));
         if (switching.to(Side.NEW, List.of(), "")) {

@@ -41,6 +41,7 @@ class ReleaseFileTest {
             fleet-loss: { after: 20s, hung-after: 40s, then: wait }
             outage: 30s
             overwrite-target: true
+            cluster-obstacles: report
             """;
 
     @Test
@@ -70,6 +71,7 @@ class ReleaseFileTest {
                         Duration.ofSeconds(40),
                         Duration.ofSeconds(30),
                         true,
+                        OnObstacle.REPORT,
                         FULL));
     }
 
@@ -100,6 +102,7 @@ class ReleaseFileTest {
                         Duration.ofSeconds(30),
                         Duration.ofSeconds(60),
                         false,
+                        OnObstacle.REFUSE,
                         text));
     }
 

@@ -16,6 +16,7 @@ import io.switchback.testkit.load.LoadSettings;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import redis.clients.jedis.Jedis;
@@ -114,6 +115,43 @@ final class AppliedReleaseTest {
             assertThat(server.info("replication", "connected_slaves")).isEqualTo("0");
             assertThat(server.call("CONFIG", "GET", "repl-backlog-ttl").toString())
                     .contains("3600");
+        }
+    }
+
+    @Test
+    void whatAClusterWouldRefuseIsFoundInTheTrafficBeforeClientsFindIt() throws Exception {
+        try (SomeFleet blue = single("blue");
+                SomeFleet.ClusterFleet green = cluster("green", 2, 0);
+                TwoFleets fleets = SomeFleet.between(blue, green, folder)) {
+            fleets.startNode();
+            AtomicBoolean stop = new AtomicBoolean();
+            Thread sending = Thread.ofVirtual().start(() -> {
+                try (Jedis client = fleets.client()) {
+                    while (!stop.get()) {
+                        client.msetnx("a", "1", "b", "2");
+                    }
+                }
+            });
+            try {
+                fleets.begin(TwoFleets.release("refused", ""));
+                assertThat(fleets.awaitStatus("refused", Status.FAILED).detail())
+                        .contains("clients of node test-1 sent MSETNX", "of several slots, such as a and b");
+            } finally {
+                stop.set(true);
+                sending.join();
+            }
+            fleets.begin(TwoFleets.release("r", "hold: { limit: 5s }"));
+            fleets.awaitObserving("r");
+            fleets.order("r", Order.Kind.ROLLBACK);
+            fleets.awaitStatus("r", Status.ROLLED_BACK);
+            try (Jedis client = fleets.client()) {
+                client.msetnx("c", "1", "d", "2");
+            }
+            fleets.order("r", Order.Kind.RESUME);
+            assertThat(fleets.awaitStatus("r", Status.PAUSED).detail())
+                    .contains("clients send what the new fleet would refuse", "MSETNX", "such as c and d");
+            fleets.order("r", Order.Kind.RESUME);
+            fleets.awaitObserving("r");
         }
     }
 

@@ -18,6 +18,8 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Objects;
 import java.util.Set;
+import java.util.concurrent.FutureTask;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Function;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -26,6 +28,7 @@ import redis.clients.jedis.Jedis;
 /** The laws, held by releases between fleets of which neither can follow the other: there and back, again and again, while clients write and read. */
 class UnlikeFleetsTest {
     private static final int ROUNDS = 2;
+    private static final int LARGE_BYTES = 512 * 1024;
     private static final Duration SOME_TRAFFIC = Duration.ofSeconds(60);
 
     @TempDir
@@ -65,6 +68,35 @@ class UnlikeFleetsTest {
                 SomeFleet.single(binary("valkey-9.1"), folder.resolve("blue")),
                 fresh -> SomeFleet.single(binary("redis-7.0"), fresh),
                 "cannot load a snapshot of");
+    }
+
+    /** Values so large that the links are behind whenever the hold begins: what was acknowledged last is still on its way. */
+    @Test
+    void aSwitchWaitsForWhatTheLinksHaveNotAppliedYet() throws Exception {
+        try (SomeFleet blue = SomeFleet.single(binary("redis-7.0"), folder.resolve("blue"));
+                SomeFleet green = SomeFleet.cluster(binary("valkey-9.1"), folder.resolve("green"), 2, 0);
+                TwoFleets fleets = SomeFleet.between(blue, green, folder)) {
+            fleets.startNode();
+            AtomicBoolean stop = new AtomicBoolean();
+            int port = fleets.port();
+            FutureTask<Integer> writing =
+                    new FutureTask<>(() -> LawsUnderLoadTest.writeLargeValues(port, stop, LARGE_BYTES));
+            Thread writer = Thread.ofVirtual().start(writing);
+            try {
+                fleets.begin(TwoFleets.release("r", "hold: { limit: 5s }\noutage: 10m"));
+                for (int round = 1; round <= ROUNDS; round++) {
+                    fleets.awaitObserving("r");
+                    fleets.order("r", Order.Kind.ROLLBACK);
+                    fleets.awaitStatus("r", Status.ROLLED_BACK);
+                    fleets.order("r", Order.Kind.RESUME);
+                }
+                fleets.awaitObserving("r");
+            } finally {
+                stop.set(true);
+                writer.join();
+            }
+            assertThat(writing.get()).as("values written, each read again").isGreaterThan(10 * ROUNDS);
+        }
     }
 
     private void thereAndBack(SomeFleet old, Function<Path, SomeFleet> fresh, String because) {
