@@ -132,7 +132,7 @@ final class LawsUnderLoadTest {
             fleets.startNode();
             AtomicBoolean stop = new AtomicBoolean();
             int port = fleets.port();
-            FutureTask<Integer> writing = new FutureTask<>(() -> writeLargeValues(port, stop, LARGE_BYTES));
+            FutureTask<Integer> writing = new FutureTask<>(() -> writeLargeValues(port, stop));
             Thread writer = Thread.ofVirtual().start(writing);
             try {
                 fleets.begin(TwoFleets.release("r", "hold: { limit: 5s }\noutage: 10m"));
@@ -152,8 +152,8 @@ final class LawsUnderLoadTest {
     }
 
     /** Writes one value after the other, and after each sees that it is there; returns how many. */
-    static int writeLargeValues(int port, AtomicBoolean stop, int bytes) {
-        byte[] value = new byte[bytes];
+    private static int writeLargeValues(int port, AtomicBoolean stop) {
+        byte[] value = new byte[LARGE_BYTES];
         Arrays.fill(value, (byte) 'x');
         byte[] key = "large".getBytes(UTF_8);
         int written = 0;

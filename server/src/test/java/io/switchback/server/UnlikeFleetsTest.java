@@ -16,11 +16,15 @@ import io.switchback.testkit.load.LoadHistory;
 import io.switchback.testkit.load.LoadSettings;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
 import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.FutureTask;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.Function;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import redis.clients.jedis.Jedis;
@@ -28,7 +32,8 @@ import redis.clients.jedis.Jedis;
 /** The laws, held by releases between fleets of which neither can follow the other: there and back, again and again, while clients write and read. */
 class UnlikeFleetsTest {
     private static final int ROUNDS = 2;
-    private static final int LARGE_BYTES = 512 * 1024;
+    private static final int WRITERS = 6;
+    private static final long PAUSE_MS = 20;
     private static final Duration SOME_TRAFFIC = Duration.ofSeconds(60);
 
     @TempDir
@@ -70,7 +75,7 @@ class UnlikeFleetsTest {
                 "cannot load a snapshot of");
     }
 
-    /** Values so large that the links are behind whenever the hold begins: what was acknowledged last is still on its way. */
+    /** The fleet that comes next takes no writes for a moment, again and again: what was acknowledged last is still on its way whenever a hold begins. */
     @Test
     void aSwitchWaitsForWhatTheLinksHaveNotAppliedYet() throws Exception {
         try (SomeFleet blue = SomeFleet.single(binary("redis-7.0"), folder.resolve("blue"));
@@ -78,25 +83,64 @@ class UnlikeFleetsTest {
                 TwoFleets fleets = SomeFleet.between(blue, green, folder)) {
             fleets.startNode();
             AtomicBoolean stop = new AtomicBoolean();
-            int port = fleets.port();
-            FutureTask<Integer> writing =
-                    new FutureTask<>(() -> LawsUnderLoadTest.writeLargeValues(port, stop, LARGE_BYTES));
-            Thread writer = Thread.ofVirtual().start(writing);
+            List<FutureTask<Integer>> writing = IntStream.range(0, WRITERS)
+                    .mapToObj(i -> new FutureTask<>(() -> writeAndReadAgain(fleets, "writer-" + i, stop)))
+                    .toList();
+            List<Thread> threads =
+                    writing.stream().map(Thread.ofVirtual()::start).toList();
             try {
-                fleets.begin(TwoFleets.release("r", "hold: { limit: 5s }\noutage: 10m"));
-                for (int round = 1; round <= ROUNDS; round++) {
-                    fleets.awaitObserving("r");
-                    fleets.order("r", Order.Kind.ROLLBACK);
-                    fleets.awaitStatus("r", Status.ROLLED_BACK);
-                    fleets.order("r", Order.Kind.RESUME);
-                }
+                fleets.begin(TwoFleets.release("r", "hold: { limit: 5s }"));
                 fleets.awaitObserving("r");
+                for (int round = 1; round <= 2 * ROUNDS; round++) {
+                    pausing(blue, () -> {
+                        fleets.order("r", Order.Kind.ROLLBACK);
+                        fleets.awaitStatus("r", Status.ROLLED_BACK);
+                    });
+                    pausing(green, () -> {
+                        fleets.order("r", Order.Kind.RESUME);
+                        fleets.awaitObserving("r");
+                    });
+                }
             } finally {
                 stop.set(true);
-                writer.join();
+                for (Thread thread : threads) {
+                    thread.join();
+                }
             }
-            assertThat(writing.get()).as("values written, each read again").isGreaterThan(10 * ROUNDS);
+            for (FutureTask<Integer> writer : writing) {
+                assertThat(writer.get()).as("values written, each read again").isGreaterThan(100);
+            }
         }
+    }
+
+    private static void pausing(SomeFleet fleet, Runnable switching) throws InterruptedException {
+        AtomicBoolean over = new AtomicBoolean();
+        Thread pulse = Thread.ofVirtual().start(() -> {
+            while (!over.get()) {
+                fleet.primaries().forEach(server -> server.call("CLIENT", "PAUSE", Long.toString(PAUSE_MS), "WRITE"));
+                LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(2 * PAUSE_MS));
+            }
+        });
+        try {
+            switching.run();
+        } finally {
+            over.set(true);
+            pulse.join();
+        }
+    }
+
+    private static int writeAndReadAgain(TwoFleets fleets, String key, AtomicBoolean stop) {
+        int written = 0;
+        try (Jedis client = fleets.client()) {
+            while (!stop.get()) {
+                written++;
+                client.set(key, Integer.toString(written));
+                assertThat(client.get(key))
+                        .as("the value that was acknowledged last")
+                        .isEqualTo(Integer.toString(written));
+            }
+        }
+        return written;
     }
 
     private void thereAndBack(SomeFleet old, Function<Path, SomeFleet> fresh, String because) {
