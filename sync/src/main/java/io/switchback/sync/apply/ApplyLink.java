@@ -724,7 +724,7 @@ public final class ApplyLink implements Link {
             phase = Phase.STREAMING;
             say("");
             source.acknowledge(from.offset()); // only then does a source that has copied diskless begin to stream
-            StreamReading reading = new StreamReading(source, from.offset());
+            StreamReading reading = new StreamReading(source.input(), from.offset());
             Thread reader = thread("stream").start(reading::run);
             try {
                 Units units = new Units(work, from, settings);
