@@ -243,7 +243,7 @@ public final class ApplyLink implements Link {
 
     private Place applied() {
         Place left = leftAt;
-        if (left != null) {
+        if (left != null && frozen) {
             return left;
         }
         Applying now = applying;

@@ -51,7 +51,7 @@ class LinkOwnersTest {
 
     @Test
     void theLaterOfTwoOwnersShutsOutTheFormer() throws Exception {
-        try (RealServer source = RealServer.start(ServerBinary.any(), folder.resolve("source"));
+        try (RealServer source = RealServer.start(ServerBinary.any(), folder.resolve("source"), "--repl-backlog-size", "64mb");
                 RealServer target = RealServer.start(ServerBinary.any(), folder.resolve("target"))) {
             Heard formerHeard = new Heard();
             ApplyLink former = open(source, spec("target", target), 1, formerHeard);

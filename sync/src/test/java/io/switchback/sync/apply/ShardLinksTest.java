@@ -7,6 +7,7 @@ import static io.switchback.sync.apply.Links.equal;
 import static io.switchback.sync.apply.Links.spec;
 import static io.switchback.sync.apply.Links.streams;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assumptions.assumeThat;
 
 import io.switchback.environment.Environment;
 import io.switchback.fleet.FleetSpec;
@@ -21,6 +22,7 @@ import io.switchback.testkit.ServerBinary;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
@@ -82,6 +84,11 @@ class ShardLinksTest {
                     writes.add(new RandomWrites(node, CLIENTS, "{" + source.keyOn(node, "tag") + "}"));
                 }
                 open(cluster("source", source), target, 1);
+                links.forEach(Links::streams);
+                assertThat(keys(targets, "early"))
+                        .as("what was there before, and nobody touches")
+                        .hasSize(3);
+                assertThat(keys(targets, "left over")).isEmpty();
                 for (int i = 0; i < ROUNDS; i++) {
                     links.forEach(Links::streams);
                     writeOn(writes, BETWEEN);
@@ -95,6 +102,12 @@ class ShardLinksTest {
                     open(cluster("source", source), target, i + 2);
                 }
                 links.forEach(Links::streams);
+                // Of keys that are written on, a link finds out that they are gone; of these nobody would.
+                for (int i = 0; i < links.size(); i++) {
+                    RealServer node = source.nodes().get(i);
+                    node.call("SET", source.keyOn(node, "kept"), "x");
+                    drain(node, links.get(i));
+                }
                 source.nodes().getFirst().call("FLUSHALL");
                 source.nodes().getLast().call("FUNCTION", "FLUSH");
                 writeOn(writes, BETWEEN);
@@ -105,6 +118,7 @@ class ShardLinksTest {
                 drain(source.nodes().get(i), links.get(i));
             }
             equal(source.nodes(), targets, true);
+            assertThat(keys(targets, "kept")).hasSize(2);
             assertThat(heard).allMatch(one -> one.broken == null);
             assertThat(heard.stream().mapToInt(one -> one.copies.get()).sum()).isEqualTo(3);
             for (RealServer server : targets) {
@@ -196,7 +210,7 @@ class ShardLinksTest {
     @Test
     void slotsThatMoveAsAWholeAreSeenOnTheirWay() throws Exception {
         Optional<ServerBinary> binary = ServerBinary.named("valkey-9.1");
-        org.junit.jupiter.api.Assumptions.assumeTrue(binary.isPresent(), "only Valkey 9 moves slots as a whole");
+        assumeThat(binary).as("only Valkey 9 moves slots as a whole").isPresent();
         try (RealCluster cluster = RealCluster.start(binary.get(), folder.resolve("cluster"), 2, 0)) {
             FleetSpec fleet = cluster("source", cluster);
             RealServer from = cluster.nodes().getFirst();
@@ -221,6 +235,14 @@ class ShardLinksTest {
         }
     }
 
+    private static List<Object> keys(List<RealServer> servers, String prefix) {
+        List<Object> keys = new ArrayList<>();
+        for (RealServer server : servers) {
+            keys.addAll((List<?>) Objects.requireNonNull(server.call("KEYS", prefix + "*")));
+        }
+        return keys;
+    }
+
     private static void writeOn(List<RandomWrites> all, long count) {
         for (RandomWrites writes : all) {
             long until = writes.written() + count;
@@ -243,7 +265,11 @@ class ShardLinksTest {
         for (int shard = 0; shard < sharded.shards().size(); shard++) {
             Heard one = new Heard();
             heard.add(one);
-            links.add(open(source, target, owner, sharded.slotsOf(shard), one));
+            ApplyLink link = open(source, target, owner, sharded.slotsOf(shard), one);
+            links.add(link);
+            if (owner == 1) {
+                streams(link); // so that each finds what the one before it has copied
+            }
         }
     }
 
