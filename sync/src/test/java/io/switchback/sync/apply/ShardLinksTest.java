@@ -27,6 +27,8 @@ import java.util.Optional;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import redis.clients.jedis.Protocol;
+import redis.clients.jedis.params.SortingParams;
 
 /** A source that is a cluster: a link for each of its shards, all with one target. */
 class ShardLinksTest {
@@ -128,6 +130,34 @@ class ShardLinksTest {
                         .doesNotContain("on" + source.nodes().getLast().port())
                         .doesNotContain("leftover");
             }
+            links.forEach(ApplyLink::close);
+        }
+    }
+
+    @Test
+    void whatCameJustBeforeAFlushIsGoneAndWhatCameBehindItIsNot() throws Exception {
+        try (RealServer target = RealServer.start(ServerBinary.any(), folder.resolve("target"));
+                RealCluster source = RealCluster.start(
+                        ServerBinary.named("redis-7.0").orElseGet(ServerBinary::any), folder.resolve("source"), 1, 0)) {
+            RealServer node = source.nodes().getFirst();
+            open(cluster("source", source), spec("target", target), 1);
+            links.forEach(Links::streams);
+            for (int round = 0; round < ROUNDS; round++) {
+                try (var client = node.client();
+                        var pipeline = client.pipelined()) {
+                    pipeline.set("before", "x");
+                    pipeline.rpush("{a}list", "3", "1", "2");
+                    // Its state goes to the target, and is what the source has by then: of behind the flush.
+                    pipeline.sort("{a}list", new SortingParams(), "{a}sorted");
+                    pipeline.sendCommand(Protocol.Command.FLUSHALL, new byte[0][]);
+                    pipeline.rpush("{a}sorted", "behind");
+                    pipeline.sync();
+                }
+                drain(node, links.getFirst());
+                equal(List.of(node), List.of(target), false);
+                assertThat(target.call("LRANGE", "{a}sorted", "0", "-1")).isEqualTo(List.of("behind"));
+            }
+            assertThat(heard.getFirst().broken).isNull();
             links.forEach(ApplyLink::close);
         }
     }
