@@ -49,7 +49,10 @@ final class StreamReading {
      * @param bytes of the stream
      * @param end   why nothing will follow it; null where something may
      */
-    record Batch(List<StreamCommand> commands, long bytes, @Nullable IOException end) {}
+    record Batch(
+            List<StreamCommand> commands,
+            long bytes,
+            @Nullable IOException end) {}
 
     /** @param offset of the source's stream, where its input stands now */
     StreamReading(WireInput input, long offset) {

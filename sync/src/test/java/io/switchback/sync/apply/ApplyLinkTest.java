@@ -281,15 +281,18 @@ class ApplyLinkTest {
             streams(link);
             List<String> sets = IntStream.range(0, 16).mapToObj(i -> "set" + i).toList();
             for (String set : sets) {
-                source.call("SADD", set, set + "a".repeat(1_000_000), set + "b".repeat(1_000_000));
+                source.call("SADD", set, set + "a".repeat(1_100_000), set + "b".repeat(1_100_000));
             }
             // No server of the cluster could run it, so that all its keys go as states.
-            source.call(Stream.concat(Stream.of("SUNIONSTORE", "union"), sets.stream()).toArray(String[]::new));
+            source.call(Stream.concat(Stream.of("SUNIONSTORE", "union"), sets.stream())
+                    .toArray(String[]::new));
             source.call("SADD", "union", "one more");
             drain(source, link);
-            assertThat(target.primaryOf(RealCluster.slotOf("union")).number("SCARD", "union")).isEqualTo(33);
+            assertThat(target.primaryOf(RealCluster.slotOf("union")).number("SCARD", "union"))
+                    .isEqualTo(33);
             for (String set : sets) {
-                assertThat(target.primaryOf(RealCluster.slotOf(set)).number("SCARD", set)).isEqualTo(2);
+                assertThat(target.primaryOf(RealCluster.slotOf(set)).number("SCARD", set))
+                        .isEqualTo(2);
             }
             assertThat(source.info("stats", "sync_full")).isEqualTo("1");
         }

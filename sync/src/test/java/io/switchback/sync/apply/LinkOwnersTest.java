@@ -44,14 +44,13 @@ class LinkOwnersTest {
     Path folder;
 
     static Stream<ServerBinary> servers() {
-        return ServerBinary.matrix().isEmpty()
-                ? Stream.of(ServerBinary.any())
-                : ServerBinary.matrix().stream();
+        return ServerBinary.matrix().isEmpty() ? Stream.of(ServerBinary.any()) : ServerBinary.matrix().stream();
     }
 
     @Test
     void theLaterOfTwoOwnersShutsOutTheFormer() throws Exception {
-        try (RealServer source = RealServer.start(ServerBinary.any(), folder.resolve("source"), "--repl-backlog-size", "64mb");
+        try (RealServer source =
+                        RealServer.start(ServerBinary.any(), folder.resolve("source"), "--repl-backlog-size", "64mb");
                 RealServer target = RealServer.start(ServerBinary.any(), folder.resolve("target"))) {
             Heard formerHeard = new Heard();
             ApplyLink former = open(source, spec("target", target), 1, formerHeard);
@@ -83,7 +82,8 @@ class LinkOwnersTest {
 
     @Test
     void nothingOfALinkThatIsShutOutReachesItsTarget() throws Exception {
-        try (RealServer source = RealServer.start(ServerBinary.any(), folder.resolve("source"), "--repl-backlog-size", "64mb");
+        try (RealServer source =
+                        RealServer.start(ServerBinary.any(), folder.resolve("source"), "--repl-backlog-size", "64mb");
                 RealServer target = RealServer.start(ServerBinary.any(), folder.resolve("target"))) {
             shutsOut(source, spec("target", target), List.of(target));
         }
@@ -91,7 +91,8 @@ class LinkOwnersTest {
 
     @Test
     void nothingOfALinkThatIsShutOutReachesACluster() throws Exception {
-        try (RealServer source = RealServer.start(ServerBinary.any(), folder.resolve("source"), "--repl-backlog-size", "64mb");
+        try (RealServer source =
+                        RealServer.start(ServerBinary.any(), folder.resolve("source"), "--repl-backlog-size", "64mb");
                 RealCluster target = RealCluster.start(ServerBinary.any(), folder.resolve("target"), 3, 0)) {
             shutsOut(source, cluster("target", target), target.nodes());
         }
@@ -218,9 +219,11 @@ class LinkOwnersTest {
             try (ApplyLink link = open(source, cluster("target", target), 1, new Heard())) {
                 streams(link);
                 int slot = RealCluster.slotOf("moved");
-                target.moveSlot(slot, target.nodes().getFirst() == target.primaryOf(slot)
-                        ? target.nodes().get(1)
-                        : target.nodes().getFirst());
+                target.moveSlot(
+                        slot,
+                        target.nodes().getFirst() == target.primaryOf(slot)
+                                ? target.nodes().get(1)
+                                : target.nodes().getFirst());
             }
             try (ServerConnection connection = connect(source)) {
                 ApplyLink.begin(connection, NAME);

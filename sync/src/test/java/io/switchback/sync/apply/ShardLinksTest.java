@@ -166,8 +166,8 @@ class ShardLinksTest {
     void aShardWhosePrimaryChangesIsFollowedToTheNextOne() throws Exception {
         ServerBinary binary = ServerBinary.named("redis-7.0").orElseGet(ServerBinary::any);
         try (RealServer target = RealServer.start(ServerBinary.any(), folder.resolve("target"));
-                RealCluster source = RealCluster.start(
-                        binary, folder.resolve("source"), 3, 1, "--repl-backlog-size", "64mb")) {
+                RealCluster source =
+                        RealCluster.start(binary, folder.resolve("source"), 3, 1, "--repl-backlog-size", "64mb")) {
             open(cluster("source", source), spec("target", target), 1);
             int slot = 0;
             String tag = "{" + source.keyOn(source.primaryOf(slot), "tag") + "}";
@@ -217,7 +217,8 @@ class ShardLinksTest {
             int slot = RealCluster.slotOf(key);
             from.call("SET", key, "x");
             source.beginMove(slot, to);
-            assertThat(ApplyLink.slotsMoving(fleet).orElseThrow()).contains("slot " + slot + " away from " + from.host());
+            assertThat(ApplyLink.slotsMoving(fleet).orElseThrow())
+                    .contains("slot " + slot + " away from " + from.host());
             source.moveKeys(slot, to, Integer.MAX_VALUE);
             Await.until(LIMIT, "who gets a key notices", () -> heard.get(1).broken != null);
             assertThat(heard.get(1).broken).contains("slots are being moved");
@@ -250,9 +251,11 @@ class ShardLinksTest {
             for (int i = 0; i < 100; i++) {
                 from.call("SET", "{" + tag + "}" + i, "x");
             }
-            from.call("CONFIG", "SET", "rdb-key-save-delay", "1000000"); // the snapshot of the slot takes a second a key
+            from.call(
+                    "CONFIG", "SET", "rdb-key-save-delay", "1000000"); // the snapshot of the slot takes a second a key
             from.call("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", to.text("CLUSTER", "MYID"));
-            assertThat(ApplyLink.slotsMoving(fleet).orElseThrow()).contains("slots " + slot + "-" + slot + " away from");
+            assertThat(ApplyLink.slotsMoving(fleet).orElseThrow())
+                    .contains("slots " + slot + "-" + slot + " away from");
             from.call("CLUSTER", "CANCELSLOTMIGRATIONS");
             Await.until(LIMIT, "it is over", () -> ApplyLink.slotsMoving(fleet).isEmpty());
             from.call("CONFIG", "SET", "rdb-key-save-delay", "0");

@@ -38,7 +38,9 @@ class StreamReadingTest {
                 if (!begun) {
                     begun = true;
                     made = new ByteArrayInputStream(CommandEncoder.encode(
-                            "SET".getBytes(java.nio.charset.StandardCharsets.US_ASCII), new byte[] {'k'}, new byte[bytes]));
+                            "SET".getBytes(java.nio.charset.StandardCharsets.US_ASCII),
+                            new byte[] {'k'},
+                            new byte[bytes]));
                 }
                 return made.read(into, offset, length);
             }
