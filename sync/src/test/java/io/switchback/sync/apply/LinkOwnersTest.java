@@ -14,6 +14,7 @@ import io.switchback.environment.Deadline;
 import io.switchback.environment.Environment;
 import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
+import io.switchback.fleet.RoleCommands.OtherClients;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.Token;
 import io.switchback.sync.LinkStart;
@@ -169,6 +170,9 @@ class LinkOwnersTest {
                     }
                 }
             }
+            assertThatThrownBy(() -> leave(source, NAME, ROUNDS))
+                    .isInstanceOf(FleetException.class)
+                    .hasMessageContaining("somebody else has taken over");
             try (ApplyLink link = open(source, fleet, ROUNDS + 1, heard)) {
                 streams(link);
                 drain(source, link);
@@ -227,8 +231,8 @@ class LinkOwnersTest {
             }
             try (ServerConnection connection = connect(source)) {
                 ApplyLink.begin(connection, NAME);
-                ApplyLink.leave(connection, ApplyLink.NO_SLOT, NAME, Token.open(3, "switch"));
-                ApplyLink.leave(connection, ApplyLink.NO_SLOT, "another", Token.open(3, "switch"));
+                ApplyLink.leave(connection, ApplyLink.NO_SLOT, NAME, Token.open(3, "switch"), OtherClients.KEPT);
+                ApplyLink.leave(connection, ApplyLink.NO_SLOT, "another", Token.open(3, "switch"), OtherClients.KEPT);
             }
             for (RealServer node : target.nodes()) {
                 assertThat((List<?>) node.call("KEYS", "switchback:*")).hasSize(2);
@@ -244,7 +248,7 @@ class LinkOwnersTest {
 
     private static long leave(RealServer source, String name, long by) {
         try (ServerConnection connection = connect(source)) {
-            return ApplyLink.leave(connection, ApplyLink.NO_SLOT, name, Token.open(by, "switch"));
+            return ApplyLink.leave(connection, ApplyLink.NO_SLOT, name, Token.open(by, "switch"), OtherClients.KEPT);
         }
     }
 
