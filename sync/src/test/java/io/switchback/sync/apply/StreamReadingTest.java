@@ -1,5 +1,6 @@
 package io.switchback.sync.apply;
 
+import static java.nio.charset.StandardCharsets.US_ASCII;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.switchback.resp.CommandEncoder;
@@ -13,6 +14,7 @@ import java.io.SequenceInputStream;
 import java.time.Duration;
 import java.util.Collections;
 import java.util.List;
+import java.util.Objects;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 
@@ -37,10 +39,8 @@ class StreamReadingTest {
             public int read(byte[] into, int offset, int length) throws IOException {
                 if (!begun) {
                     begun = true;
-                    made = new ByteArrayInputStream(CommandEncoder.encode(
-                            "SET".getBytes(java.nio.charset.StandardCharsets.US_ASCII),
-                            new byte[] {'k'},
-                            new byte[bytes]));
+                    made = new ByteArrayInputStream(
+                            CommandEncoder.encode("SET".getBytes(US_ASCII), new byte[] {'k'}, new byte[bytes]));
                 }
                 return made.read(into, offset, length);
             }
@@ -71,8 +71,7 @@ class StreamReadingTest {
                 long ahead = input.consumed() - (long) Math.max(0, taken - 1) * size;
                 assertThat(ahead).isLessThanOrEqualTo(StreamReading.HELD_BYTES_MAX + size + MIB);
             }
-            StreamReading.Batch batch = reading.next(LIMIT);
-            assertThat(batch).isNotNull();
+            StreamReading.Batch batch = Objects.requireNonNull(reading.next(LIMIT));
             taken += batch.commands().size();
             if (batch.end() != null) {
                 break;
@@ -88,12 +87,11 @@ class StreamReadingTest {
         StreamReading reading = new StreamReading(input(List.of(command(size), command(1), command(size))), 0);
         Thread reader = Thread.ofPlatform().daemon().start(reading::run);
         for (int i = 0; i < 3; i++) {
-            StreamReading.Batch batch = reading.next(LIMIT);
-            assertThat(batch).isNotNull();
+            StreamReading.Batch batch = Objects.requireNonNull(reading.next(LIMIT));
             assertThat(batch.commands()).hasSize(1);
             assertThat(batch.commands().getFirst().words()[2]).hasSize(i == 1 ? 1 : size);
         }
-        assertThat(reading.next(LIMIT).end()).hasMessageContaining("ended its stream");
+        assertThat(Objects.requireNonNull(reading.next(LIMIT)).end()).hasMessageContaining("ended its stream");
         reader.join();
     }
 }
