@@ -175,8 +175,9 @@ public final class ApplyLink implements Link {
     }
 
     /**
-     * Ends a link at a point of its source's stream: by a note there, which takes the place of older ones only, and at which an owner with an older token than {@code by} stops. What stands before the note is applied then and
-     * noted; the link is frozen, and each older owner that opens it again stops there as well. An owner with this token or a newer one goes on over it.
+     * Ends a link at a point of its source's stream: by a note there, which takes the place of older ones only, and at which an owner with an older token than {@code by} stops. What
+     * stands before the note is applied then and noted; the link is frozen, and each older owner that opens it again stops there as well. An owner with this token or a newer one
+     * goes on over it.
      *
      * <p>Effects behind the note may be in the target all the same where a key was copied as state meanwhile (docs/apply.md): nobody should write to the source by then.
      *
