@@ -175,8 +175,9 @@ public final class ApplyLink implements Link {
     }
 
     /**
-     * Ends a link at a point of its source's stream: by a note there, which takes the place of older ones only, and at which an owner with an older token than {@code by} stops. What stands before the note is applied then and
-     * noted; the link is frozen, and each older owner that opens it again stops there as well. An owner with this token or a newer one goes on over it.
+     * Ends a link at a point of its source's stream: by a note there, which takes the place of older ones only, and at which an owner with an older token than {@code by} stops. What
+     * stands before the note is applied then and noted; the link is frozen, and each older owner that opens it again stops there as well. An owner with this token or a newer one
+     * goes on over it.
      *
      * <p>Effects behind the note may be in the target all the same where a key was copied as state meanwhile (docs/apply.md): nobody should write to the source by then.
      *
@@ -243,7 +244,7 @@ public final class ApplyLink implements Link {
 
     private Place applied() {
         Place left = leftAt;
-        if (left != null) {
+        if (left != null && frozen) {
             return left;
         }
         Applying now = applying;
@@ -724,7 +725,7 @@ public final class ApplyLink implements Link {
             phase = Phase.STREAMING;
             say("");
             source.acknowledge(from.offset()); // only then does a source that has copied diskless begin to stream
-            StreamReading reading = new StreamReading(source, from.offset());
+            StreamReading reading = new StreamReading(source.input(), from.offset());
             Thread reader = thread("stream").start(reading::run);
             try {
                 Units units = new Units(work, from, settings);

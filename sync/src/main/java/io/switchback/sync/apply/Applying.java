@@ -50,6 +50,9 @@ final class Applying {
     /** Keys whose state is ahead of the stream; past it the link breaks off and begins again at its checkpoint. */
     private static final int STATES_AHEAD_MAX = 1024 * 1024;
 
+    /** States that are held before they are sent; past it they are, and what they belong to goes out in parts. */
+    private static final long STATES_BYTES_MAX = 32L * 1024 * 1024;
+
     private static final Duration ANSWERS_POLL = Duration.ofNanos(50_000);
     private static final byte[] MULTI = Lanes.word("MULTI");
 
@@ -79,6 +82,9 @@ final class Applying {
     private final List<Write> writes = new ArrayList<>();
     private final Set<Key> checks = new LinkedHashSet<>();
     private long reach;
+    private long stateBytes;
+    /** Where what is put together now begins. */
+    private Place begin;
 
     private volatile Place sent;
 
@@ -116,6 +122,7 @@ final class Applying {
         this.leftOut = leftOut;
         this.doubtfulUntil = doubtfulUntil;
         this.sent = from;
+        this.begin = from;
     }
 
     /** Up to where everything has been given to the lanes. Any thread. */
@@ -152,6 +159,8 @@ final class Applying {
         writes.clear();
         checks.clear();
         reach = end;
+        stateBytes = 0;
+        begin = sent;
         int selected = database;
         for (StreamCommand command : commands) {
             if (command.name().equals("SELECT")) {
@@ -182,7 +191,7 @@ final class Applying {
             case "FLUSHDB" -> flush(command, database, key -> key.database() == database);
             case "SWAPDB" -> swap(command);
             case "SCRIPT", "FUNCTION" -> everywhere(command);
-            case "CLUSTER" ->
+            case "CLUSTER", "RESTORE-ASKING" ->
                 throw new BrokenLinkException("slots are being moved to the source, and the link cannot follow them ("
                         + command.name() + " " + command.word(1) + " came down the stream)");
             default -> onKeys(command, database);
@@ -381,6 +390,9 @@ final class Applying {
             stateAtMax = Math.max(stateAtMax, state.offset());
             reach = Math.max(reach, state.offset());
             checks.remove(key);
+            if (stateBytes > STATES_BYTES_MAX) {
+                send(begin, false);
+            }
         });
     }
 
@@ -393,6 +405,9 @@ final class Applying {
         public void command(int database, byte[] name, byte[][] words) {
             Key key = new Key(database, name);
             write(key, words);
+            for (byte[] word : words) {
+                stateBytes += word.length;
+            }
             expiring.rebuilt(key, words);
         }
 
@@ -416,6 +431,8 @@ final class Applying {
                 writes.clear();
                 checks.clear();
                 reach = sent.offset();
+                stateBytes = 0;
+                begin = from;
                 copy(all.subList(i, Math.min(all.size(), i + SourceStates.AT_ONCE)));
                 send(from, false);
                 awaitAnswers();
@@ -461,6 +478,7 @@ final class Applying {
         }
         writes.clear();
         checks.clear();
+        stateBytes = 0;
     }
 
     private void cover(Lane lane) throws IOException {

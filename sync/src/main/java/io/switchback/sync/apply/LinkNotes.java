@@ -85,9 +85,9 @@ final class LinkNotes {
         long before = offsetBefore(server, replies.get(replies.size() - 2));
         long least = before + CommandEncoder.encode(note).length;
         long after = offset(server, replies.getLast());
-        // With a SELECT or without, with a transaction's frame or without; anything else is others' writes behind it,
+        // With a SELECT or without, with a transaction's frame or without. Anything else is others' writes behind it,
         // and
-        // then the least of them is within the note: applied up to there is applied up to its end.
+        // then the least is within the note: applied up to there is applied up to its end.
         boolean alone = after == least
                 || after == least + SELECT_BYTES
                 || after == least + TRANSACTION_BYTES

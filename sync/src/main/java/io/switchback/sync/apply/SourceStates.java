@@ -21,12 +21,13 @@ import org.slf4j.LoggerFactory;
 /**
  * Reads keys' states at the source, each together with the offset at which it was true: in one transaction, so that nothing of the stream lies between. For one thread.
  *
- * <p>Bounded: {@link #AT_ONCE} states are held together.
+ * <p>Bounded: {@link #AT_ONCE} states are held together, and no more of them than the source takes for {@link #TOGETHER_BYTES_MAX}, or one.
  */
 final class SourceStates implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(SourceStates.class);
 
     static final int AT_ONCE = 16;
+    static final long TOGETHER_BYTES_MAX = 32L * 1024 * 1024;
     private static final Duration ANSWER_MAX = Duration.ofSeconds(30);
     /** Redis 7.0 and all of Valkey say when a key's time ends; before them it is told from how long it has left. */
     private static final int ABSOLUTE_TIMES_SINCE = 7;
@@ -65,34 +66,88 @@ final class SourceStates implements AutoCloseable {
     /** Reads the state of each key. */
     void read(List<Key> keys, Taker taker) throws IOException {
         for (int from = 0; from < keys.size(); from += AT_ONCE) {
-            for (State state : readTogether(keys.subList(from, Math.min(keys.size(), from + AT_ONCE)))) {
-                taker.take(state);
+            for (List<Key> together : bySize(keys.subList(from, Math.min(keys.size(), from + AT_ONCE)))) {
+                for (State state : twice(() -> readTogether(together))) {
+                    taker.take(state);
+                }
             }
         }
     }
 
-    /** A connection that breaks may have been killed together with clients': it is asked once again. */
-    private List<State> readTogether(List<Key> keys) throws IOException {
+    /** Those of which the states are small enough to be held together. */
+    private List<List<Key>> bySize(List<Key> keys) throws IOException {
+        if (keys.size() == 1) {
+            return List.of(keys);
+        }
+        List<Long> sizes = twice(() -> sizes(keys));
+        List<List<Key>> groups = new ArrayList<>();
+        int first = 0;
+        long bytes = 0;
+        for (int i = 0; i < keys.size(); i++) {
+            if (i > first && sizes.get(i) > TOGETHER_BYTES_MAX - bytes) {
+                groups.add(keys.subList(first, i));
+                first = i;
+                bytes = 0;
+            }
+            bytes += sizes.get(i);
+        }
+        groups.add(keys.subList(first, keys.size()));
+        return groups;
+    }
+
+    /** What the source estimates; where it does not, as if it were too much. */
+    private List<Long> sizes(List<Key> keys) {
+        List<byte[][]> commands = new ArrayList<>();
+        for (Key key : keys) {
+            commands.add(CommandEncoder.bytes("SELECT", Integer.toString(key.database())));
+            commands.add(new byte[][] {Lanes.word("MEMORY"), Lanes.word("USAGE"), key.name()});
+        }
+        List<Reply> replies = connected().pipeline(commands);
+        List<Long> sizes = new ArrayList<>(keys.size());
+        for (int i = 1; i < replies.size(); i += 2) {
+            sizes.add(
+                    switch (replies.get(i)) {
+                        case Reply.Int(long bytes) -> bytes;
+                        case Reply.Nil() -> 0L;
+                        default -> TOGETHER_BYTES_MAX;
+                    });
+        }
+        return sizes;
+    }
+
+    private ServerConnection connected() {
+        ServerConnection open = connection;
+        if (open == null) {
+            open = ServerConnection.open(server, credential, tls, ANSWER_MAX);
+            connection = open;
+        }
+        return open;
+    }
+
+    /** Asks the source something. */
+    @FunctionalInterface
+    private interface Asking<T> {
+        T ask() throws IOException;
+    }
+
+    /** A connection that breaks may have been killed together with clients': the source is asked once again. */
+    private <T> T twice(Asking<T> asking) throws IOException {
         try {
-            return readOnce(keys);
+            return asking.ask();
         } catch (FleetException e) {
             close();
             LOG.debug("the source broke off while it was asked for states, and is asked again", e);
         }
         try {
-            return readOnce(keys);
+            return asking.ask();
         } catch (FleetException e) {
             close();
             throw new IOException("the source does not give the state of a key: " + e.getMessage(), e);
         }
     }
 
-    private List<State> readOnce(List<Key> keys) throws IOException {
-        ServerConnection open = connection;
-        if (open == null) {
-            open = ServerConnection.open(server, credential, tls, ANSWER_MAX);
-            connection = open;
-        }
+    private List<State> readTogether(List<Key> keys) throws IOException {
+        ServerConnection open = connected();
         List<byte[][]> commands = new ArrayList<>();
         keys.forEach(key -> ask(key, commands::add));
         List<Reply> replies = open.pipeline(commands);

@@ -6,10 +6,13 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import redis.clients.jedis.Jedis;
 import redis.clients.jedis.StreamEntryID;
+import redis.clients.jedis.exceptions.JedisConnectionException;
 import redis.clients.jedis.exceptions.JedisDataException;
+import redis.clients.jedis.exceptions.JedisMovedDataException;
 import redis.clients.jedis.params.XReadGroupParams;
 
 /** Clients that write everything to few keys, so that effects on the same keys stand close together; they end when this is closed. */
@@ -26,10 +29,19 @@ final class RandomWrites implements AutoCloseable {
 
     /** @param tag a hash tag for keys that are used together; "" where slots do not matter */
     RandomWrites(RealServer server, int clients, String tag) {
+        this(() -> server, false, clients, tag);
+    }
+
+    /** Clients that follow their keys to whoever has them by now. */
+    RandomWrites(Supplier<RealServer> owner, int clients, String tag) {
+        this(owner, true, clients, tag);
+    }
+
+    private RandomWrites(Supplier<RealServer> server, boolean following, int clients, String tag) {
         this.tag = tag;
         for (int i = 0; i < clients; i++) {
             long seed = i + 1L;
-            threads.add(Thread.ofPlatform().start(() -> write(server, new Random(seed))));
+            threads.add(Thread.ofPlatform().start(() -> write(server, following, new Random(seed))));
         }
     }
 
@@ -37,18 +49,34 @@ final class RandomWrites implements AutoCloseable {
         return written.get();
     }
 
+    private void write(Supplier<RealServer> server, boolean following, Random random) {
+        try {
+            while (!stopped) {
+                try {
+                    write(server.get(), random);
+                } catch (JedisConnectionException | IllegalStateException e) {
+                    if (!following) {
+                        throw e;
+                    }
+                }
+            }
+        } catch (RuntimeException e) {
+            failure = e;
+        }
+    }
+
     private void write(RealServer server, Random random) {
         try (Jedis client = server.client()) {
             while (!stopped) {
                 try {
                     one(client, random);
+                } catch (JedisMovedDataException e) {
+                    return; // the keys are somebody else's now
                 } catch (JedisDataException e) {
                     // Refused by the server: no such key, say. Nothing of it comes down the stream.
                 }
                 written.incrementAndGet();
             }
-        } catch (RuntimeException e) {
-            failure = e;
         }
     }
 

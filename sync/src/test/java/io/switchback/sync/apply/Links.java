@@ -1,0 +1,67 @@
+package io.switchback.sync.apply;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.switchback.environment.Deadline;
+import io.switchback.environment.Environment;
+import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.FleetAddress;
+import io.switchback.fleet.FleetSpec;
+import io.switchback.sync.LinkStatus.Phase;
+import io.switchback.testkit.Await;
+import io.switchback.testkit.RealCluster;
+import io.switchback.testkit.RealServer;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/** What tests ask of apply links. */
+final class Links {
+    static final Duration LIMIT = Duration.ofSeconds(60);
+
+    private Links() {}
+
+    /** Waits until the target has all that the source has written so far. */
+    static void drain(RealServer source, ApplyLink link) {
+        long end = Long.parseLong(source.info("replication", "master_repl_offset"));
+        assertThat(link.awaitApplied(end, Deadline.in(Environment.system(), LIMIT)))
+                .as("%s", link.status())
+                .isTrue();
+    }
+
+    /** Fails unless both sides come to hold the same. */
+    static void equal(List<RealServer> sources, List<RealServer> targets, boolean exact) {
+        try {
+            Await.until(
+                    Duration.ofSeconds(10),
+                    "both sides are equal",
+                    () -> Contents.of(sources, exact).equals(Contents.of(targets, exact)));
+        } catch (AssertionError e) {
+            Map<String, String> expected = Contents.of(sources, exact);
+            assertThat(Contents.of(targets, exact)).containsExactlyInAnyOrderEntriesOf(expected);
+        }
+    }
+
+    static void streams(ApplyLink link) {
+        Await.until(LIMIT, "the link streams", () -> {
+            assertThat(link.status().phase()).as("%s", link.status()).isNotEqualTo(Phase.BROKEN);
+            return link.status().phase() == Phase.STREAMING;
+        });
+    }
+
+    static FleetSpec spec(String name, RealServer server) {
+        return new FleetSpec(name, endpoint(server), Optional.empty());
+    }
+
+    static FleetSpec cluster(String name, RealCluster cluster) {
+        List<Endpoint> nodes = cluster.endpoints().stream()
+                .map(node -> new Endpoint(node.getHost(), node.getPort()))
+                .toList();
+        return new FleetSpec(name, new FleetAddress.Cluster(nodes), Optional.empty());
+    }
+
+    static Endpoint endpoint(RealServer server) {
+        return new Endpoint(server.host(), server.port());
+    }
+}
