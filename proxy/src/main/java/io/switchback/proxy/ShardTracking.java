@@ -44,9 +44,11 @@ final class ShardTracking {
         this.session = session;
     }
 
-    /** Whether commands go this way. */
+    /** Whether commands go this way. Who redirects does not come before a cluster. */
     boolean isOn() {
-        return session.tracking.isOn() && session.loop().isSharded();
+        return session.tracking.isOn()
+                && session.tracking.redirect() == null
+                && session.loop().isSharded();
     }
 
     // --- the connections
@@ -196,6 +198,11 @@ final class ShardTracking {
             closed();
         }
 
+        private void clientGone() {
+            own.clientGone();
+            closed();
+        }
+
         private void release() {
             Feed unfinished = feed;
             feed = null;
@@ -288,7 +295,8 @@ final class ShardTracking {
 
     /** The client does not track any more, or is gone. */
     void off() {
-        places.values().forEach(Place::discard);
+        // What has been sent counts as sent until it is answered, also where nobody waits for it.
+        places.values().forEach(session.isClosed() ? Place::clientGone : Place::discard);
         places.clear();
         if (session.isClosed()) {
             late.forEach(one -> one.message().release());

@@ -406,6 +406,21 @@ class ClusterTrackingTest {
         }
     }
 
+    /** It may still run, and would come behind the switch. */
+    @Test
+    void aHoldWaitsForWhatAClientHasSentThatIsGone() {
+        RealServer node = cluster.nodes().get(1);
+        String key = cluster.keyOn(node, "g");
+        try (RawClient client = tracker()) {
+            client.send("EVAL", HoldTest.SLOW_WRITE, "1", key, "600");
+            Await.until(ClusterFixture.LIMIT, "it runs", () -> isBusy(node));
+        }
+        Await.until(ClusterFixture.LIMIT, "its client is gone", () -> proxy.clients() == 0);
+        assertThat(ProxyFixture.hold(proxy, 5_000)).isInstanceOf(HoldOutcome.Held.class);
+        assertThat(isBusy(node)).isFalse();
+        assertThat(node.text("GET", key)).isEqualTo("slow");
+    }
+
     @Test
     void anotherUserIsTrackedAsWell() {
         cluster.nodes().forEach(node -> node.call("ACL", "SETUSER", "second", "on", ">secret", "~*", "+@all"));
