@@ -1,6 +1,7 @@
 package io.switchback.proxy;
 
 import io.netty.buffer.ByteBuf;
+import io.netty.buffer.Unpooled;
 import io.switchback.proxy.ClusterObstacles.Why;
 import io.switchback.resp.CommandKeys;
 import io.switchback.resp.CommandRule;
@@ -209,7 +210,7 @@ final class ObstacleWatch {
     private void lookAtSubscription(ClientSession session, CommandRule rule, int slot, ByteBuf in, int count) {
         boolean others = session.subscriptions.shown(Subscriptions.Kind.CHANNEL) > 0
                 || session.subscriptions.names(Subscriptions.Kind.SHARD).stream()
-                        .anyMatch(name -> KeySlot.of(name.array()) != slot);
+                        .anyMatch(name -> KeySlot.of(Unpooled.wrappedBuffer(name), 0, name.remaining()) != slot);
         if (slot == CommandKeys.SEVERAL_SLOTS || others) {
             saw(rule, Why.SEVERAL_SLOTS, shown(in, count));
         }

@@ -221,9 +221,7 @@ final class ProxyLoop {
             int version = map.version();
             map.seen(seen);
             if (version != map.version()) {
-                sessions.stream()
-                        .filter(session -> session.shardTracking.isOn() || session.monitor.isOn())
-                        .forEach(this::resumeLater); // some shards may not have been told
+                clusterChanged();
             }
         }
         if (seen instanceof Topology.Replicated(Endpoint primary, var _) && !isPrimary(before, primary)) {
@@ -235,6 +233,13 @@ final class ProxyLoop {
             }
             List.copyOf(openings).forEach(opening -> opening.primaryIs(fleet, primary));
         }
+    }
+
+    /** A slot is at another server: some of those may not have been told what clients want of each. */
+    void clusterChanged() {
+        sessions.stream()
+                .filter(session -> session.shardTracking.isOn() || session.monitor.isOn())
+                .forEach(this::resumeLater);
     }
 
     private static boolean isPrimary(@Nullable Topology topology, Endpoint server) {

@@ -94,7 +94,11 @@ final class Retries {
                 ClusterMap map = loop.cluster();
                 Endpoint to = answer.to();
                 if (map != null && to != null) {
+                    int version = map.version();
                     map.moved(answer.slot(), to);
+                    if (version != map.version()) {
+                        loop.clusterChanged();
+                    }
                 }
                 loop.lookAgain();
                 yield tries <= AT_ONCE_MAX;

@@ -34,6 +34,8 @@ final class ShardTracking {
     private final ArrayDeque<Late> late = new ArrayDeque<>(0);
 
     private long lateBytes;
+    /** Of the cluster, when it was last looked at. */
+    private int version;
 
     /** Not before that part of what is under way has been given to the client; without one, once nothing that came is kept. */
     private record Late(ByteBuf message, ClusterLane.@Nullable Part behind) {}
@@ -42,9 +44,11 @@ final class ShardTracking {
         this.session = session;
     }
 
-    /** Whether commands go this way. */
+    /** Whether commands go this way. Who redirects does not come before a cluster. */
     boolean isOn() {
-        return session.tracking.isOn() && session.loop().isSharded();
+        return session.tracking.isOn()
+                && session.tracking.redirect() == null
+                && session.loop().isSharded();
     }
 
     // --- the connections
@@ -69,13 +73,26 @@ final class ShardTracking {
     }
 
     Place place(Endpoint server) {
+        ClusterMap map = session.loop().cluster();
+        if (places.isEmpty() && map != null) {
+            version = map.version(); // before that there was nothing to forget
+        }
         return places.computeIfAbsent(server, Place::new);
     }
 
-    /** Where it has said BCAST, it wants to hear of changes that it has not read: every shard is asked as soon as it can be. */
+    /**
+     * The cluster may be another one than it was: then those who are no primaries any more are left, and the client forgets what it had from them and of slots that are elsewhere. Where
+     * it has said BCAST, it wants to hear of changes that it has not read: every shard is asked as soon as it can be. */
     void keepUp() {
         ClusterMap map = session.loop().cluster();
-        if (map == null || !session.tracking.hasSaid("BCAST")) {
+        if (map == null) {
+            return;
+        }
+        if (version != map.version()) {
+            version = map.version();
+            changed(map.primaries());
+        }
+        if (!session.tracking.hasSaid("BCAST")) {
             return;
         }
         for (Endpoint server : map.primaries()) {
@@ -84,6 +101,21 @@ final class ShardTracking {
                 session.loop().lookAgain();
                 Retries.resumeInAMoment(session);
             }
+        }
+    }
+
+    private void changed(List<Endpoint> primaries) {
+        boolean anyWasPlaced = false;
+        for (Endpoint server : List.copyOf(places.keySet())) {
+            Place place = place(server);
+            anyWasPlaced |= place.placedOver != null;
+            if (!primaries.contains(server) && place.isQuiet()) {
+                place.discard();
+                places.remove(server);
+            }
+        }
+        if (anyWasPlaced) {
+            forgetEverything();
         }
     }
 
@@ -112,6 +144,12 @@ final class ShardTracking {
         @Nullable
         String takeFailure() {
             return own.takeFailure();
+        }
+
+        /** Nothing of the client's is unanswered there. */
+        boolean isQuiet() {
+            BackendConnection connection = own.current();
+            return connection == null || connection.oldestUnanswered() == null;
         }
 
         boolean isPlaced(BackendConnection connection) {
@@ -157,6 +195,11 @@ final class ShardTracking {
 
         private void discard() {
             own.discard();
+            closed();
+        }
+
+        private void clientGone() {
+            own.clientGone();
             closed();
         }
 
@@ -252,7 +295,8 @@ final class ShardTracking {
 
     /** The client does not track any more, or is gone. */
     void off() {
-        places.values().forEach(Place::discard);
+        // What has been sent counts as sent until it is answered, also where nobody waits for it.
+        places.values().forEach(session.isClosed() ? Place::clientGone : Place::discard);
         places.clear();
         if (session.isClosed()) {
             late.forEach(one -> one.message().release());

@@ -176,11 +176,12 @@ class ClusterSwitchTest {
 
     /** What a cluster cannot do for a client that has it from the server ends the client's connection, and says so in the log. */
     @Test
-    void aClientThatTracksIsClosedByASwitchToACluster() {
+    void aClientThatRedirectsIsClosedByASwitchToACluster() {
         try (RawClient client = ProxyFixture.client(proxy);
                 RawClient other = ProxyFixture.client(proxy)) {
             client.text("HELLO", "3");
-            assertThat(client.text("CLIENT", "TRACKING", "ON")).isEqualTo("OK");
+            String id = other.text("CLIENT", "ID");
+            assertThat(client.text("CLIENT", "TRACKING", "ON", "REDIRECT", id)).isEqualTo("OK");
             switchTo(toCluster(2));
             client.readToEnd();
             assertThat(other.text("SET", "k", "v")).isEqualTo("OK");

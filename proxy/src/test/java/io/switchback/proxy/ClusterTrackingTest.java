@@ -315,6 +315,40 @@ class ClusterTrackingTest {
         }
     }
 
+    /** Nobody tells the proxy, so that a server has to. What CLIENT CACHING has said is not said again to the one where the slot is. */
+    @Test
+    void whatWasReadAnewElsewhereIsForgotten() {
+        RealServer from = cluster.nodes().get(0);
+        RealServer to = cluster.nodes().get(2);
+        String key = cluster.keyOn(from, "r");
+        int slot = RealCluster.slotOf(key);
+        from.call("SET", key, "1");
+        try (CacheProxy unwatched =
+                ProxyFixture.proxy(ClusterFixture.route("blue", cluster, 1), ProxyLimits.DEFAULT, 1)) {
+            unwatched.topology("blue", ClusterFixture.topology(cluster.nodes()));
+            try (RawClient client = ProxyFixture.client(unwatched);
+                    RawClient idle = ProxyFixture.client(unwatched)) {
+                for (RawClient each : List.of(client, idle)) {
+                    each.text("HELLO", "3");
+                    assertThat(each.text("CLIENT", "TRACKING", "ON", "OPTIN")).isEqualTo("OK");
+                }
+                cluster.moveSlot(slot, to);
+                assertThat(client.text("CLIENT", "CACHING", "YES")).isEqualTo("OK");
+                client.send("GET", key);
+                client.send("ECHO", "end");
+                List<String> replies = new ArrayList<>();
+                while (!replies.contains("$3\r\nend\r\n")) {
+                    replies.add(client.rawReply());
+                }
+                int value = replies.indexOf("$1\r\n1\r\n");
+                assertThat(replies.subList(value + 1, replies.size())).contains(FORGET_ALL);
+                assertThat(idle.rawReply()).isEqualTo(FORGET_ALL); // as the slot is elsewhere
+            } finally {
+                cluster.moveSlot(slot, from);
+            }
+        }
+    }
+
     @Test
     void aConnectionThatBreaksMakesTheClientForgetAndIsReplaced() {
         try (RawClient client = tracker();
@@ -370,6 +404,21 @@ class ClusterTrackingTest {
                 assertThat(prefixes.rawReply()).isEqualTo(forget(key));
             }
         }
+    }
+
+    /** It may still run, and would come behind the switch. */
+    @Test
+    void aHoldWaitsForWhatAClientHasSentThatIsGone() {
+        RealServer node = cluster.nodes().get(1);
+        String key = cluster.keyOn(node, "g");
+        try (RawClient client = tracker()) {
+            client.send("EVAL", HoldTest.SLOW_WRITE, "1", key, "600");
+            Await.until(ClusterFixture.LIMIT, "it runs", () -> isBusy(node));
+        }
+        Await.until(ClusterFixture.LIMIT, "its client is gone", () -> proxy.clients() == 0);
+        assertThat(ProxyFixture.hold(proxy, 5_000)).isInstanceOf(HoldOutcome.Held.class);
+        assertThat(isBusy(node)).isFalse();
+        assertThat(node.text("GET", key)).isEqualTo("slow");
     }
 
     @Test

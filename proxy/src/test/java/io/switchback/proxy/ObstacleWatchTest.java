@@ -14,6 +14,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
@@ -63,7 +64,7 @@ class ObstacleWatchTest {
     }
 
     /** What a client sends, and the one thing that is said of it; without a reason, nothing. */
-    record Use(String commands, Why why) {
+    record Use(String commands, @Nullable Why why) {
         List<String[]> split() {
             return Stream.of(commands.split(" ; ", -1))
                     .map(command -> command.split(" ", -1))
