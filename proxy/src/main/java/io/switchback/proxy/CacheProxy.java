@@ -599,10 +599,10 @@ public final class CacheProxy implements AutoCloseable {
         return worst[0];
     }
 
-    /** Names the links that may keep a marker on the fleets, so that DBSIZE does not count those. */
-    public void links(Collection<String> names) {
-        List<String> copy = List.copyOf(names);
-        onAllLoops(loop -> loop.links(copy)).join();
+    /** Names the reserved keys that there may be on the fleets beside the token, so that DBSIZE does not count them. */
+    public void reservedKeys(Collection<String> keys) {
+        List<String> copy = List.copyOf(keys);
+        onAllLoops(loop -> loop.reservedKeys(copy)).join();
     }
 
     /** The users that connected clients have proven to be, with their passwords; none for those that gave none. */

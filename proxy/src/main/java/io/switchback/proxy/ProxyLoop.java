@@ -131,7 +131,7 @@ final class ProxyLoop {
         this.backends = new Backends(this);
         this.confirmations = new Confirmations(this);
         this.keyTraffic = new KeyTraffic(this, secret);
-        links(List.of());
+        reservedKeys(List.of());
         mapCluster();
     }
 
@@ -597,10 +597,8 @@ final class ProxyLoop {
         return existsReserved;
     }
 
-    void links(List<String> links) {
-        existsReserved = Stream.of(
-                        Stream.of("EXISTS", ReservedKeys.TOKEN), links.stream().map(ReservedKeys::marker))
-                .flatMap(names -> names)
+    void reservedKeys(List<String> keys) {
+        existsReserved = Stream.concat(Stream.of("EXISTS", ReservedKeys.TOKEN), keys.stream())
                 .map(name -> name.getBytes(UTF_8))
                 .toArray(byte[][]::new);
     }

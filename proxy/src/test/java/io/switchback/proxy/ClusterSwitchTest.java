@@ -7,6 +7,8 @@ import io.switchback.testkit.Await;
 import io.switchback.testkit.RealCluster;
 import io.switchback.testkit.RealServer;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.TreeSet;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -81,6 +83,32 @@ class ClusterSwitchTest {
         assertThat(server.text("GET", "k3")).isEqualTo("server7");
         assertThat(cluster.primaryOf(RealCluster.slotOf("k3")).text("GET", "k3"))
                 .isEqualTo("cluster6");
+    }
+
+    /** It would be passed on in pieces to one server, and in a cluster nobody has it any more when that says MOVED. */
+    @Test
+    void aLargeCommandThatWaitsForASwitchGoesToTheShardOfItsKey() {
+        String value = "x".repeat(4 * LargeCommand.ARGUMENT_BYTES);
+        List<RawClient> clients = new ArrayList<>();
+        try {
+            List<String> keys = cluster.nodes().stream()
+                    .map(node -> cluster.keyOn(node, "large"))
+                    .toList();
+            proxy.openAhead(toCluster(2)).join();
+            for (String key : keys) {
+                RawClient client = ProxyFixture.client(proxy);
+                clients.add(client);
+                client.send("SET", key, value);
+            }
+            assertThat(ProxyFixture.hold(proxy, 5_000)).isInstanceOf(HoldOutcome.Held.class);
+            proxy.letGo(toCluster(2)).join();
+            for (int i = 0; i < keys.size(); i++) {
+                assertThat(clients.get(i).reply().text()).isEqualTo("OK");
+                assertThat(cluster.nodes().get(i).number("STRLEN", keys.get(i))).isEqualTo(value.length());
+            }
+        } finally {
+            clients.forEach(RawClient::close);
+        }
     }
 
     @Test

@@ -50,7 +50,7 @@ class ReservedKeysTest {
             assertThat(client.text("RANDOMKEY")).isEqualTo("sw");
             assertThat(client.text("DBSIZE")).isEqualTo("1");
             first.call("SET", ReservedKeys.marker("reverse"), "1:2");
-            proxy.links(List.of("forward", "reverse"));
+            proxy.reservedKeys(List.of(ReservedKeys.marker("forward"), ReservedKeys.marker("reverse")));
             assertThat(client.text("DBSIZE")).isEqualTo("1");
             assertThat(client.text("SCAN", "0", "COUNT", "1000")).isEqualTo("[0, [sw]]");
         }

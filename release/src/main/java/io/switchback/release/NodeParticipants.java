@@ -2,6 +2,8 @@ package io.switchback.release;
 
 import io.switchback.environment.Environment;
 import io.switchback.fleet.FleetException;
+import io.switchback.fleet.ReservedKeys;
+import io.switchback.fleet.Topology;
 import io.switchback.ledger.Decision;
 import io.switchback.ledger.Ledger;
 import io.switchback.ledger.Route;
@@ -12,7 +14,9 @@ import io.switchback.proxy.CacheProxy;
 import io.switchback.proxy.FleetTraffic;
 import io.switchback.release.ReleaseState.Side;
 import io.switchback.release.SwitchMessages.MakeReady;
+import io.switchback.sync.apply.ApplyLink;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -273,15 +277,34 @@ final class NodeParticipants implements AutoCloseable {
             return;
         }
         Rehearsal.once(environment);
-        cache(name)
-                .proxy()
-                .links(List.of(
-                        MovingCache.linkName(release, name, Side.OLD), MovingCache.linkName(release, name, Side.NEW)));
+        cache(name).proxy().reservedKeys(keysOfLinks(release, cache(name)));
         // Before anybody counts on it.
         cache(name).proxy().routeCheck(routeChecks.get(name));
         store.arm(release, name, nodes.self());
         armedFor.put(name, release);
         LOG.info("cache {} is armed for release {}", name, release);
+    }
+
+    /** Of either kind: which of them the check will choose is not known yet. Of a fleet that does not answer, none; DBSIZE is a few too many then. */
+    private List<String> keysOfLinks(String release, ManagedCache cache) {
+        CacheRecord record = store.cache(release, cache.name());
+        List<String> keys = new ArrayList<>();
+        List<String> names = new ArrayList<>();
+        List<Topology> topologies = new ArrayList<>();
+        for (Side source : Side.values()) {
+            String whole = MovingCache.linkName(release, cache.name(), source);
+            keys.add(ReservedKeys.marker(whole));
+            try {
+                Topology topology = cache.fleet(source == Side.OLD ? record.from() : record.to())
+                        .topologyNow();
+                topologies.add(topology);
+                names.addAll(MovingCache.namesOf(whole, ApplyLinks.shards(topology)));
+            } catch (FleetException e) {
+                LOG.info("cache {}: {}", cache.name(), e.getMessage());
+            }
+        }
+        topologies.forEach(topology -> keys.addAll(ApplyLink.keys(topology, names)));
+        return keys.stream().distinct().toList();
     }
 
     private void disarm(CacheParticipant participant) {
@@ -293,7 +316,7 @@ final class NodeParticipants implements AutoCloseable {
             participant.guarding().lift();
             participant.protecting().lift();
             cache(name).proxy().routeCheck(null);
-            cache(name).proxy().links(List.of());
+            cache(name).proxy().reservedKeys(List.of());
             LOG.info("cache {} is in no release any more", name);
         }
     }

@@ -12,6 +12,7 @@ import io.switchback.testkit.ServerBinary;
 import io.switchback.testkit.load.CheckReport;
 import io.switchback.testkit.load.HistoryChecker;
 import io.switchback.testkit.load.Load;
+import io.switchback.testkit.load.LoadHistory;
 import io.switchback.testkit.load.LoadSettings;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -60,11 +61,25 @@ final class AppliedReleaseTest {
                 load.awaitAnswers(1_000, SOME_TRAFFIC);
                 fleets.order("r", Order.Kind.RESUME);
                 fleets.awaitObserving("r");
+                LoadHistory history = load.stop();
+                assertThat(counted(fleets)).as("keys that clients see").isEqualTo(listed(fleets));
                 try (Jedis client = fleets.client()) {
-                    CheckReport check = HistoryChecker.check(load.stop(), client);
+                    CheckReport check = HistoryChecker.check(history, client);
                     assertThat(check.clean()).as("%s", check).isTrue();
                 }
             }
+        }
+    }
+
+    private static long counted(TwoFleets fleets) {
+        try (Jedis client = fleets.client()) {
+            return client.dbSize();
+        }
+    }
+
+    private static long listed(TwoFleets fleets) {
+        try (Jedis client = fleets.client()) {
+            return client.keys("*").size();
         }
     }
 
@@ -113,7 +128,7 @@ final class AppliedReleaseTest {
             fleets.begin(TwoFleets.release("moving", ""));
             assertThat(fleets.awaitStatus("moving", Status.FAILED).detail()).contains("are being moved", "7");
             assertThat(server.info("replication", "connected_slaves")).isEqualTo("0");
-            assertThat(server.call("CONFIG", "GET", "repl-backlog-ttl").toString())
+            assertThat(String.valueOf(server.call("CONFIG", "GET", "repl-backlog-ttl")))
                     .contains("3600");
         }
     }

@@ -11,6 +11,7 @@ import io.switchback.fleet.RoleCommands.OtherClients;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.ServerVersion;
 import io.switchback.fleet.Token;
+import io.switchback.fleet.Topology;
 import io.switchback.fleet.dialect.Dialect;
 import io.switchback.fleet.dialect.StreamTranslator;
 import io.switchback.sync.BackupManifest;
@@ -33,6 +34,7 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -207,6 +209,11 @@ public final class ApplyLink implements Link {
      */
     public static void forget(FleetSpec fleet, List<String> names) {
         LinkNotes.forget(fleet, names);
+    }
+
+    /** The keys that links of these names may keep at a fleet whose servers are there, at whichever end of them it is. */
+    public static List<String> keys(Topology topology, Collection<String> names) {
+        return LinkNotes.keys(topology, names);
     }
 
     /** Which slots of a cluster are on their way to another shard now, as a sentence; empty where none are, or the fleet is no cluster. Blocks. */

@@ -17,6 +17,7 @@ import io.switchback.sync.LinkBase;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.List;
 import java.util.Optional;
 import java.util.stream.IntStream;
@@ -167,6 +168,15 @@ final class LinkNotes {
                 }
             }
         }
+    }
+
+    /** As {@link ApplyLink#keys}. */
+    static List<String> keys(Topology topology, Collection<String> names) {
+        return IntStream.range(0, topology.primaries().size())
+                .map(number -> slots(topology, number)[0])
+                .boxed()
+                .flatMap(slot -> names.stream().flatMap(name -> LinkKeys.of(name, slot).all().stream()))
+                .toList();
     }
 
     private static int[] slots(Topology topology, int shard) {
