@@ -27,6 +27,8 @@ import java.util.Optional;
 import java.util.function.ToLongFunction;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * Links that are clients of their target: one, or, from a cluster, one for each of its shards. No server changes its role.
@@ -44,6 +46,8 @@ final class ApplyLinks implements CacheLinks {
             Phase.WAITING_FOR_TARGET,
             Phase.COPYING,
             Phase.STREAMING);
+
+    private static final Logger LOG = LoggerFactory.getLogger(ApplyLinks.class);
 
     private final MovingCache cache;
     private final Path backupFolder;
@@ -255,9 +259,18 @@ final class ApplyLinks implements CacheLinks {
         List<String> names = new ArrayList<>();
         for (Side from : Side.values()) {
             // Of former shards too: those of the copy, and those of the last switch.
-            List<String> shards = new ArrayList<>(shards(cache.fleet(from).topologyNow()));
+            List<String> shards = new ArrayList<>();
             cache.remembered().copies().forEach(copy -> shards.add(copy.slots()));
             cache.remembered().bases().forEach(base -> shards.add(base.slots()));
+            try {
+                shards.addAll(shards(cache.fleet(from).topologyNow()));
+            } catch (FleetException e) {
+                LOG.info(
+                        "cache {}: the links of {} are forgotten as they were known last: {}",
+                        cache.name(),
+                        from,
+                        e.getMessage());
+            }
             names.addAll(MovingCache.namesOf(cache.linkName(from), shards));
         }
         ApplyLink.forget(cache.fleet(at), names.stream().distinct().toList());

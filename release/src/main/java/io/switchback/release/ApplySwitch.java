@@ -218,7 +218,9 @@ final class ApplySwitch implements CacheSwitch {
                 left.leave(part.token(), othersAtFence());
             }
             takeWhatTheLinksHave(deadline);
-            freeze(deadline.orIn(LAST_BYTES_LIMIT));
+            if (!freeze(deadline.orIn(LAST_BYTES_LIMIT))) {
+                links.close();
+            }
             return evidence(List.of());
         }
         List<ShardLink> open = demandLinks();

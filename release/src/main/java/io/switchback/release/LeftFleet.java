@@ -31,7 +31,7 @@ final class LeftFleet implements SwitchRoles {
         this.fleet = fleet;
     }
 
-    /** Finds its servers and connects to them, unless that is done. */
+    /** Finds its servers, connects to them and sees that its primaries answer, unless that is done. */
     void connect() {
         if (topology != null) {
             return;
@@ -39,7 +39,9 @@ final class LeftFleet implements SwitchRoles {
         Topology seen = fleet.topologyNow();
         try {
             for (Endpoint primary : seen.primaries()) {
-                primaries.add(MovingCache.connect(fleet, primary));
+                ServerConnection server = MovingCache.connect(fleet, primary);
+                primaries.add(server);
+                server.call("PING"); // one that hangs takes connections
             }
         } catch (FleetException e) {
             close();

@@ -20,11 +20,19 @@ import redis.clients.jedis.Jedis;
 import redis.clients.jedis.exceptions.JedisException;
 
 /** The fleet in use dies: the release ends on the one that lives, by itself, and says what is not confirmed there. */
-final class FleetLossTest {
+class FleetLossTest {
     private static final String RELEASE = "r";
 
     @TempDir
     private Path folder;
+
+    ServerBinary old() {
+        return ServerBinary.any();
+    }
+
+    ServerBinary fresh() {
+        return ServerBinary.any();
+    }
 
     private static String release(String more) {
         return "hold: { limit: 5s }\nfleet-loss: { after: 1s, hung-after: 1s" + more + " }";
@@ -32,7 +40,7 @@ final class FleetLossTest {
 
     @Test
     void aNewFleetThatDiesWhileItIsObservedIsLeftForTheOldOne() {
-        try (TwoFleets fleets = TwoFleets.start(ServerBinary.any(), ServerBinary.any(), folder)) {
+        try (TwoFleets fleets = TwoFleets.start(old(), fresh(), folder)) {
             fleets.startNode();
             fleets.begin(TwoFleets.release(RELEASE, release("")));
             fleets.awaitObserving(RELEASE);
@@ -58,7 +66,7 @@ final class FleetLossTest {
 
     @Test
     void anOldFleetThatHangsWhileTheNewOneFollowsIsLeftForTheNewOne() throws Exception {
-        try (TwoFleets fleets = TwoFleets.start(ServerBinary.any(), ServerBinary.any(), folder)) {
+        try (TwoFleets fleets = TwoFleets.start(old(), fresh(), folder)) {
             fleets.startNode();
             fleets.begin(TwoFleets.release(RELEASE, release("")));
             fleets.awaitObserving(RELEASE);
@@ -89,7 +97,7 @@ final class FleetLossTest {
     /** One long command of any client looks like this. */
     @Test
     void aFleetThatIsBusyIsNotTakenForDead() throws Exception {
-        try (TwoFleets fleets = TwoFleets.start(ServerBinary.any(), ServerBinary.any(), folder)) {
+        try (TwoFleets fleets = TwoFleets.start(old(), fresh(), folder)) {
             fleets.startNode();
             fleets.begin(TwoFleets.release(
                     RELEASE, "on-breach: report\nhold: { limit: 5s }\nfleet-loss: { after: 1s, hung-after: 1h }"));
@@ -120,7 +128,7 @@ final class FleetLossTest {
     /** The switch cannot be undone at a server that is silent; that must not keep the release from leaving it. */
     @Test
     void aFleetThatHangsWhenItIsAboutToBeLeftAnywayIsLeftAllTheSame() throws Exception {
-        try (TwoFleets fleets = TwoFleets.start(ServerBinary.any(), ServerBinary.any(), folder)) {
+        try (TwoFleets fleets = TwoFleets.start(old(), fresh(), folder)) {
             fleets.startNode();
             fleets.begin(TwoFleets.release(RELEASE, release("")));
             fleets.awaitObserving(RELEASE);
@@ -142,7 +150,7 @@ final class FleetLossTest {
     /** Where nothing happens by itself, a person's word is heard, also in the middle of a switch that cannot be undone. */
     @Test
     void whoAcceptsTheLossIsHeardInTheMiddleOfASwitch() throws Exception {
-        try (TwoFleets fleets = TwoFleets.start(ServerBinary.any(), ServerBinary.any(), folder)) {
+        try (TwoFleets fleets = TwoFleets.start(old(), fresh(), folder)) {
             fleets.startNode();
             fleets.begin(TwoFleets.release(RELEASE, release(", then: wait")));
             fleets.awaitObserving(RELEASE);
@@ -166,7 +174,7 @@ final class FleetLossTest {
     /** It dies once it is decided that clients belong there, before it is a primary. */
     @Test
     void aFleetThatDiesAsTheSwitchToItIsDecidedIsLeftForTheOneBefore() {
-        try (TwoFleets fleets = TwoFleets.start(ServerBinary.any(), ServerBinary.any(), folder)) {
+        try (TwoFleets fleets = TwoFleets.start(old(), fresh(), folder)) {
             fleets.startNode(ledger -> new AfterDecision(ledger, fleets.green::kill));
             fleets.begin(TwoFleets.release(RELEASE, release("")));
             ReleaseStatus ended = fleets.awaitStatus(RELEASE, Status.ABORTED);
@@ -211,7 +219,7 @@ final class FleetLossTest {
 
     @Test
     void whereItIsToldToWaitClientsAreNotMoved() {
-        try (TwoFleets fleets = TwoFleets.start(ServerBinary.any(), ServerBinary.any(), folder)) {
+        try (TwoFleets fleets = TwoFleets.start(old(), fresh(), folder)) {
             fleets.startNode();
             fleets.begin(TwoFleets.release(RELEASE, release(", then: wait")));
             fleets.awaitObserving(RELEASE);

@@ -40,7 +40,11 @@ final class ProtectedWritesTest {
     private Path folder;
 
     static Stream<String> pairs() {
-        return Stream.of("redis-7.0 to valkey-9.1", "redis-6.0 to redis-7.0", "redis-7.0 to redis-7.0");
+        return Stream.of(
+                "redis-7.0 to valkey-9.1",
+                "redis-6.0 to redis-7.0",
+                "redis-7.0 to redis-7.0",
+                "valkey-9.1 to redis-7.0");
     }
 
     private TwoFleets start(String pair, String onStall) {

@@ -75,6 +75,15 @@ class UnlikeFleetsTest {
                 "cannot load a snapshot of");
     }
 
+    @Test
+    void downToAnOlderVersionAndBackWhereAcknowledgedWritesMustBeOnBothFleets() {
+        thereAndBack(
+                SomeFleet.single(binary("valkey-9.1"), folder.resolve("blue")),
+                fresh -> SomeFleet.single(binary("redis-7.0"), fresh),
+                "cannot load a snapshot of",
+                "protect: sync");
+    }
+
     /** The fleet that comes next takes no writes for a moment, again and again: what was acknowledged last is still on its way whenever a hold begins. */
     @Test
     void aSwitchWaitsForWhatTheLinksHaveNotAppliedYet() throws Exception {
@@ -144,6 +153,10 @@ class UnlikeFleetsTest {
     }
 
     private void thereAndBack(SomeFleet old, Function<Path, SomeFleet> fresh, String because) {
+        thereAndBack(old, fresh, because, "protect: async");
+    }
+
+    private void thereAndBack(SomeFleet old, Function<Path, SomeFleet> fresh, String because, String protect) {
         try (SomeFleet blue = old;
                 SomeFleet green = fresh.apply(folder.resolve("green"));
                 TwoFleets fleets = SomeFleet.between(blue, green, folder)) {
@@ -155,7 +168,7 @@ class UnlikeFleetsTest {
                     .withOperationsPerSecond(2_000)
                     .withKeys(2_000)
                     .withPreload(true))) {
-                fleets.begin(TwoFleets.release("r", "hold: { limit: 5s }"));
+                fleets.begin(TwoFleets.release("r", "hold: { limit: 5s }\n" + protect));
                 for (int round = 1; round <= ROUNDS; round++) {
                     fleets.awaitObserving("r");
                     load.awaitAnswers(2_000, SOME_TRAFFIC);
