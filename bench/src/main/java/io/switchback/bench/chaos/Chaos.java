@@ -39,6 +39,7 @@ public final class Chaos {
               --rounds N        so many rounds (3)
               --seconds S       of faults in each (20)
               --seed SEED       of the first round; the next ones follow (1, or the one after the campaign's last)
+              --links apply     moves to the older version first, so that the links apply; relay otherwise
               --campaign FILE   adds a line for each round
               --keep            keeps the folder of a round that went wrong, with the nodes' logs
               --events          says what was done and when, of every round; otherwise only where one went wrong
@@ -55,6 +56,7 @@ public final class Chaos {
     private Duration time = TIME_DEFAULT;
     private long seed = -1;
     private Path campaign;
+    private boolean apply;
     private boolean keep;
     private boolean events;
 
@@ -79,6 +81,7 @@ public final class Chaos {
                 case "--rounds" -> rounds = Integer.parseInt(valueOf(option, options));
                 case "--seconds" -> time = Duration.ofSeconds(Long.parseLong(valueOf(option, options)));
                 case "--seed" -> seed = Long.parseLong(valueOf(option, options));
+                case "--links" -> apply = isApply(valueOf(option, options));
                 case "--campaign" -> campaign = Path.of(valueOf(option, options));
                 case "--keep" -> keep = true;
                 case "--events" -> events = true;
@@ -95,6 +98,13 @@ public final class Chaos {
                 }
             }
         }
+    }
+
+    private static boolean isApply(String kind) {
+        if (!kind.equals("apply") && !kind.equals("relay")) {
+            end(System.err, "chaos: --links is relay or apply, not " + kind + "\n", 2);
+        }
+        return kind.equals("apply");
     }
 
     private boolean hasCampaign() {
@@ -171,7 +181,7 @@ public final class Chaos {
     }
 
     private ChaosRound.Outcome round(ZooKeeperEnsemble ensemble, @Nullable NodeNetworks networks, Path folder) {
-        try (ChaosRound round = new ChaosRound(seed, ensemble, networks, folder)) {
+        try (ChaosRound round = new ChaosRound(seed, apply, ensemble, networks, folder)) {
             return round.run(time);
         }
     }
@@ -187,6 +197,7 @@ public final class Chaos {
         line.put("seconds", time.toSeconds());
         line.put("network", ownNetworks ? "private" : "shared");
         line.put("protocol", outcome.protocol());
+        line.put("links", apply ? "apply" : "relay");
         line.put("held", outcome.problem().isEmpty());
         line.put("problem", outcome.problem());
         line.put("faults", outcome.faults());

@@ -81,13 +81,15 @@ final class ChaosRound implements AutoCloseable {
             double seconds,
             List<String> events) {}
 
-    ChaosRound(long seed, ZooKeeperEnsemble ensemble, @Nullable NodeNetworks networks, Path folder) {
+    /** @param apply whether the first move is to the older version, which can follow no relay */
+    ChaosRound(long seed, boolean apply, ZooKeeperEnsemble ensemble, @Nullable NodeNetworks networks, Path folder) {
         this.seed = seed;
         this.random = new SplittableRandom(seed);
         this.ensemble = ensemble;
         this.networks = networks;
-        this.blue = RealServer.startWithConfigFile(server("redis-7.0"), folder.resolve("blue"));
-        this.green = RealServer.startWithConfigFile(server("valkey-9.1"), folder.resolve("green"));
+        this.blue = RealServer.startWithConfigFile(server(apply ? "valkey-9.1" : "redis-7.0"), folder.resolve("blue"));
+        this.green =
+                RealServer.startWithConfigFile(server(apply ? "redis-7.0" : "valkey-9.1"), folder.resolve("green"));
         for (int number = 1; number <= NODES; number++) {
             String ledger = "zookeeper://" + ensemble.connect() + "/chaos-" + seed;
             ChildNode.Place place = networks == null
