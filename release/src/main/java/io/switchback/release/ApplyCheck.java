@@ -25,10 +25,9 @@ final class ApplyCheck {
         for (Side side : Side.values()) {
             FleetSpec fleet = cache.fleet(side);
             ApplyLink.slotsMoving(fleet)
-                    .ifPresent(
-                            moving -> findings.problem("slots of fleet " + fleet.name() + " are being moved (" + moving
-                                    + "), and links cannot follow that; start the release once they stand still, and move none until"
-                                    + " it is finished"));
+                    .ifPresent(moving -> findings.problem(moving
+                            + ", and links cannot follow that; start the release once they stand still, and move none until"
+                            + " it is finished"));
         }
         old.forEach(one -> mayBeFollowed(one.server()));
         fresh.forEach(one -> mayBeFollowed(one.server()));

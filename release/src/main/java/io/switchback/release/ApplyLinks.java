@@ -6,6 +6,7 @@ import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.RoleCommands;
 import io.switchback.fleet.ServerConnection;
+import io.switchback.fleet.Token;
 import io.switchback.fleet.Topology;
 import io.switchback.release.CacheRecord.ShardCopy;
 import io.switchback.release.ReleaseState.Side;
@@ -54,6 +55,7 @@ final class ApplyLinks implements CacheLinks {
     private final Environment environment;
     private volatile List<ShardLink> open = List.of();
     private volatile @Nullable Side source;
+    private @Nullable Token openedBy;
 
     /** The link of one shard of the source. */
     record ShardLink(String slots, ApplyLink link) {}
@@ -141,26 +143,36 @@ final class ApplyLinks implements CacheLinks {
         fresh.topologyNow().primaries().forEach(primary -> keepStream(fresh, primary));
         cache.remember(now -> now.withCopyOf(shards));
         List<ShardLink> opened = new ArrayList<>();
-        open = opened;
         source = Side.OLD;
+        openedBy = cache.token();
+        forgetHalfCopies(fresh);
         for (ShardCopy copy : cache.remembered().copies()) {
             cache.demandStanding();
             LinkBase base = copy.base();
             if (base != null && copy.isComplete()) {
-                opened.add(open(Side.OLD, copy.slots(), new LinkStart.From(base)));
+                opened.add(open(Side.OLD, copy.slots(), new LinkStart.Again(base)));
+                open = List.copyOf(opened);
                 continue;
             }
-            // What a former process has left is no copy that is known of; nor may that process go on.
-            String name = name(cache.linkName(Side.OLD), copy.slots());
-            ApplyLink.shutOut(fresh, name, cache.token());
-            ApplyLink.forget(fresh, List.of(name));
             Path folder = SourceBase.parse(copy.slots())
                     .map(slots -> backupFolder.resolve("slot-" + slots.first()))
                     .orElse(backupFolder);
             opened.add(open(Side.OLD, copy.slots(), new LinkStart.FullCopy(Optional.of(folder))));
+            open = List.copyOf(opened);
         }
-        open = List.copyOf(opened);
         cache.linksAreOpened();
+    }
+
+    /** What a former process has left is no copy that is known of; nor may that process go on. */
+    private void forgetHalfCopies(FleetSpec fresh) {
+        List<String> names = MovingCache.namesOf(
+                cache.linkName(Side.OLD),
+                cache.remembered().copies().stream()
+                        .filter(copy -> !copy.isComplete())
+                        .map(ShardCopy::slots)
+                        .toList());
+        names.forEach(name -> ApplyLink.shutOut(fresh, name, cache.token()));
+        ApplyLink.forget(fresh, names);
     }
 
     /** The links of the other direction will begin there at a given point, which a server that nobody follows does not keep. */
@@ -196,11 +208,13 @@ final class ApplyLinks implements CacheLinks {
         close();
         cache.demandStanding();
         List<ShardLink> opened = new ArrayList<>();
+        source = inUse;
+        openedBy = cache.token();
         for (SourceBase base : bases) {
-            opened.add(open(inUse, base.slots(), new LinkStart.From(base.base())));
+            LinkStart start = base.noted() ? new LinkStart.Again(base.base()) : new LinkStart.From(base.base());
+            opened.add(open(inUse, base.slots(), start));
         }
         open = List.copyOf(opened);
-        source = inUse;
         open.forEach(one -> one.link().confirmPromptly(cache.isProtected(inUse)));
         cache.linksAreOpened();
         cache.wasReopened();
@@ -208,15 +222,32 @@ final class ApplyLinks implements CacheLinks {
 
     private boolean isWhole(List<SourceBase> bases) {
         List<ShardLink> now = open;
-        return now.size() == bases.size()
+        if (now.size() != bases.size()) {
+            return false;
+        }
+        if (now.stream().anyMatch(one -> one.link().status().phase() == Phase.BROKEN)) {
+            return true; // and stays so: what it was broken for does not go away
+        }
+        // One that was opened before the last switch that was given up ends at that switch's note.
+        return cache.token().equals(openedBy)
                 && now.stream()
                         .noneMatch(one ->
                                 one.link().isFrozen() || one.link().status().phase() == Phase.CLOSED);
     }
 
-    /** They look after themselves. */
+    /** Opens links again that have ended; remembers, once all flow, that they have been there. */
     @Override
-    public void lookAfterTarget(Side inUse) {}
+    public void lookAfterTarget(Side inUse) {
+        if (source != inUse) {
+            return;
+        }
+        cache.reopenLinkIfItAnswers(inUse);
+        boolean allFlow = !open.isEmpty()
+                && open.stream().allMatch(one -> one.link().status().phase() == Phase.STREAMING);
+        if (allFlow && cache.remembered().bases().stream().anyMatch(base -> !base.noted())) {
+            cache.remember(CacheRecord::withAllNoted);
+        }
+    }
 
     /** The links' owners are told apart by their tokens already; this one is for a node that starts without its ledger. */
     @Override
@@ -251,6 +282,7 @@ final class ApplyLinks implements CacheLinks {
         List<ShardLink> closing = open;
         open = List.of();
         source = null;
+        openedBy = null;
         closing.forEach(one -> one.link().close());
     }
 
@@ -303,6 +335,11 @@ final class ApplyLinks implements CacheLinks {
         @Override
         public void copied(BackupManifest manifest) {
             cache.remember(now -> now.withBackup(slots, manifest.file().toString()));
+        }
+
+        @Override
+        public String whyNotStanding() {
+            return cache.whyNotStanding();
         }
 
         @Override

@@ -123,6 +123,7 @@ final class ApplySwitch implements CacheSwitch {
         SwitchMark atB = new SwitchMark(b, topologyOfB, primariesOfB, environment);
         markB = atB;
         canPublish = atA.canPublish() && atB.canPublish();
+        left.demandWritable();
         List<ShardLink> open = demandLinks();
         for (int shard = 0; shard < open.size(); shard++) {
             ShardLink one = open.get(shard);
@@ -142,9 +143,17 @@ final class ApplySwitch implements CacheSwitch {
         Optional<String> moving = ApplyLink.slotsMoving(fleet);
         if (moving.isPresent()) {
             throw new ReleaseException(
-                    ReleaseException.Code.STEP_FAILED,
-                    "slots of fleet " + fleet.name() + " are being moved (" + moving.get()
-                            + "); nothing was held, and a switch waits until they stand still");
+                    ReleaseException.Code.STEP_FAILED, moving.get() + "; a switch waits until they stand still");
+        }
+    }
+
+    /** No slot has begun to move, or has moved, since the switch was prepared. */
+    private void demandStood(FleetSpec fleet, List<String> before) {
+        if (fleet.isCluster()) {
+            demandStill(fleet);
+            if (!ApplyLinks.shards(fleet.topologyNow()).equals(before)) {
+                throw failed("slots of fleet " + fleet.name() + " have moved in the middle of the switch");
+            }
         }
     }
 
@@ -181,9 +190,9 @@ final class ApplySwitch implements CacheSwitch {
             return;
         }
         try {
-            left.connect();
+            fromDoesNotAnswer = !left.connectToWhatAnswers();
         } catch (FleetException e) {
-            fromDoesNotAnswer = e.code() == FleetException.Code.UNREACHABLE;
+            fromDoesNotAnswer = true;
             cache.linkNote(
                     "goes on without " + cache.fleet(from).where() + ", which cannot be fenced: " + e.getMessage());
         }
@@ -214,13 +223,9 @@ final class ApplySwitch implements CacheSwitch {
     @Override
     public CacheEvidence fence(Deadline deadline) {
         if (part.acceptLoss()) {
-            if (!fromDoesNotAnswer) {
-                left.leave(part.token(), othersAtFence());
-            }
-            takeWhatTheLinksHave(deadline);
-            if (!freeze(deadline.orIn(LAST_BYTES_LIMIT))) {
-                links.close();
-            }
+            List<Long> ends = fromDoesNotAnswer ? List.of() : leaveWithLoss();
+            takeWhatTheLinksHave(ends, deadline);
+            shutOutWhatDoesNotRest(deadline.orIn(LAST_BYTES_LIMIT));
             return evidence(List.of());
         }
         List<ShardLink> open = demandLinks();
@@ -244,12 +249,21 @@ final class ApplySwitch implements CacheSwitch {
         if (!freeze(deadline)) {
             throw failed("a link did not come to rest");
         }
+        for (ShardLink one : open) {
+            // An offset alone may be one of another history: that of a primary that has been replaced.
+            if (!one.link().endedBy().equals(Optional.of(part.token()))) {
+                throw failed(named(one) + " has not come to the note that ends it: "
+                        + one.link().status().detail());
+            }
+        }
+        demandStood(cache.fleet(from), left.shards());
+        demandStood(cache.fleet(part.to()), shardsOfB);
         List<SourceBase> begins = new ArrayList<>();
         String back = cache.linkName(part.to());
         for (int shard = 0; shard < primariesOfB.size(); shard++) {
             String slots = shardsOfB.get(shard);
             ServerConnection server = primariesOfB.get(shard);
-            begins.add(new SourceBase(slots, ApplyLink.begin(server, ApplyLinks.name(back, slots))));
+            begins.add(new SourceBase(slots, ApplyLink.begin(server, ApplyLinks.name(back, slots)), false));
         }
         lap("freeze", began);
         return evidence(begins);
@@ -257,6 +271,28 @@ final class ApplySwitch implements CacheSwitch {
 
     private OtherClients othersAtFence() {
         return nodesAreMissing ? OtherClients.KILLED : OtherClients.KEPT;
+    }
+
+    /** One that takes no note is left all the same, as long as everybody who might write there is held. */
+    private List<Long> leaveWithLoss() {
+        try {
+            return left.leave(part.token(), othersAtFence());
+        } catch (FleetException e) {
+            if (nodesAreMissing) {
+                throw e;
+            }
+            cache.linkNote("fleet " + cache.fleet(from).name() + " is left without a note: " + e.getMessage());
+            return List.of();
+        }
+    }
+
+    private void shutOutWhatDoesNotRest(Deadline deadline) {
+        if (!freeze(deadline)) {
+            String whole = cache.linkName(from);
+            links.open()
+                    .forEach(one -> ApplyLink.shutOut(
+                            cache.fleet(part.to()), ApplyLinks.name(whole, one.slots()), part.token()));
+        }
     }
 
     /** Nothing of the links reaches B once clients do; false where that cannot be said in time. */
@@ -269,10 +305,16 @@ final class ApplySwitch implements CacheSwitch {
     }
 
     /** What the links have received of a fleet that is gone, B shall have; what they have not received, nobody can confirm. */
-    private void takeWhatTheLinksHave(Deadline deadline) {
+    private void takeWhatTheLinksHave(List<Long> ends, Deadline deadline) {
+        if (cache.linkBroken() != null) {
+            return;
+        }
         List<String> ranges = new ArrayList<>();
         for (ShardLink one : links.open()) {
-            one.link().awaitApplied(one.link().status().sourceOffset(), deadline.orIn(LAST_BYTES_LIMIT));
+            int shard = left.shards().indexOf(one.slots());
+            boolean isLeft = shard >= 0 && shard < ends.size();
+            long end = isLeft ? ends.get(shard) : one.link().status().sourceOffset();
+            one.link().awaitApplied(end, isLeft ? deadline : deadline.orIn(LAST_BYTES_LIMIT));
             LinkStatus last = one.link().status();
             ranges.add((one.slots().equals(SourceBase.ALL) ? "" : "of slots " + one.slots() + " ") + "up to offset "
                     + last.appliedSourceOffset() + " of its stream (" + Math.max(0, last.lagBytes())
@@ -330,8 +372,7 @@ final class ApplySwitch implements CacheSwitch {
     public void abort() {
         cache.token(part.token().close());
         try {
-            left.connect();
-            left.leave(part.token().close(), OtherClients.KEPT);
+            left.abort();
         } catch (FleetException e) {
             if (!part.acceptLoss() && !fromIsDead) {
                 throw e;

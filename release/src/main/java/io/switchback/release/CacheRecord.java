@@ -151,7 +151,7 @@ public record CacheRecord(
         List<SourceBase> begins = bases;
         if (changed.stream().allMatch(ShardCopy::isComplete)) {
             begins = changed.stream()
-                    .map(copy -> new SourceBase(copy.slots(), Objects.requireNonNull(copy.base())))
+                    .map(copy -> new SourceBase(copy.slots(), Objects.requireNonNull(copy.base()), true))
                     .toList();
         }
         return with(changed, begins, null);
@@ -162,6 +162,16 @@ public record CacheRecord(
         return with(copies, begins, null);
     }
 
+    /** All links are known to have left their marks at their targets. */
+    CacheRecord withAllNoted() {
+        return with(
+                copies,
+                bases.stream()
+                        .map(one -> new SourceBase(one.slots(), one.base(), true))
+                        .toList(),
+                unequalBecause);
+    }
+
     /** The source of one shard calls its history by another id now. */
     CacheRecord withSourceId(String slots, String id) {
         List<SourceBase> begins = new ArrayList<>();
@@ -170,7 +180,9 @@ public record CacheRecord(
             begins.add(
                     one.slots().equals(slots)
                             ? new SourceBase(
-                                    slots, new LinkBase(id, base.sourceOffset(), base.targetId(), base.targetOffset()))
+                                    slots,
+                                    new LinkBase(id, base.sourceOffset(), base.targetId(), base.targetOffset()),
+                                    one.noted())
                             : one);
         }
         return with(copies, begins, unequalBecause);

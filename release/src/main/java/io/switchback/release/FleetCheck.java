@@ -118,6 +118,9 @@ final class FleetCheck {
         }
         roles(old);
         roles(fresh);
+        if (!findings.problems.isEmpty()) {
+            return;
+        }
         targetIsEmpty(fresh);
         LinkChoice choice = choice(old.getFirst(), fresh.getFirst());
         findings.choice = Optional.of(choice);

@@ -138,11 +138,14 @@ final class FleetPreparation {
         for (Side side : Side.values()) {
             List<SetOnServer> settings = settings(cache, side);
             try {
-                switch (cache.kind()) {
-                    case RELAY -> releaseFollower(cache, side, inUse);
-                    case APPLY -> forgetLinks(cache, side, inUse);
+                try {
+                    switch (cache.kind()) {
+                        case RELAY -> releaseFollower(cache, side, inUse);
+                        case APPLY -> forgetLinks(cache, side, inUse);
+                    }
+                } finally {
+                    restore(cache.fleet(side), settings);
                 }
-                restore(cache.fleet(side), settings);
             } catch (FleetException e) {
                 if (!prepared) {
                     LOG.debug("{}: nothing was set there", cache.fleet(side).name(), e);

@@ -8,6 +8,7 @@ import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.Token;
 import io.switchback.fleet.Topology;
 import io.switchback.sync.apply.ApplyLink;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -20,9 +21,15 @@ import org.slf4j.LoggerFactory;
 final class LeftFleet implements SwitchRoles {
     private static final Logger LOG = LoggerFactory.getLogger(LeftFleet.class);
 
+    /** Clients are held while these are asked. */
+    private static final Duration ANSWER_MAX = Duration.ofSeconds(2);
+
     private final SwitchPart part;
     private final FleetSpec fleet;
     private final List<ServerConnection> primaries = new ArrayList<>();
+    /** The shards of {@link #primaries}. */
+    private List<String> shards = List.of();
+
     private final List<ServerConnection> replicas = new ArrayList<>();
     private @Nullable Topology topology;
 
@@ -33,20 +40,41 @@ final class LeftFleet implements SwitchRoles {
 
     /** Finds its servers, connects to them and sees that its primaries answer, unless that is done. */
     void connect() {
+        connect(false);
+    }
+
+    /** As {@link #connect}, but to those of its primaries that answer; whether there are any. */
+    boolean connectToWhatAnswers() {
+        connect(true);
+        return !primaries.isEmpty();
+    }
+
+    private void connect(boolean toWhatAnswers) {
         if (topology != null) {
             return;
         }
         Topology seen = fleet.topologyNow();
-        try {
-            for (Endpoint primary : seen.primaries()) {
-                ServerConnection server = MovingCache.connect(fleet, primary);
+        List<String> all = ApplyLinks.shards(seen);
+        List<String> reached = new ArrayList<>();
+        for (int shard = 0; shard < all.size(); shard++) {
+            try {
+                ServerConnection server =
+                        ServerConnection.open(seen.primaries().get(shard), fleet.credential(), fleet.tls(), ANSWER_MAX);
                 primaries.add(server);
-                server.call("PING"); // one that hangs takes connections
+                server.demand("PING"); // one that hangs takes connections
+                reached.add(all.get(shard));
+            } catch (FleetException e) {
+                if (!toWhatAnswers) {
+                    close();
+                    throw e;
+                }
+                if (primaries.size() > reached.size()) {
+                    primaries.removeLast().close();
+                }
+                LOG.warn("{}: slots {} are left without a fence: {}", fleet.name(), all.get(shard), e.getMessage());
             }
-        } catch (FleetException e) {
-            close();
-            throw e;
         }
+        shards = List.copyOf(reached);
         List<Endpoint> others = new ArrayList<>(seen.servers());
         others.removeAll(seen.primaries());
         for (Endpoint replica : others) {
@@ -68,13 +96,29 @@ final class LeftFleet implements SwitchRoles {
         return seen;
     }
 
-    /** Its shards, in the order of {@link #primaries}. */
+    /** The shards that it is connected to, in the order of {@link #primaries}. */
     List<String> shards() {
-        return ApplyLinks.shards(topology());
+        return shards;
     }
 
     List<ServerConnection> primaries() {
         return primaries;
+    }
+
+    /** Whether it takes the notes that end the links: before anybody is held. */
+    void demandWritable() {
+        for (int shard = 0; shard < shards.size(); shard++) {
+            ApplyLink.tryToWrite(primaries.get(shard), slot(shards.get(shard)), name(shards.get(shard)));
+        }
+    }
+
+    private String name(String slots) {
+        return ApplyLinks.name(
+                MovingCache.linkName(part.release(), part.cache(), part.to().other()), slots);
+    }
+
+    private static int slot(String slots) {
+        return SourceBase.parse(slots).map(set -> set.first()).orElse(ApplyLink.NO_SLOT);
     }
 
     /**
@@ -85,7 +129,6 @@ final class LeftFleet implements SwitchRoles {
     List<Long> leave(Token token, OtherClients others) {
         String whole =
                 MovingCache.linkName(part.release(), part.cache(), part.to().other());
-        List<String> shards = shards();
         List<Long> ends = new ArrayList<>();
         try {
             if (others == OtherClients.KILLED) {
@@ -93,8 +136,7 @@ final class LeftFleet implements SwitchRoles {
             }
             for (int shard = 0; shard < shards.size(); shard++) {
                 String slots = shards.get(shard);
-                int slot = SourceBase.parse(slots).map(set -> set.first()).orElse(ApplyLink.NO_SLOT);
-                ends.add(ApplyLink.leave(primaries.get(shard), slot, ApplyLinks.name(whole, slots), token, others));
+                ends.add(ApplyLink.leave(primaries.get(shard), slot(slots), name(slots), token, others));
             }
         } catch (FleetException e) {
             close(); // another attempt looks anew
@@ -119,8 +161,28 @@ final class LeftFleet implements SwitchRoles {
 
     @Override
     public void abort() {
+        boolean ahead = topology != null;
+        try {
+            leaveForAbort();
+        } catch (FleetException e) {
+            if (!ahead || e.code() != FleetException.Code.UNREACHABLE) {
+                throw e;
+            }
+            leaveForAbort(); // the fence may have killed what was opened ahead
+        }
+    }
+
+    /** A server that takes no note (no memory, no disk) takes that of a fence that comes late neither. */
+    private void leaveForAbort() {
         connect();
-        leave(part.token().close(), OtherClients.KEPT);
+        try {
+            leave(part.token().close(), OtherClients.KEPT);
+        } catch (FleetException e) {
+            if (e.code() != FleetException.Code.REFUSED) {
+                throw e;
+            }
+            LOG.warn("switch {}: {}", part.id(), e.getMessage());
+        }
     }
 
     @Override
@@ -129,6 +191,7 @@ final class LeftFleet implements SwitchRoles {
         replicas.forEach(ServerConnection::close);
         primaries.clear();
         replicas.clear();
+        shards = List.of();
         topology = null;
     }
 }

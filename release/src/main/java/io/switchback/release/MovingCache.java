@@ -7,6 +7,7 @@ import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.Token;
 import io.switchback.ledger.Claim;
+import io.switchback.ledger.LedgerException;
 import io.switchback.proxy.CacheProxy;
 import io.switchback.proxy.ProtectionState;
 import io.switchback.release.ReleaseState.Side;
@@ -33,6 +34,7 @@ final class MovingCache implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(MovingCache.class);
 
     private final String release;
+    private final String name;
     private final ReleaseStore store;
     private final FleetSpec oldFleet;
     private final FleetSpec newFleet;
@@ -59,6 +61,7 @@ final class MovingCache implements AutoCloseable {
         this.release = release;
         this.store = store;
         this.record = record;
+        this.name = record.cache();
         this.claim = claim;
         this.token = Token.open(
                 claim.holder().term(), release + " led by " + claim.holder().node());
@@ -71,7 +74,7 @@ final class MovingCache implements AutoCloseable {
     }
 
     String name() {
-        return remembered().cache();
+        return name;
     }
 
     String releaseName() {
@@ -265,6 +268,19 @@ final class MovingCache implements AutoCloseable {
     void takeOver(Side inUse, Token fresh) {
         token(fresh);
         links().takeOver(inUse);
+    }
+
+    /** Why this process may not act for the release any more; empty where it may. Fails where the ledger does not say. */
+    String whyNotStanding() {
+        try {
+            claim.demandStanding();
+            return "";
+        } catch (LedgerException e) {
+            if (e.code() == LedgerException.Code.SUPERSEDED) {
+                return String.valueOf(e.getMessage());
+            }
+            throw e;
+        }
     }
 
     /** Fails where this process leads the release no more. */

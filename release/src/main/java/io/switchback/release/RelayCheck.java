@@ -1,6 +1,8 @@
 package io.switchback.release;
 
 import io.switchback.fleet.FleetSpec;
+import io.switchback.fleet.ReplicationState;
+import io.switchback.fleet.ReplicationState.Role;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.ServerInfo;
 import io.switchback.fleet.ServerSettings;
@@ -46,7 +48,8 @@ final class RelayCheck {
 
     /** REPLICAOF NO ONE does nothing to a server that is a primary, but it is refused where the right is missing. */
     private static Optional<String> refusesRoles(ServerConnection server) {
-        return server.call("REPLICAOF", "NO", "ONE") instanceof Reply.Failure(String message)
+        return ReplicationState.read(server).role() == Role.PRIMARY
+                        && server.call("REPLICAOF", "NO", "ONE") instanceof Reply.Failure(String message)
                 ? Optional.of(server.endpoint() + " does not let this user change its role (" + message + ")")
                 : Optional.empty();
     }

@@ -12,6 +12,14 @@ public interface LinkListener {
     /** The snapshot that passed through is on disk, checked and synced. */
     void copied(BackupManifest manifest);
 
+    /**
+     * Why whoever runs the link may not do so any more; empty where he may. A {@link RuntimeException} where that cannot be said now: then it is asked again. Asked
+     * before anything is sent to the target over new connections.
+     */
+    default String whyNotStanding() {
+        return "";
+    }
+
     /** The link cannot go on, and will not try: what a target has is as it was. */
     void broken(String why);
 }

@@ -16,6 +16,9 @@ public sealed interface LinkStart {
     /** Both sides are equal at {@code base}: never a copy, only the stream. */
     record From(LinkBase base) implements LinkStart {}
 
+    /** As {@link From}, where the link was there before: a target that has no mark of it any more has lost its data, and the link is broken. */
+    record Again(LinkBase base) implements LinkStart {}
+
     /** As {@link From}, but the base is known only later: {@link RelayLink#admit(LinkBase)} says it. */
     record Later() implements LinkStart {}
 }

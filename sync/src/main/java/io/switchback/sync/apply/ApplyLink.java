@@ -117,6 +117,10 @@ public final class ApplyLink implements Link {
     private volatile Place lastApplied = new Place(-1, Place.UNKNOWN);
     /** The end of a newer owner's note, where the link has stopped. */
     private volatile @Nullable Place leftAt;
+
+    private volatile @Nullable Token endedBy;
+    /** Whether the owner was told where the copy ends; the link's own thread. */
+    private boolean based;
     /** What the watch has seen of the source's slots. */
     private volatile @Nullable String slotsMoved;
 
@@ -192,6 +196,12 @@ public final class ApplyLink implements Link {
         return LinkNotes.leave(sourcePrimary, slot, name, by, others);
     }
 
+    /** Writes a reserved key to a primary of a link's source, as {@link #leave} will have to; a {@link FleetException} where it takes none. */
+    public static void tryToWrite(ServerConnection sourcePrimary, int slot, String name) {
+        sourcePrimary.demand("SELECT", "0");
+        sourcePrimary.demand("SET", LinkKeys.of(name, slot).begin(), "");
+    }
+
     /**
      * Makes {@code by} the owner of a link at every primary of its target, and has all connections of the link killed there. When it returns nothing of the link reaches the target any
      * more, whoever runs it, and nobody with an older token can open it again. Blocks.
@@ -247,6 +257,11 @@ public final class ApplyLink implements Link {
                 copiedBytes,
                 copyBytesTotal,
                 detail.isEmpty() ? leftOut.words() : detail);
+    }
+
+    /** By whose note at its source it has ended ({@link #leave}); empty where it has not. */
+    public Optional<Token> endedBy() {
+        return Optional.ofNullable(endedBy);
     }
 
     private Place applied() {
@@ -368,6 +383,7 @@ public final class ApplyLink implements Link {
         }
         try (Lanes lanes = Lanes.open(settings.name(), settings.owner(), settings.target(), troubles)) {
             keep(lanes);
+            demandStanding();
             Lanes.Found found = lanes.found();
             if (!lanes.foundKeys().containsAll(notedKeys)) {
                 throw new BrokenLinkException("the link's checkpoint is gone from its target "
@@ -381,6 +397,22 @@ public final class ApplyLink implements Link {
             } finally {
                 leave();
             }
+        }
+    }
+
+    /**
+     * Whether whoever runs this link may do so still, asked once it has claimed its target and before anything is sent: what comes later than the claim of a later owner finds that
+     * one's, or, once all is over and the claims are gone, the answer of who keeps account of owners.
+     */
+    private void demandStanding() throws IOException, BrokenLinkException {
+        String why;
+        try {
+            why = listener.whyNotStanding();
+        } catch (RuntimeException e) {
+            throw new IOException("whether this owner may go on cannot be said now: " + e.getMessage(), e);
+        }
+        if (!why.isEmpty()) {
+            throw new BrokenLinkException(why);
         }
     }
 
@@ -424,6 +456,7 @@ public final class ApplyLink implements Link {
     private void stopAt(Place end, Token by) {
         say("ended by " + by + ", which is newer than " + settings.owner());
         leftAt = end;
+        endedBy = by;
         phase = Phase.CLOSED;
         frozenWanted = true;
         frozen = true;
@@ -437,7 +470,17 @@ public final class ApplyLink implements Link {
     }
 
     /** Where to go on; empty where the target is to be filled. */
-    private static Optional<Checkpoint> place(LinkStart start, Lanes.Found found, InfoReport source) {
+    private static Optional<Checkpoint> place(LinkStart start, Lanes.Found found, InfoReport source)
+            throws BrokenLinkException {
+        if (start instanceof LinkStart.Again(LinkBase base)) {
+            if (found instanceof Lanes.Found.At(Checkpoint checkpoint)
+                    && checkpoint.applied().offset() >= base.sourceOffset()) {
+                return Optional.of(checkpoint);
+            }
+            throw new BrokenLinkException(
+                    "the link's checkpoint is gone from its target: a server of it was emptied, or has"
+                            + " come back without its data");
+        }
         if (start instanceof LinkStart.From(LinkBase base)) {
             Checkpoint equal = new Checkpoint(base.sourceId(), new Place(base.sourceOffset(), 0), base.sourceOffset());
             // One that stands before the base, or in another history, is what the link has left from another time.
@@ -562,7 +605,7 @@ public final class ApplyLink implements Link {
                 saved = backup == null ? null : backup.finish();
             }
             if (saved != null) {
-                listener.copied(saved);
+                tell(() -> listener.copied(saved));
             }
             Place copied = new Place(offset, Place.UNKNOWN);
             lanes.noteAll(sourceId, copied);
@@ -570,7 +613,7 @@ public final class ApplyLink implements Link {
             noted(copied);
             throwIfSlotsMoved();
             copying = false;
-            listener.based(new LinkBase(sourceId, offset, "", -1));
+            tellBased(offset);
             stream(copied, offset, expiring);
         }
 
@@ -670,8 +713,11 @@ public final class ApplyLink implements Link {
         void resume(Checkpoint checkpoint) throws IOException, BrokenLinkException, InterruptedException {
             long offset = checkpoint.applied().offset();
             sourceId = askToContinue(checkpoint.sourceId(), offset, checkpoint.untilAtMost());
+            if (settings.start() instanceof LinkStart.FullCopy) {
+                tellBased(offset); // the session that has copied may have ended before it was told
+            }
             if (!sourceId.equals(checkpoint.sourceId())) {
-                listener.sourceIdChanged(sourceId);
+                tell(() -> listener.sourceIdChanged(sourceId));
             }
             lanes.covered(checkpoint.untilAtMost());
             lanes.noteAll(sourceId, checkpoint.applied());
@@ -679,6 +725,22 @@ public final class ApplyLink implements Link {
             awaitAnswers();
             noted(checkpoint.applied());
             stream(checkpoint.applied(), checkpoint.untilAtMost(), new Expiring(false, target.knowsFieldExpiry()));
+        }
+
+        private void tellBased(long offset) throws IOException {
+            if (!based) {
+                tell(() -> listener.based(new LinkBase(sourceId, offset, "", -1)));
+                based = true;
+            }
+        }
+
+        /** What the owner cannot remember now ends this session, and is told again by the next one. */
+        private void tell(Runnable what) throws IOException {
+            try {
+                what.run();
+            } catch (RuntimeException e) {
+                throw new IOException("the link's owner cannot take it down: " + e.getMessage(), e);
+            }
         }
 
         private String askToContinue(String id, long offset, long untilAtMost) throws IOException, BrokenLinkException {

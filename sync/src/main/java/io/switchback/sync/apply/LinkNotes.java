@@ -20,11 +20,13 @@ import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.stream.IntStream;
 
 /** What others than its owner write of a link to the servers at its ends: where it begins, where it ends, that it is over. Blocking; without state. */
 final class LinkNotes {
     private static final Duration ANSWER_MAX = Duration.ofSeconds(5);
+    private static final int ATTEMPTS_MAX = 10;
     /** Slots of which keys are removed in one pipeline, and names in one command. */
     private static final int SLOTS_AT_ONCE = 512;
 
@@ -38,6 +40,11 @@ final class LinkNotes {
     /** As {@link ApplyLink#begin}. */
     static LinkBase begin(ServerConnection server, String name) {
         ReplicationState state = ReplicationState.read(server);
+        if (state.role() != ReplicationState.Role.PRIMARY) {
+            throw new FleetException(
+                    FleetException.Code.REFUSED,
+                    server.endpoint() + " is no primary any more; the link cannot begin there");
+        }
         if (InfoReport.read(server).number("cluster_enabled", 0) == 1) {
             return new LinkBase(state.id(), state.offset(), "", -1);
         }
@@ -51,6 +58,20 @@ final class LinkNotes {
 
     /** As {@link ApplyLink#leave}. */
     static long leave(ServerConnection server, int slot, String name, Token by, OtherClients others) {
+        for (int attempt = 1; attempt < ATTEMPTS_MAX; attempt++) {
+            OptionalLong end = tryToLeave(server, slot, name, by, others);
+            if (end.isPresent()) {
+                return end.getAsLong();
+            }
+        }
+        throw new FleetException(
+                FleetException.Code.REFUSED,
+                server.endpoint() + " was noted " + ATTEMPTS_MAX + " times to be left while this note was on its way");
+    }
+
+    /** Empty where another note came in between. */
+    private static OptionalLong tryToLeave(
+            ServerConnection server, int slot, String name, Token by, OtherClients others) {
         String key = LinkKeys.of(name, slot).left();
         server.demand("SELECT", "0");
         server.demand("WATCH", key);
@@ -82,6 +103,9 @@ final class LinkNotes {
                         server.endpoint() + " takes no note of where the link " + name + " ends: " + message);
             }
         }
+        if (replies.get(replies.size() - 2) instanceof Reply.Nil) {
+            return OptionalLong.empty();
+        }
         // Within a transaction a server counts what it has written before it, or (6.0) before this command.
         long before = offsetBefore(server, replies.get(replies.size() - 2));
         long least = before + CommandEncoder.encode(note).length;
@@ -93,7 +117,7 @@ final class LinkNotes {
                 || after == least + SELECT_BYTES
                 || after == least + TRANSACTION_BYTES
                 || after == least + SELECT_BYTES + TRANSACTION_BYTES;
-        return alone ? after : least;
+        return OptionalLong.of(alone ? after : least);
     }
 
     /** What ROLE has said in front of a write, in one transaction with it. */
