@@ -107,6 +107,39 @@ final class AppliedReleaseTest {
         }
     }
 
+    /** An order must not open the link again as if nothing had been: it would lead everybody to an empty fleet. */
+    @Test
+    void anOldFleetThatHasLostItsDataIsNoWayBack() {
+        try (SomeFleet blue = single("blue");
+                SomeFleet.ClusterFleet green = cluster("green", 2, 0);
+                TwoFleets fleets = SomeFleet.between(blue, green, folder)) {
+            fleets.startNode();
+            try (Jedis client = fleets.client()) {
+                client.set("before", "1");
+                fleets.begin(TwoFleets.release("r", "hold: { limit: 5s }"));
+                fleets.awaitObserving("r");
+                RealServer old = blue.primaries().getFirst();
+                old.kill();
+                old.restart();
+                fleets.await(
+                        "r",
+                        "the way back closed",
+                        now -> now.caches().getFirst().wayBack() == WayBack.CLOSED);
+                fleets.order("r", Order.Kind.ROLLBACK);
+                fleets.await("r", "the order heard", now -> now.detail().contains("waits for the way back"));
+                fleets.order("r", Order.Kind.PAUSE);
+                ReleaseStatus still = fleets.awaitStatus("r", Status.PAUSED);
+                assertThat(still.side()).isEqualTo(Side.NEW);
+                assertThat(still.caches().getFirst().wayBack()).isEqualTo(WayBack.CLOSED);
+                assertThat(still.caches().getFirst().wayBackDetail()).contains("checkpoint is gone");
+                assertThat(client.get("before")).isEqualTo("1");
+                fleets.order("r", Order.Kind.RESUME);
+                fleets.order("r", Order.Kind.FINISH);
+                fleets.awaitStatus("r", Status.FINISHED);
+            }
+        }
+    }
+
     @Test
     void whatCannotBeMovedIsNamedByTheCheckAndChangesNothing() {
         try (SomeFleet blue = single("blue");
