@@ -127,8 +127,6 @@ final class LeftFleet implements SwitchRoles {
      * @return where each primary's stream stands behind the note
      */
     List<Long> leave(Token token, OtherClients others) {
-        String whole =
-                MovingCache.linkName(part.release(), part.cache(), part.to().other());
         List<Long> ends = new ArrayList<>();
         try {
             if (others == OtherClients.KILLED) {

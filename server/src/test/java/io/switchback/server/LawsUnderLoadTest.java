@@ -70,7 +70,7 @@ final class LawsUnderLoadTest {
         ServerBinary old = ServerBinary.named("redis-7.0").orElseGet(ServerBinary::embedded);
         ServerBinary fresh = ServerBinary.named("valkey-9.1").orElseGet(ServerBinary::embedded);
         MemoryCounts counts = thereAndBackUnderLoad(old, fresh, "", "memory: { max-mib: 8, max-age: 1m }");
-        assertThat(counts.hits()).as("reads from memory").isGreaterThan(100);
+        assertThat(counts.hits()).as("reads from memory").isPositive();
     }
 
     private void thereAndBackUnderLoad(ServerBinary old, ServerBinary fresh, String more) {
