@@ -119,8 +119,8 @@ public final class ApplyLink implements Link {
     private volatile @Nullable Place leftAt;
 
     private volatile @Nullable Token endedBy;
-    /** Whether the owner was told where the copy ends; the link's own thread. */
-    private boolean based;
+    /** Whether a copy is complete and the owner was not told so yet; the link's own thread. */
+    private boolean owesBase;
     /** What the watch has seen of the source's slots. */
     private volatile @Nullable String slotsMoved;
 
@@ -608,12 +608,13 @@ public final class ApplyLink implements Link {
                 tell(() -> listener.copied(saved));
             }
             Place copied = new Place(offset, Place.UNKNOWN);
+            owesBase = true;
             lanes.noteAll(sourceId, copied);
             awaitAnswers();
             noted(copied);
             throwIfSlotsMoved();
             copying = false;
-            tellBased(offset);
+            tellBase(offset);
             stream(copied, offset, expiring);
         }
 
@@ -713,8 +714,8 @@ public final class ApplyLink implements Link {
         void resume(Checkpoint checkpoint) throws IOException, BrokenLinkException, InterruptedException {
             long offset = checkpoint.applied().offset();
             sourceId = askToContinue(checkpoint.sourceId(), offset, checkpoint.untilAtMost());
-            if (settings.start() instanceof LinkStart.FullCopy) {
-                tellBased(offset); // the session that has copied may have ended before it was told
+            if (owesBase) {
+                tellBase(offset); // the session that has copied ended before it was told
             }
             if (!sourceId.equals(checkpoint.sourceId())) {
                 tell(() -> listener.sourceIdChanged(sourceId));
@@ -727,11 +728,9 @@ public final class ApplyLink implements Link {
             stream(checkpoint.applied(), checkpoint.untilAtMost(), new Expiring(false, target.knowsFieldExpiry()));
         }
 
-        private void tellBased(long offset) throws IOException {
-            if (!based) {
-                tell(() -> listener.based(new LinkBase(sourceId, offset, "", -1)));
-                based = true;
-            }
+        private void tellBase(long offset) throws IOException {
+            tell(() -> listener.based(new LinkBase(sourceId, offset, "", -1)));
+            owesBase = false;
         }
 
         /** What the owner cannot remember now ends this session, and is told again by the next one. */
