@@ -35,7 +35,19 @@ public final class RoleCommands {
          * Killed in the same transaction, so none of them meets the new role: what they had sent has run before it, or never runs
          * (<a href="https://redis.io/docs/latest/commands/client-kill/">CLIENT KILL</a>). Connections of replicas stay.
          */
-        KILLED
+        KILLED;
+
+        /** What has to be sent for it; nothing where they are kept. */
+        public List<byte[][]> commands() {
+            return switch (this) {
+                case KEPT -> List.of();
+                case KILLED ->
+                    List.of(
+                            CommandEncoder.bytes("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"),
+                            // In RESP3 these send commands as well.
+                            CommandEncoder.bytes("CLIENT", "KILL", "TYPE", "pubsub", "SKIPME", "yes"));
+            };
+        }
     }
 
     /** What became of a token that was offered to a server. */
@@ -176,11 +188,7 @@ public final class RoleCommands {
         List<byte[][]> changes = new ArrayList<>();
         changes.add(CommandEncoder.bytes("ROLE"));
         changes.add(CommandEncoder.bytes("REPLICAOF", host, port));
-        if (others == OtherClients.KILLED) {
-            changes.add(CommandEncoder.bytes("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"));
-            // In RESP3 these send commands as well.
-            changes.add(CommandEncoder.bytes("CLIENT", "KILL", "TYPE", "pubsub", "SKIPME", "yes"));
-        }
+        changes.addAll(others.commands());
         List<byte[][]> commands = new ArrayList<>();
         commands.add(CommandEncoder.bytes("MULTI"));
         commands.addAll(changes);

@@ -2,10 +2,12 @@ package io.switchback.release;
 
 import io.switchback.environment.Environment;
 import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.FleetAddress;
 import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.RoleCommands;
 import io.switchback.fleet.ServerConnection;
+import io.switchback.fleet.SlotSet;
 import io.switchback.fleet.Token;
 import io.switchback.fleet.Topology;
 import io.switchback.release.CacheRecord.ShardCopy;
@@ -82,9 +84,25 @@ final class ApplyLinks implements CacheLinks {
         };
     }
 
-    /** The name of the link of one shard. */
+    /** The least slot of a shard; {@link ApplyLink#NO_SLOT} where the fleet is no cluster. */
+    static int firstSlot(String slots) {
+        return SourceBase.parse(slots).map(SlotSet::first).orElse(ApplyLink.NO_SLOT);
+    }
+
+    /** That shard of a fleet; the fleet itself where it is no cluster. */
+    static FleetSpec shard(FleetSpec fleet, String slots) {
+        int slot = firstSlot(slots);
+        return slot == ApplyLink.NO_SLOT ? fleet : fleet.shard(slot);
+    }
+
+    /** The name of the link of one shard, where {@code whole} is that of all of them. */
     static String name(String whole, String slots) {
-        return MovingCache.namesOf(whole, List.of(slots)).getFirst();
+        int slot = firstSlot(slots);
+        return slot == ApplyLink.NO_SLOT ? whole : whole + "/" + slot;
+    }
+
+    static List<String> names(String whole, List<String> shards) {
+        return shards.stream().map(slots -> name(whole, slots)).toList();
     }
 
     @Override
@@ -154,9 +172,8 @@ final class ApplyLinks implements CacheLinks {
                 open = List.copyOf(opened);
                 continue;
             }
-            Path folder = SourceBase.parse(copy.slots())
-                    .map(slots -> backupFolder.resolve("slot-" + slots.first()))
-                    .orElse(backupFolder);
+            int slot = firstSlot(copy.slots());
+            Path folder = slot == ApplyLink.NO_SLOT ? backupFolder : backupFolder.resolve("slot-" + slot);
             opened.add(open(Side.OLD, copy.slots(), new LinkStart.FullCopy(Optional.of(folder))));
             open = List.copyOf(opened);
         }
@@ -165,7 +182,7 @@ final class ApplyLinks implements CacheLinks {
 
     /** What a former process has left is no copy that is known of; nor may that process go on. */
     private void forgetHalfCopies(FleetSpec fresh) {
-        List<String> names = MovingCache.namesOf(
+        List<String> names = names(
                 cache.linkName(Side.OLD),
                 cache.remembered().copies().stream()
                         .filter(copy -> !copy.isComplete())
@@ -179,11 +196,7 @@ final class ApplyLinks implements CacheLinks {
     private void keepStream(FleetSpec fleet, Endpoint primary) {
         try {
             Backlog.begin(
-                    new FleetSpec(
-                            fleet.name(),
-                            new io.switchback.fleet.FleetAddress.Standalone(primary),
-                            fleet.credential(),
-                            fleet.tls()),
+                    new FleetSpec(fleet.name(), new FleetAddress.Standalone(primary), fleet.credential(), fleet.tls()),
                     BACKLOG_SILENCE_MAX);
         } catch (IOException e) {
             throw new FleetException(
@@ -263,14 +276,11 @@ final class ApplyLinks implements CacheLinks {
     }
 
     private ShardLink open(Side from, String slots, LinkStart start) {
-        FleetSpec fleet = cache.fleet(from);
-        FleetSpec sourceFleet =
-                SourceBase.parse(slots).map(set -> fleet.shard(set.first())).orElse(fleet);
         ApplySettings settings = new ApplySettings(
                 name(cache.linkName(from), slots),
                 cache.remembered().secret(),
                 cache.token(),
-                sourceFleet,
+                shard(cache.fleet(from), slots),
                 cache.fleet(from.other()),
                 start,
                 SourceBase.parse(slots));
@@ -303,7 +313,7 @@ final class ApplyLinks implements CacheLinks {
                         from,
                         e.getMessage());
             }
-            names.addAll(MovingCache.namesOf(cache.linkName(from), shards));
+            names.addAll(names(cache.linkName(from), shards));
         }
         ApplyLink.forget(cache.fleet(at), names.stream().distinct().toList());
     }

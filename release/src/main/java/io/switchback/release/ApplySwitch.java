@@ -6,21 +6,14 @@ import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.ReplicationState;
 import io.switchback.fleet.ReplicationState.Role;
-import io.switchback.fleet.RoleCommands.OtherClients;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.Topology;
 import io.switchback.release.ApplyLinks.ShardLink;
-import io.switchback.release.ReleaseState.Side;
 import io.switchback.release.SwitchRegister.CacheEvidence;
 import io.switchback.sync.LinkStatus;
-import io.switchback.sync.ProbeResult;
-import io.switchback.sync.RelayLink;
 import io.switchback.sync.apply.ApplyLink;
-import java.time.Duration;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -43,75 +36,29 @@ import org.slf4j.LoggerFactory;
  * <p>Subscribers: links carry no messages. What is published at A before the mark is for them, and so is all that is published at B ever: so the mark is published at both, and
  * is at all of B's nodes before anybody may publish there.
  */
-final class ApplySwitch implements CacheSwitch {
+final class ApplySwitch extends CacheSwitch {
     private static final Logger LOG = LoggerFactory.getLogger(ApplySwitch.class);
-    /** How long clients wait for the last bytes that links have of a fleet that is gone. */
-    private static final Duration LAST_BYTES_LIMIT = Duration.ofMillis(200);
-
-    private final SwitchPart part;
-    private final MovingCache cache;
     private final ApplyLinks links;
-    private final Side from;
-    private final boolean nodesAreMissing;
-    private final Environment environment;
     private final LeftFleet left;
-    private final Map<String, Duration> took = new LinkedHashMap<>();
     private final List<ServerConnection> primariesOfB = new ArrayList<>();
     private List<String> shardsOfB = List.of();
     private @Nullable SwitchMark markA;
     private @Nullable SwitchMark markB;
-    private final boolean fromIsDead;
-    private boolean fromDoesNotAnswer;
-    private boolean canPublish;
-    private boolean hasRoles = true;
-    private String unconfirmed = "";
 
-    /** A switch that is about to begin, or one that was found in the ledger. */
     ApplySwitch(SwitchPart part, MovingCache cache, ApplyLinks links, Known known, Environment environment) {
-        this.part = part;
-        this.cache = cache;
+        super(part, cache, known, environment);
         this.links = links;
-        this.from = part.to().other();
-        this.nodesAreMissing = known.nodesAreMissing();
-        this.fromIsDead = known.fromIsDead();
-        this.fromDoesNotAnswer = fromIsDead;
-        this.environment = environment;
         this.left = new LeftFleet(part, cache.fleet(from));
     }
 
     @Override
-    public MovingCache cache() {
-        return cache;
-    }
-
-    @Override
-    public SwitchPart part() {
-        return part;
-    }
-
-    @Override
-    public Map<String, Duration> took() {
-        return took;
-    }
-
-    @Override
-    public boolean fromAnswers() {
-        return !fromDoesNotAnswer;
-    }
-
-    @Override
-    public String mark() {
-        return canPublish ? part.id().toString() : "";
-    }
-
-    @Override
-    public void prepare(Deadline deadline) {
+    void prepare(Deadline deadline) {
         cache.token(part.token());
         if (part.acceptLoss()) {
             prepareWithLoss();
             return;
         }
-        left.connect();
+        left.connectAhead();
         FleetSpec b = cache.fleet(part.to());
         Topology topologyOfB = b.topologyNow();
         demandStill(cache.fleet(from));
@@ -136,7 +83,9 @@ final class ApplySwitch implements CacheSwitch {
                         + " bytes behind and did not catch up; nothing was held");
             }
         }
-        proveWayBack(b, topologyOfB);
+        for (int shard = 0; shard < primariesOfB.size(); shard++) {
+            demandContinues(primariesOfB.get(shard), ApplyLinks.shard(b, shardsOfB.get(shard)));
+        }
     }
 
     private static void demandStill(FleetSpec fleet) {
@@ -198,30 +147,8 @@ final class ApplySwitch implements CacheSwitch {
         }
     }
 
-    /** Asks each primary of B whether it will let a link begin where it stands; a way back must be proven first. */
-    private void proveWayBack(FleetSpec b, Topology topology) {
-        for (int shard = 0; shard < primariesOfB.size(); shard++) {
-            ServerConnection server = primariesOfB.get(shard);
-            ReplicationState state = ReplicationState.read(server);
-            FleetSpec asked = topology instanceof Topology.Sharded
-                    ? b.shard(
-                            SourceBase.parse(shardsOfB.get(shard)).orElseThrow().first())
-                    : b;
-            String why = switch (RelayLink.probe(asked, state.id(), state.offset(), MovingCache.SERVER_TIMEOUT)) {
-                case ProbeResult.Continues _ -> "";
-                case ProbeResult.NeedsCopy(String reason) -> reason;
-                case ProbeResult.Unknown(String reason) -> reason;
-            };
-            if (!why.isEmpty()) {
-                throw failed("the way back cannot be opened: " + server.endpoint()
-                        + " does not continue its stream for a link that asks for " + state.id() + " from offset "
-                        + state.offset() + ": " + why);
-            }
-        }
-    }
-
     @Override
-    public CacheEvidence fence(Deadline deadline) {
+    CacheEvidence fence(Deadline deadline) {
         if (part.acceptLoss()) {
             List<Long> ends = fromDoesNotAnswer ? List.of() : leaveWithLoss();
             takeWhatTheLinksHave(ends, deadline);
@@ -269,16 +196,12 @@ final class ApplySwitch implements CacheSwitch {
         return evidence(begins);
     }
 
-    private OtherClients othersAtFence() {
-        return nodesAreMissing ? OtherClients.KILLED : OtherClients.KEPT;
-    }
-
     /** One that takes no note is left all the same, as long as everybody who might write there is held. */
     private List<Long> leaveWithLoss() {
         try {
             return left.leave(part.token(), othersAtFence());
         } catch (FleetException e) {
-            if (nodesAreMissing) {
+            if (known.nodesAreMissing()) {
                 throw e;
             }
             cache.linkNote("fleet " + cache.fleet(from).name() + " is left without a note: " + e.getMessage());
@@ -328,35 +251,17 @@ final class ApplySwitch implements CacheSwitch {
         }
     }
 
-    @Override
-    public String unconfirmed() {
-        return unconfirmed;
-    }
-
-    private CacheEvidence evidence(List<SourceBase> bases) {
-        return new CacheEvidence(cache.name(), part.to(), part.toFleet(), part.epoch() + 1, bases);
-    }
-
-    @Override
-    public boolean hasRoles() {
-        return hasRoles;
-    }
-
     /** B takes writes all the time. */
     @Override
-    public void commit(CacheEvidence evidence) {
+    void commit(CacheEvidence evidence) {
         cache.token(part.token());
     }
 
     @Override
-    public void openWayBack(CacheEvidence evidence) {
+    void openWayBack(CacheEvidence evidence) {
         links.close();
         if (evidence.bases().isEmpty()) {
-            String why =
-                    "this switch accepted a loss: what " + cache.fleet(from).name()
-                            + " had and the other fleet had not is given up, so the fleets are not equal at any offset";
-            cache.remember(record -> record.withoutBases(why));
-            cache.linkIsBroken(why);
+            closeWayBack(lossAccepted());
             return;
         }
         cache.remember(record -> record.withBases(evidence.bases()));
@@ -369,12 +274,12 @@ final class ApplySwitch implements CacheSwitch {
     }
 
     @Override
-    public void abort() {
+    void abort() {
         cache.token(part.token().close());
         try {
             left.abort();
         } catch (FleetException e) {
-            if (!part.acceptLoss() && !fromIsDead) {
+            if (!part.acceptLoss() && !known.fromIsDead()) {
                 throw e;
             }
             hasRoles = false;
@@ -384,20 +289,10 @@ final class ApplySwitch implements CacheSwitch {
     }
 
     @Override
-    public void goOnWhereItWas() {
+    void goOnWhereItWas() {
         if (hasRoles) { // else what the links have of A may be all that is left of it
             cache.reopenLinkIfItAnswers(from);
         }
-    }
-
-    private long lap(String what, long began) {
-        long now = environment.nanoTime();
-        took.merge(what, Duration.ofNanos(now - began), Duration::plus);
-        return now;
-    }
-
-    private ReleaseException failed(String why) {
-        return new ReleaseException(ReleaseException.Code.STEP_FAILED, "cache " + cache.name() + ": " + why);
     }
 
     @Override

@@ -1,6 +1,5 @@
 package io.switchback.release;
 
-import io.switchback.ledger.Member;
 import io.switchback.ledger.Members;
 import io.switchback.proxy.ClusterObstacles;
 import io.switchback.proxy.ClusterObstacles.DatabaseUse;
@@ -8,10 +7,7 @@ import io.switchback.proxy.ClusterObstacles.Obstacle;
 import io.switchback.release.ReleaseState.Side;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
-import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -58,23 +54,21 @@ final class ClusterUse {
     /** Asks every node that serves the cache; one that does not answer says nothing. */
     Findings look(String cache, boolean afresh) {
         byte[] question = ReleaseStore.bytes(new Question(cache, afresh));
-        Map<String, CompletableFuture<byte[]>> answers = new LinkedHashMap<>();
-        for (Member member : members.roster().members()) {
-            if (member.caches().contains(cache)) {
-                answers.put(member.node(), nodes.ask(member.node(), SUBJECT, question, NODE_LIMIT));
-            }
-        }
         List<String> certain = new ArrayList<>();
         List<String> possible = new ArrayList<>();
-        answers.forEach((node, answer) -> {
-            try {
-                ClusterObstacles seen =
-                        ReleaseStore.value(answer.join(), Answer.class).seen();
-                say(node, seen, certain, possible);
-            } catch (CompletionException e) {
-                LOG.info("node {} does not say what its clients do: {}", node, String.valueOf(e.getCause()));
-            }
-        });
+        nodes.askThoseWhoServe(cache, members.roster().members(), SUBJECT, question, NODE_LIMIT)
+                .forEach((member, answer) -> {
+                    try {
+                        ClusterObstacles seen =
+                                ReleaseStore.value(answer.join(), Answer.class).seen();
+                        say(member.node(), seen, certain, possible);
+                    } catch (CompletionException e) {
+                        LOG.info(
+                                "node {} does not say what its clients do: {}",
+                                member.node(),
+                                String.valueOf(e.getCause()));
+                    }
+                });
         return new Findings(List.copyOf(certain), List.copyOf(possible));
     }
 

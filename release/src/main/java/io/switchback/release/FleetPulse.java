@@ -177,32 +177,29 @@ final class FleetPulse {
     /** What speaks against its death; empty where every registered node says that it gets no answer, and, unless it {@code hangs}, no connection. */
     private String doubt(String cache, String fleet, boolean hangs) {
         byte[] question = ReleaseStore.bytes(new Question(cache, fleet));
-        Map<String, CompletableFuture<byte[]>> answers = new LinkedHashMap<>();
-        for (Member member : members.roster().members()) {
-            if (member.caches().contains(cache)) {
-                answers.put(member.node(), nodes.ask(member.node(), SUBJECT, question, NODE_LIMIT));
-            }
-        }
+        Map<Member, CompletableFuture<byte[]>> answers =
+                nodes.askThoseWhoServe(cache, members.roster().members(), SUBJECT, question, NODE_LIMIT);
         String doubt = "";
-        for (Map.Entry<String, CompletableFuture<byte[]>> one : answers.entrySet()) {
+        for (Map.Entry<Member, CompletableFuture<byte[]>> one : answers.entrySet()) {
+            String node = one.getKey().node();
             try {
                 switch (ReleaseStore.value(one.getValue().join(), Answer.class).sign()) {
-                    case ANSWERS -> doubt = "node " + one.getKey() + " gets an answer from it";
-                    case TAKES -> doubt = hangs ? doubt : "node " + one.getKey() + " can still connect to it";
+                    case ANSWERS -> doubt = "node " + node + " gets an answer from it";
+                    case TAKES -> doubt = hangs ? doubt : "node " + node + " can still connect to it";
                     case NONE -> {
                         // nothing speaks against it
                     }
                 }
             } catch (CompletionException e) {
-                LOG.debug("node {} does not say whether fleet {} is alive", one.getKey(), fleet, e);
+                LOG.debug("node {} does not say whether fleet {} is alive", node, fleet, e);
                 if (members.roster()
-                        .member(one.getKey())
+                        .member(node)
                         .filter(presence::certainlyHolds)
                         .isPresent()) {
                     continue;
                 }
-                doubt = "node " + one.getKey() + " cannot be asked, and may still serve its clients there; bring it"
-                        + " back, remove it (switchback node remove " + one.getKey()
+                doubt = "node " + node + " cannot be asked, and may still serve its clients there; bring it"
+                        + " back, remove it (switchback node remove " + node
                         + "), or say rollback --accept-loss";
             }
         }

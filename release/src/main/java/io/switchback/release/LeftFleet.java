@@ -7,6 +7,7 @@ import io.switchback.fleet.RoleCommands.OtherClients;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.Token;
 import io.switchback.fleet.Topology;
+import io.switchback.resp.Reply;
 import io.switchback.sync.apply.ApplyLink;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -39,11 +40,12 @@ final class LeftFleet implements SwitchRoles {
     }
 
     /** Finds its servers, connects to them and sees that its primaries answer, unless that is done. */
-    void connect() {
+    @Override
+    public void connectAhead() {
         connect(false);
     }
 
-    /** As {@link #connect}, but to those of its primaries that answer; whether there are any. */
+    /** As {@link #connectAhead}, but to those of its primaries that answer; whether there are any. */
     boolean connectToWhatAnswers() {
         connect(true);
         return !primaries.isEmpty();
@@ -87,11 +89,11 @@ final class LeftFleet implements SwitchRoles {
         topology = seen;
     }
 
-    /** As it was seen by {@link #connect}. */
+    /** As it was seen by {@link #connectAhead}. */
     Topology topology() {
         Topology seen = topology;
         if (seen == null) {
-            throw new IllegalStateException("connect comes first");
+            throw new IllegalStateException("connectAhead comes first");
         }
         return seen;
     }
@@ -108,17 +110,14 @@ final class LeftFleet implements SwitchRoles {
     /** Whether it takes the notes that end the links: before anybody is held. */
     void demandWritable() {
         for (int shard = 0; shard < shards.size(); shard++) {
-            ApplyLink.tryToWrite(primaries.get(shard), slot(shards.get(shard)), name(shards.get(shard)));
+            ApplyLink.tryToWrite(
+                    primaries.get(shard), ApplyLinks.firstSlot(shards.get(shard)), name(shards.get(shard)));
         }
     }
 
     private String name(String slots) {
         return ApplyLinks.name(
                 MovingCache.linkName(part.release(), part.cache(), part.to().other()), slots);
-    }
-
-    private static int slot(String slots) {
-        return SourceBase.parse(slots).map(set -> set.first()).orElse(ApplyLink.NO_SLOT);
     }
 
     /**
@@ -134,7 +133,8 @@ final class LeftFleet implements SwitchRoles {
             }
             for (int shard = 0; shard < shards.size(); shard++) {
                 String slots = shards.get(shard);
-                ends.add(ApplyLink.leave(primaries.get(shard), slot(slots), name(slots), token, others));
+                ends.add(
+                        ApplyLink.leave(primaries.get(shard), ApplyLinks.firstSlot(slots), name(slots), token, others));
             }
         } catch (FleetException e) {
             close(); // another attempt looks anew
@@ -144,13 +144,12 @@ final class LeftFleet implements SwitchRoles {
     }
 
     private static void killOthers(ServerConnection server) {
-        server.demand("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
-        server.demand("CLIENT", "KILL", "TYPE", "pubsub", "SKIPME", "yes");
-    }
-
-    @Override
-    public void connectAhead() {
-        connect();
+        for (Reply reply : server.pipeline(OtherClients.KILLED.commands())) {
+            if (reply instanceof Reply.Failure(String message)) {
+                throw new FleetException(
+                        FleetException.Code.REFUSED, server.endpoint() + " keeps its connections: " + message);
+            }
+        }
     }
 
     /** The fleet that clients go to takes writes all the time. */
@@ -172,7 +171,7 @@ final class LeftFleet implements SwitchRoles {
 
     /** A server that takes no note (no memory, no disk) takes that of a fence that comes late neither. */
     private void leaveForAbort() {
-        connect();
+        connectAhead();
         try {
             leave(part.token().close(), OtherClients.KEPT);
         } catch (FleetException e) {

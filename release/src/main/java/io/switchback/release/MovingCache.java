@@ -14,7 +14,6 @@ import io.switchback.release.ReleaseState.Side;
 import io.switchback.sync.LinkStatus;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.UnaryOperator;
@@ -298,15 +297,6 @@ final class MovingCache implements AutoCloseable {
     /** Whether clients of that fleet wait until what they write is on the other one. */
     boolean isProtected(Side inUse) {
         return inUse == Side.NEW && protect == Protect.SYNC;
-    }
-
-    /** The names of links with these sources, for whoever keeps something by them: one, or one for each shard. */
-    static List<String> namesOf(String whole, List<String> sources) {
-        return sources.stream()
-                .map(slots -> SourceBase.parse(slots)
-                        .map(set -> whole + "/" + set.first())
-                        .orElse(whole))
-                .toList();
     }
 
     @Override

@@ -298,7 +298,7 @@ final class NodeParticipants implements AutoCloseable {
                 Topology topology = cache.fleet(source == Side.OLD ? record.from() : record.to())
                         .topologyNow();
                 topologies.add(topology);
-                names.addAll(MovingCache.namesOf(whole, ApplyLinks.shards(topology)));
+                names.addAll(ApplyLinks.names(whole, ApplyLinks.shards(topology)));
             } catch (FleetException e) {
                 LOG.info("cache {}: {}", cache.name(), e.getMessage());
             }

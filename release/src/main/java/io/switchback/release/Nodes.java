@@ -2,6 +2,9 @@ package io.switchback.release;
 
 import io.switchback.ledger.Member;
 import java.time.Duration;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 
 /** The nodes that serve the same caches, as one of them knows them. Any thread. */
@@ -20,4 +23,16 @@ public interface Nodes {
      * node may have been asked all the same.
      */
     CompletableFuture<byte[]> ask(String node, String subject, byte[] question, Duration limit);
+
+    /** Asks all of these that serve the cache, at once. */
+    default Map<Member, CompletableFuture<byte[]>> askThoseWhoServe(
+            String cache, List<Member> members, String subject, byte[] question, Duration limit) {
+        Map<Member, CompletableFuture<byte[]>> answers = new LinkedHashMap<>();
+        for (Member member : members) {
+            if (member.caches().contains(cache)) {
+                answers.put(member, ask(member.node(), subject, question, limit));
+            }
+        }
+        return answers;
+    }
 }

@@ -5,27 +5,19 @@ import io.switchback.environment.Environment;
 import io.switchback.fleet.FleetException;
 import io.switchback.fleet.ReplicationState;
 import io.switchback.fleet.ReplicationState.Role;
-import io.switchback.fleet.ReservedKeys;
 import io.switchback.fleet.RoleChange;
 import io.switchback.fleet.RoleCommands;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.ServerSettings;
 import io.switchback.fleet.TokenWatch;
-import io.switchback.release.ReleaseState.Side;
+import io.switchback.fleet.Topology;
 import io.switchback.release.SwitchRegister.CacheEvidence;
-import io.switchback.resp.Reply;
 import io.switchback.sync.LinkBase;
 import io.switchback.sync.LinkStatus;
-import io.switchback.sync.ProbeResult;
 import io.switchback.sync.RelayLink;
-import java.time.Duration;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /**
  * A switch between two single servers that are joined by relays: it changes which of them is the primary.
@@ -37,69 +29,23 @@ import org.slf4j.LoggerFactory;
  * clients would meet a read-only server. A's way back is opened after the nodes have let go, because nobody has to wait for it:
  * B's backlog holds what A misses meanwhile.
  */
-final class RelaySwitch implements CacheSwitch {
-    private static final Logger LOG = LoggerFactory.getLogger(RelaySwitch.class);
-
-    /** How long clients wait for the last bytes that a link has of a fleet that is gone. */
-    private static final Duration LAST_BYTES_LIMIT = Duration.ofMillis(200);
-
-    private final SwitchPart part;
-    private final MovingCache cache;
-    private final Side from;
+final class RelaySwitch extends CacheSwitch {
     private final RelayLinks links;
-    private final boolean nodesAreMissing;
-    private final Environment environment;
     private final SwitchServers servers;
-    private final Map<String, Duration> took = new LinkedHashMap<>();
+    private @Nullable SwitchMark atA;
     private @Nullable TokenWatch watchA;
     private @Nullable RelayLink ahead;
-    private final boolean fromIsDead;
-    private final boolean toIsDead;
-    private boolean fromDoesNotAnswer;
-    /** Whether subscribers can be told where the switch is. */
-    private boolean canPublish;
-
-    private boolean hasRoles = true;
     private @Nullable String unequalBecause;
     private @Nullable ReplicationState promoted;
-    private String unconfirmed = "";
 
-    /** A switch that is about to begin, or one that was found in the ledger. */
     RelaySwitch(SwitchPart part, MovingCache cache, RelayLinks links, Known known, Environment environment) {
-        this.part = part;
-        this.cache = cache;
+        super(part, cache, known, environment);
         this.links = links;
-        this.from = part.to().other();
-        this.nodesAreMissing = known.nodesAreMissing();
-        this.fromIsDead = known.fromIsDead();
-        this.fromDoesNotAnswer = fromIsDead;
-        this.toIsDead = known.toIsDead();
-        this.environment = environment;
         this.servers = new SwitchServers(part.token(), cache.fleet(from), cache.fleet(part.to()));
     }
 
     @Override
-    public MovingCache cache() {
-        return cache;
-    }
-
-    @Override
-    public SwitchPart part() {
-        return part;
-    }
-
-    @Override
-    public Map<String, Duration> took() {
-        return took;
-    }
-
-    @Override
-    public boolean fromAnswers() {
-        return !fromDoesNotAnswer;
-    }
-
-    @Override
-    public void prepare(Deadline deadline) {
+    void prepare(Deadline deadline) {
         cache.token(part.token());
         if (part.acceptLoss()) {
             prepareWithLoss();
@@ -108,7 +54,10 @@ final class RelaySwitch implements CacheSwitch {
         ServerConnection b = servers.b();
         ServerConnection a = servers.a();
         takeToken(a);
-        canPublish = published(a, "");
+        SwitchMark mark = new SwitchMark(
+                cache.fleet(from), new Topology.Replicated(a.endpoint(), List.of()), List.of(a), environment);
+        atA = mark;
+        canPublish = mark.canPublish();
         // It is a primary, so this changes nothing; it shows that this user may change roles: an abort will need it.
         RelayLinks.demandChanged(RoleCommands.promote(a, part.token()));
         watchA = RoleCommands.watch(a, part.token());
@@ -122,26 +71,8 @@ final class RelaySwitch implements CacheSwitch {
                     + " bytes behind and did not catch up; nothing was held");
         }
         servers.watchB();
-        proveWayBack(b);
+        demandContinues(b, cache.fleet(part.to()));
         ahead = links.openAhead(part.to(), a);
-    }
-
-    @Override
-    public String mark() {
-        return canPublish ? part.id().toString() : "";
-    }
-
-    /** Whether the fleet's user may publish there. Subscribers are told where a switch is, not whether it may be made. */
-    private boolean published(ServerConnection a, String message) {
-        Reply reply = a.call("PUBLISH", ReservedKeys.SWITCH_CHANNEL, message);
-        if (reply.isError()) {
-            LOG.warn(
-                    "{} does not let itself be told about switches, so subscribers may miss messages in one; grant its user the channel {}: {}",
-                    a.endpoint(),
-                    ReservedKeys.SWITCH_CHANNEL,
-                    reply.text());
-        }
-        return !reply.isError();
     }
 
     private void takeToken(ServerConnection a) {
@@ -168,24 +99,8 @@ final class RelaySwitch implements CacheSwitch {
         }
     }
 
-    /** Asks B whether it will let the other direction's link begin where this one ends; a way back must be proven first. */
-    private void proveWayBack(ServerConnection b) {
-        ReplicationState state = ReplicationState.read(b);
-        String why = switch (RelayLink.probe(
-                cache.fleet(part.to()), state.id(), state.offset(), MovingCache.SERVER_TIMEOUT)) {
-            case ProbeResult.Continues continues -> "";
-            case ProbeResult.NeedsCopy(String reason) -> reason;
-            case ProbeResult.Unknown(String reason) -> reason;
-        };
-        if (!why.isEmpty()) {
-            throw failed("the way back cannot be opened: " + b.endpoint()
-                    + " does not continue its stream for a link that asks for " + state.id() + " from offset "
-                    + state.offset() + ": " + why);
-        }
-    }
-
     @Override
-    public CacheEvidence fence(Deadline deadline) {
+    CacheEvidence fence(Deadline deadline) {
         if (part.acceptLoss()) {
             RelayLink unserved = ahead;
             if (unserved != null) {
@@ -194,7 +109,7 @@ final class RelaySwitch implements CacheSwitch {
             }
             takeWhatTheLinkHas(deadline);
             stopLink(deadline);
-            return evidence(null);
+            return evidence(List.of());
         }
         ServerConnection a = servers.a();
         ServerConnection b = servers.b();
@@ -202,11 +117,14 @@ final class RelaySwitch implements CacheSwitch {
         RelayLink link = links.link().orElseThrow(() -> failed("the link is gone"));
         long began = environment.nanoTime();
         if (canPublish) {
-            published(a, mark());
+            Objects.requireNonNull(atA, "prepare comes before fence").publish(mark());
         }
         long offset = ReplicationState.read(a).offset();
         demandApplied(link, offset, deadline);
         began = lap("drain", began);
+        // A refuses writes from then on, but not all that a node may send which does not know it: reads would be stale,
+        // scripts that catch their errors would answer as if they
+        // had written. So the connections of missing nodes go in the same instant, and no client ever hears READONLY.
         RoleChange.Changed fenced = RelayLinks.demandChanged(
                 Objects.requireNonNull(watchA, "prepare comes before fence").follow(waiting.face(), othersAtFence()));
         began = lap("fence", began);
@@ -226,16 +144,8 @@ final class RelaySwitch implements CacheSwitch {
                     + ", expected a replica at " + expected + ": something else than the link has written to it");
         }
         lap("freeze", began);
-        return evidence(new LinkBase(equal.id(), equal.offset(), fenced.after().id(), fenced.offsetAtChange()));
-    }
-
-    /**
-     * A refuses writes from then on, but not all that a node may send which does not know it: reads would be stale, scripts that catch
-     * their errors would answer as if they had written. So the connections of missing nodes go in the same instant, and no
-     * client ever hears READONLY. A node uses a new one only as {@link LedgerRouteCheck} says. Nodes that take part hold, and lose nothing.
-     */
-    private RoleCommands.OtherClients othersAtFence() {
-        return nodesAreMissing ? RoleCommands.OtherClients.KILLED : RoleCommands.OtherClients.KEPT;
+        return evidence(List.of(SourceBase.whole(
+                new LinkBase(equal.id(), equal.offset(), fenced.after().id(), fenced.offsetAtChange()))));
     }
 
     /** What the link has received of a fleet that is gone, B shall have; what it has not received, nobody can confirm. */
@@ -264,20 +174,6 @@ final class RelaySwitch implements CacheSwitch {
         }
     }
 
-    @Override
-    public String unconfirmed() {
-        return unconfirmed;
-    }
-
-    private CacheEvidence evidence(@Nullable LinkBase base) {
-        return new CacheEvidence(
-                cache.name(),
-                part.to(),
-                part.toFleet(),
-                part.epoch() + 1,
-                base == null ? List.of() : List.of(SourceBase.whole(base)));
-    }
-
     private static @Nullable LinkBase decided(CacheEvidence evidence) {
         return evidence.bases().isEmpty() ? null : evidence.bases().getFirst().base();
     }
@@ -290,19 +186,14 @@ final class RelaySwitch implements CacheSwitch {
     }
 
     @Override
-    public boolean hasRoles() {
-        return hasRoles;
-    }
-
-    @Override
-    public void commit(CacheEvidence evidence) {
+    void commit(CacheEvidence evidence) {
         cache.token(part.token());
         long began = environment.nanoTime();
         SwitchServers.Promoted made;
         try {
             made = servers.promote(decided(evidence));
         } catch (FleetException e) {
-            if (!toIsDead) {
+            if (!known.toIsDead()) {
                 throw e;
             }
             hasRoles = false;
@@ -332,18 +223,13 @@ final class RelaySwitch implements CacheSwitch {
     }
 
     @Override
-    public void openWayBack(CacheEvidence evidence) {
+    void openWayBack(CacheEvidence evidence) {
         LinkBase decided = decided(evidence);
-        String unequal = decided == null
-                ? "this switch accepted a loss: what " + cache.fleet(from).name()
-                        + " had and the other fleet had not is given up, so the fleets are not equal at any offset"
-                : unequalBecause;
+        String unequal = decided == null ? lossAccepted() : unequalBecause;
         if (decided == null || unequal != null) {
-            String why = Objects.requireNonNull(unequal);
             closeAhead();
             links.close();
-            cache.remember(record -> record.withoutBases(why));
-            cache.linkIsBroken(why);
+            closeWayBack(Objects.requireNonNull(unequal));
             return;
         }
         LinkBase base = afterPromotion(decided, Objects.requireNonNull(promoted, "commit comes before openWayBack"));
@@ -367,13 +253,13 @@ final class RelaySwitch implements CacheSwitch {
     }
 
     @Override
-    public void abort() {
+    void abort() {
         closeAhead();
         cache.token(part.token().close());
         try {
             promoted = servers.takeBack();
         } catch (FleetException e) {
-            if (!part.acceptLoss() && !fromIsDead) {
+            if (!part.acceptLoss() && !known.fromIsDead()) {
                 throw e;
             }
             hasRoles = false;
@@ -382,7 +268,7 @@ final class RelaySwitch implements CacheSwitch {
     }
 
     @Override
-    public void goOnWhereItWas() {
+    void goOnWhereItWas() {
         if (!hasRoles) {
             return; // what the link has of A may be all that is left of it
         }
@@ -410,16 +296,6 @@ final class RelaySwitch implements CacheSwitch {
         if (unused != null) {
             unused.close();
         }
-    }
-
-    private long lap(String what, long began) {
-        long now = environment.nanoTime();
-        took.merge(what, Duration.ofNanos(now - began), Duration::plus);
-        return now;
-    }
-
-    private ReleaseException failed(String why) {
-        return new ReleaseException(ReleaseException.Code.STEP_FAILED, "cache " + cache.name() + ": " + why);
     }
 
     @Override

@@ -60,11 +60,16 @@ final class SwitchMark implements AutoCloseable {
 
     /** Whether the fleet's user may publish there at all. Subscribers are told where a switch is, not whether it may be made. */
     boolean canPublish() {
-        Reply reply = publishers.getFirst().call("PUBLISH", ReservedKeys.SWITCH_CHANNEL, "");
+        return published("");
+    }
+
+    private boolean published(String message) {
+        ServerConnection publisher = publishers.getFirst();
+        Reply reply = publisher.call("PUBLISH", ReservedKeys.SWITCH_CHANNEL, message);
         if (reply.isError()) {
             LOG.warn(
                     "{} does not let itself be told about switches, so subscribers may miss messages in one; grant its user the channel {}: {}",
-                    publishers.getFirst().endpoint(),
+                    publisher.endpoint(),
                     ReservedKeys.SWITCH_CHANNEL,
                     reply.text());
         }
@@ -87,7 +92,7 @@ final class SwitchMark implements AutoCloseable {
 
     /** Publishes, and waits until every primary has it. */
     void publish(String mark) {
-        publishers.getFirst().call("PUBLISH", ReservedKeys.SWITCH_CHANNEL, mark);
+        published(mark);
         await(List.of(mark));
     }
 

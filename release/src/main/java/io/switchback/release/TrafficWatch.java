@@ -59,20 +59,15 @@ final class TrafficWatch {
         }
         List<Member> asked = members.roster().members();
         for (MovingCache cache : caches) {
-            sample(
-                    cache.name(),
-                    cache.fleet(inUse).name(),
-                    asked.stream()
-                            .filter(member -> member.caches().contains(cache.name()))
-                            .toList());
+            sample(cache.name(), cache.fleet(inUse).name(), asked);
         }
     }
 
     private void sample(String cache, String fleet, List<Member> asked) {
         byte[] question = ReleaseStore.bytes(new NodeTraffic.Question(cache, fleet));
         Map<String, CompletableFuture<byte[]>> answers = new HashMap<>();
-        asked.forEach(member ->
-                answers.put(process(member), nodes.ask(member.node(), NodeTraffic.SUBJECT, question, ANSWER_LIMIT)));
+        nodes.askThoseWhoServe(cache, asked, NodeTraffic.SUBJECT, question, ANSWER_LIMIT)
+                .forEach((member, answer) -> answers.put(process(member), answer));
         Map<String, NodeTraffic.Answer> samples = new HashMap<>();
         for (Map.Entry<String, CompletableFuture<byte[]>> one : answers.entrySet()) {
             try {

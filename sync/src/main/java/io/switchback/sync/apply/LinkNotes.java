@@ -88,11 +88,7 @@ final class LinkNotes {
         commands.add(CommandEncoder.bytes("MULTI"));
         commands.add(CommandEncoder.bytes("ROLE"));
         commands.add(note);
-        if (others == OtherClients.KILLED) {
-            commands.add(CommandEncoder.bytes("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"));
-            // In RESP3 these send commands as well.
-            commands.add(CommandEncoder.bytes("CLIENT", "KILL", "TYPE", "pubsub", "SKIPME", "yes"));
-        }
+        commands.addAll(others.commands());
         commands.add(CommandEncoder.bytes("EXEC"));
         commands.add(CommandEncoder.bytes("ROLE"));
         List<Reply> replies = server.pipeline(commands);
