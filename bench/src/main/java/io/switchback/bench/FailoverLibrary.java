@@ -1,12 +1,12 @@
 package io.switchback.bench;
 
+import io.lettuce.core.AbstractRedisClient;
 import io.lettuce.core.RedisClient;
 import io.lettuce.core.RedisURI;
-import io.lettuce.core.api.StatefulRedisConnection;
 import io.lettuce.core.cluster.ClusterClientOptions;
 import io.lettuce.core.cluster.ClusterTopologyRefreshOptions;
 import io.lettuce.core.cluster.RedisClusterClient;
-import io.lettuce.core.cluster.api.StatefulRedisClusterConnection;
+import io.lettuce.core.cluster.api.sync.RedisClusterCommands;
 import io.switchback.testkit.RealSentinels;
 import java.time.Duration;
 import java.util.List;
@@ -59,7 +59,7 @@ interface FailoverLibrary extends AutoCloseable {
 
     /** Lettuce of a server, or of a node. */
     static FailoverLibrary lettuce(int port, Duration limit) {
-        return new Lettuce(RedisClient.create(uri(new HostAndPort("127.0.0.1", port), limit)));
+        return Lettuce.of(RedisClient.create(uri(new HostAndPort("127.0.0.1", port), limit)));
     }
 
     /** Lettuce that goes straight to a cluster. */
@@ -72,7 +72,7 @@ interface FailoverLibrary extends AutoCloseable {
                         .enablePeriodicRefresh(REFRESH_AT_MOST)
                         .build())
                 .build());
-        return new LettuceCluster(client);
+        return new Lettuce(client, client.connect().sync());
     }
 
     /** Lettuce that asks sentinels. */
@@ -81,7 +81,7 @@ interface FailoverLibrary extends AutoCloseable {
                 .withSentinelMasterId(RealSentinels.PRIMARY_NAME)
                 .withTimeout(limit);
         sentinels.forEach(sentinel -> uri.withSentinel(sentinel.getHost(), sentinel.getPort()));
-        return new Lettuce(RedisClient.create(uri.build()));
+        return Lettuce.of(RedisClient.create(uri.build()));
     }
 
     private static JedisClientConfig settings(Duration limit) {
@@ -116,50 +116,21 @@ interface FailoverLibrary extends AutoCloseable {
         }
     }
 
-    /** For any thread. */
-    final class Lettuce implements FailoverLibrary {
-        private final RedisClient client;
-        private final StatefulRedisConnection<String, String> connection;
-
-        Lettuce(RedisClient client) {
-            this.client = client;
-            this.connection = client.connect();
+    /** For any thread; {@code commands} are those of a connection that the client has opened. */
+    record Lettuce(AbstractRedisClient client, RedisClusterCommands<String, String> commands)
+            implements FailoverLibrary {
+        private static Lettuce of(RedisClient client) {
+            return new Lettuce(client, client.connect().sync());
         }
 
         @Override
         public long increment(String key) {
-            return connection.sync().incr(key);
+            return commands.incr(key);
         }
 
         @Override
         public void read(String key) {
-            connection.sync().get(key);
-        }
-
-        @Override
-        public void close() {
-            client.shutdown();
-        }
-    }
-
-    /** For any thread. */
-    final class LettuceCluster implements FailoverLibrary {
-        private final RedisClusterClient client;
-        private final StatefulRedisClusterConnection<String, String> connection;
-
-        LettuceCluster(RedisClusterClient client) {
-            this.client = client;
-            this.connection = client.connect();
-        }
-
-        @Override
-        public long increment(String key) {
-            return connection.sync().incr(key);
-        }
-
-        @Override
-        public void read(String key) {
-            connection.sync().get(key);
+            commands.get(key);
         }
 
         @Override
