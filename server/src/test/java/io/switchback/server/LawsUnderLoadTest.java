@@ -70,7 +70,7 @@ final class LawsUnderLoadTest {
         ServerBinary old = ServerBinary.named("redis-7.0").orElseGet(ServerBinary::embedded);
         ServerBinary fresh = ServerBinary.named("valkey-9.1").orElseGet(ServerBinary::embedded);
         MemoryCounts counts = thereAndBackUnderLoad(old, fresh, "", "memory: { max-mib: 8, max-age: 1m }");
-        assertThat(counts.hits()).as("reads from memory").isPositive();
+        assertThat(counts.hits()).as("reads from memory").isGreaterThan(100);
     }
 
     private void thereAndBackUnderLoad(ServerBinary old, ServerBinary fresh, String more) {
@@ -106,16 +106,7 @@ final class LawsUnderLoadTest {
             try (Jedis client = new Jedis("127.0.0.1", fleets.port(), 30_000)) {
                 check = HistoryChecker.check(history, client);
             }
-            assertThat(check.clean()).as("%s; %s", check, last.switches()).isTrue();
-            assertThat(check.checked()).isGreaterThan(5_000);
-            assertThat(history.total().errors())
-                    .as("errors that clients saw; %s", last.switches())
-                    .isZero();
-            assertThat(history.total().reconnects())
-                    .as("connections that clients lost")
-                    .isZero();
-            assertThat(last.switches().stream().filter(one -> one.verdict().equals("commit")))
-                    .hasSize(2 * ROUNDS + 1);
+            nobodyNoticed(check, history, last, 2 * ROUNDS + 1);
             assertThat(fleets.blue.info("stats", "sync_full")).isEqualTo("1");
             assertThat(fleets.green.info("stats", "sync_full")).isEqualTo("0");
             theFollowerHasEverythingToo(fleets, history);
@@ -170,6 +161,20 @@ final class LawsUnderLoadTest {
             }
         }
         return written;
+    }
+
+    /** Nothing lost, nothing twice (L1); no error and no connection that was closed (L2); through so many switches. */
+    static void nobodyNoticed(CheckReport check, LoadHistory history, ReleaseStatus last, int switches) {
+        assertThat(check.clean()).as("%s; %s", check, last.switches()).isTrue();
+        assertThat(check.checked()).isGreaterThan(5_000);
+        assertThat(history.total().errors())
+                .as("errors that clients saw; %s", last.switches())
+                .isZero();
+        assertThat(history.total().reconnects())
+                .as("connections that clients lost")
+                .isZero();
+        assertThat(last.switches().stream().filter(one -> one.verdict().equals("commit")))
+                .hasSize(switches);
     }
 
     /** L6: what the new fleet acknowledged is on the old one as well, without being asked for. */

@@ -188,16 +188,7 @@ class UnlikeFleetsTest {
             try (Jedis client = fleets.client()) {
                 check = HistoryChecker.check(history, client);
             }
-            assertThat(check.clean()).as("%s; %s", check, last.switches()).isTrue();
-            assertThat(check.checked()).isGreaterThan(5_000);
-            assertThat(history.total().errors())
-                    .as("errors that clients saw; %s", last.switches())
-                    .isZero();
-            assertThat(history.total().reconnects())
-                    .as("connections that clients lost")
-                    .isZero();
-            assertThat(last.switches().stream().filter(one -> one.verdict().equals("commit")))
-                    .hasSize(2 * ROUNDS + 1);
+            LawsUnderLoadTest.nobodyNoticed(check, history, last, 2 * ROUNDS + 1);
             fleets.order("r", Order.Kind.ROLLBACK);
             fleets.awaitStatus("r", Status.ROLLED_BACK);
             try (Jedis client = fleets.client()) {
