@@ -379,7 +379,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                         && !scanner.marked()
                         && scanner.end() - from < LargeCommand.ARGUMENT_BYTES;
                 if (plain && sharded && rule != null) {
-                    plain = toShards != null && toShards.takes(in, from, scanner, rule, commands == 0);
+                    plain = toShards != null
+                            && commands < commandsMax
+                            && toShards.takes(in, from, scanner, rule, commands == 0);
                 }
                 if (plain && view != null && commands == 0 && Memory.keeps(rule)) {
                     switch (takeFromMemory(view, in, from)) {
@@ -410,6 +412,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                     }
                 }
                 if (plain && commands < commandsMax) {
+                    if (toShards != null) {
+                        loop.shardBatch().took(from, scanner.end());
+                    }
                     commands++;
                     writes |= rule == null || !rule.repeatable();
                     from = scanner.end();
@@ -764,8 +769,12 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     private boolean sendToShard(ByteBuf in, int start, int end, int commands, boolean writes) {
         ClusterLane to = lane();
         boolean mayWrite = !writes || loop.confirmations().mayWrite(this);
-        BackendConnection connection = mayWrite ? to.connection(to.target()) : null;
-        if (connection != null) {
+        boolean toSeveral = commands > 1 && loop.shardBatch().servers() > 1;
+        BackendConnection connection =
+                !mayWrite ? null : toSeveral ? loop.shardBatch().connection(0) : to.connection(to.target());
+        if (connection != null && toSeveral) {
+            to.send(loop.shardBatch(), in, start, writes);
+        } else if (connection != null) {
             to.send(connection, in.retainedSlice(start, end - start), commands, writes);
         } else {
             String failure =

@@ -14,8 +14,11 @@ import io.switchback.resp.RequestScanner;
 import java.nio.ByteBuffer;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.IdentityHashMap;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
@@ -26,8 +29,9 @@ import org.jspecify.annotations.Nullable;
  * One session's commands that are under way to the shards of a cluster: sent over as many connections as there are shards, answered to the
  * client in its own order.
  *
- * <p>Consecutive commands to one server are one {@link Part}. The replies to the first part are passed on as they come, those to the others
- * are kept until it is their turn; what is kept counts towards the limits of the client's output ({@link #isFull}). In each part the replies are
+ * <p>What a client has sent at once goes out as one {@link Part} for each server that it is about ({@link ShardBatch}); the {@link Turn}s have in which order the client
+ * is to get their replies. Those whose turn it is are passed on as they come, the others
+ * are kept; what is kept counts towards the limits of the client's output ({@link #isFull}). In each part the replies are
  * looked at one by one, since one may say that its command was not run ({@link NotExecuted}), or its connection may break. Then nothing more is taken from
  * the client until everything sent is answered; and what was not run is sent again in the client's order, one command after the other ({@link
  * LostCommands}), before anything else is.
@@ -37,18 +41,22 @@ import org.jspecify.annotations.Nullable;
  * a key has been run although an earlier one was not (a slot that comes and goes meanwhile, or whose move keeps commands of several keys waiting), the earlier one
  * would come too late: it is not sent again, and its client is told that it has not run.
  *
- * <p>Owned by its session's event loop. Invariants: {@link #parts} is in the client's order; every part of it is counted once in the session's
- * unanswered runs, until it leaves; while the session has a transaction open or an operation under way there are none.
+ * <p>Owned by its session's event loop. Invariants: {@link #turns} is in the client's order; a part has turns until all its replies have been given to the client and it is
+ * answered; every part is counted once in the session's unanswered runs, as long as it has turns; while the session has a transaction open or an operation under way there are none.
  */
 final class ClusterLane {
     private static final String TOO_LATE =
             "TRYAGAIN switchback: the slot of this command was moved; the command has not run, and a later one of this client's for its key has";
 
+    private static final int[] NONE = {};
+    /** Room for the ends of kept replies, at first. */
+    private static final int ENDS_FIRST = 16;
+
     private static final byte[] SCRIPT = "SCRIPT".getBytes(US_ASCII);
     private static final byte[] LOAD = "LOAD".getBytes(US_ASCII);
 
     private final ClientSession session;
-    private final ArrayDeque<Part> parts = new ArrayDeque<>();
+    private final ArrayDeque<Turn> turns = new ArrayDeque<>();
     /** Of the session's user, database and protocol. */
     private final Map<Endpoint, BackendConnection> connections = new HashMap<>();
 
@@ -70,18 +78,19 @@ final class ClusterLane {
 
     /** Something is under way, or waits for its turn to be given to the client. */
     boolean isUnderWay() {
-        return !parts.isEmpty();
+        return !turns.isEmpty();
     }
 
     /** Nothing may be taken from the client now; the session is resumed later. */
     boolean bars() {
-        return troubled || again || (!parts.isEmpty() && version != map().version());
+        return troubled || again || (!turns.isEmpty() && version != map().version());
     }
 
     /** What was sent last of what the client has not been given in full; null where nothing is under way. */
     @Nullable
     Part lastPart() {
-        return parts.peekLast();
+        Turn last = turns.peekLast();
+        return last == null ? null : last.part;
     }
 
     /** More is kept than should be. */
@@ -100,7 +109,7 @@ final class ClusterLane {
     // --- where commands go
 
     /**
-     * Whether the plain command that was scanned last can be sent with those before it; the {@code first} one says where. If not, it goes elsewhere or needs a closer look.
+     * Whether the plain command that was scanned last can be sent at once with those before it ({@link ShardBatch}); the {@code first} one begins anew. If not, it has to wait or needs a closer look.
      */
     boolean takes(ByteBuf in, int from, RequestScanner scanned, CommandRule rule, boolean first) {
         int slot;
@@ -115,11 +124,32 @@ final class ClusterLane {
             return false;
         }
         Endpoint server = server(slot);
+        ShardBatch batch = session.loop().shardBatch();
         if (first) {
             target = server;
+            batch.begin(server);
             return true;
         }
-        return server != null && server.equals(target);
+        return server != null && !batch.isFull() && (batch.isForLast(server) || mayGoWith(batch, server));
+    }
+
+    /** Another server than the command before is for. */
+    private boolean mayGoWith(ShardBatch batch, Endpoint server) {
+        if (batch.goesOnWith(server)) {
+            return true;
+        }
+        if (target == null || session.shardTracking.isOn()) {
+            return false; // what has changed is told behind the part that was sent last
+        }
+        if (batch.servers() == 1 && !batch.isConnected()) {
+            BackendConnection first = connection(target);
+            if (first == null) {
+                return false;
+            }
+            batch.connected(first);
+        }
+        BackendConnection connection = connection(server);
+        return connection != null && batch.add(server, connection);
     }
 
     /** The command that begins there is sent alone. */
@@ -230,7 +260,18 @@ final class ClusterLane {
 
     // --- what is under way
 
-    /** Commands that were sent together, and what has come back. */
+    /** So many commands in a row, in the client's order, are that part's; none where it is a reply of the proxy's own. */
+    private static final class Turn {
+        private final Part part;
+        private int left;
+
+        Turn(Part part, int commands) {
+            this.part = part;
+            this.left = commands;
+        }
+    }
+
+    /** Commands that were sent together to one server, and what has come back. */
     final class Part implements ReplySink {
         private final ByteBuf request;
         private final int commands;
@@ -254,6 +295,8 @@ final class ClusterLane {
         private @Nullable String lost;
         /** How many of its commands have been answered, up to the first that was not run. */
         private int answered;
+        /** To how many of these the client has been given the reply. */
+        private int given;
 
         /** Part of a reply has been passed on. */
         private boolean passedInside;
@@ -261,10 +304,11 @@ final class ClusterLane {
         private boolean inside;
         /** Of the replies before that, as far as it is not their turn. */
         private @Nullable ByteBuf replies;
-        /** How many replies end in them, and where the last of those ends. */
-        private int repliesKept;
+        /** Where in them replies end, how many do, and how many of those the client has been given. */
+        private int[] ends = NONE;
 
-        private int repliesKeptBytes;
+        private int endsKnown;
+        private int endsGiven;
         /** Part of an error. */
         private @Nullable ByteBuf error;
         /** From the first command that was not run on: its {@link NotExecuted}, or the bytes of its reply. */
@@ -365,8 +409,17 @@ final class ClusterLane {
                 return;
             }
             answered += inside ? 0 : 1;
-            if (parts.peek() == this) {
-                passOn(in, index, length, inside ? 0 : 1);
+            Turn turn = turns.peek();
+            if (turn != null && turn.part == this && replies == null) {
+                passOn(in, index, length, inside ? 0 : 1, inside);
+                if (!inside && !closed) {
+                    given++;
+                    turn.left--;
+                    if (turn.left == 0 && given < commands) {
+                        turns.remove();
+                        go();
+                    }
+                }
                 return;
             }
             ByteBuf so = replies;
@@ -376,10 +429,17 @@ final class ClusterLane {
             }
             so.writeBytes(in, index, length);
             if (!inside) {
-                repliesKept++;
-                repliesKeptBytes = so.readableBytes();
+                keepEnd(so.writerIndex());
             }
             kept(length);
+        }
+
+        private void keepEnd(int end) {
+            if (endsKnown == ends.length) {
+                ends = Arrays.copyOf(ends, Math.max(ENDS_FIRST, endsKnown * 2));
+            }
+            ends[endsKnown] = end;
+            endsKnown++;
         }
 
         private void kept(int bytes) {
@@ -391,27 +451,52 @@ final class ClusterLane {
             }
         }
 
-        private void passOn(ByteBuf in, int index, int length, int ended) {
+        private void passOn(ByteBuf in, int index, int length, int ended, boolean endsInside) {
             if (silent) {
                 return;
             }
-            passedInside = inside;
+            passedInside = endsInside;
             boolean keeps = session.loop().confirmations().keeps();
             kept = begun ? kept && keeps : writes && keeps;
             begun = true;
-            session.passOn(in, index, length, kept ? ended : -1, inside);
+            session.passOn(in, index, length, kept ? ended : -1, endsInside);
         }
 
-        /** It is the first one from now on. */
-        private void itsTurn() {
+        /** Of what is kept the client is given what it is the turn of. */
+        private void give(Turn turn) {
             ByteBuf so = replies;
-            if (so != null) {
-                replies = null;
-                keptBytes -= so.readableBytes();
-                passOn(so, so.readerIndex(), so.readableBytes(), repliesKept);
-                repliesKept = 0;
+            if (so == null) {
+                return;
+            }
+            replies = null; // who closes the client meanwhile does not release it
+            int begin = so.readerIndex();
+            int count = Math.min(turn.left, endsKnown - endsGiven);
+            if (count > 0) {
+                int end = ends[endsGiven + count - 1];
+                passOn(so, begin, end - begin, count, false);
+                so.readerIndex(end);
+                endsGiven += count;
+                given += count;
+                turn.left -= count;
+            }
+            // Then the reply that has come in part, or the proxy's own.
+            if (so.isReadable() && endsGiven == endsKnown && (turn.left > 0 || server == null)) {
+                passOn(so, so.readerIndex(), so.readableBytes(), 0, inside);
+                so.readerIndex(so.writerIndex());
+            }
+            keptBytes -= so.readerIndex() - begin;
+            if (so.isReadable() && !closed) {
+                replies = so;
+            } else {
+                endsKnown = 0;
+                endsGiven = 0;
                 so.release();
             }
+        }
+
+        /** Nothing is to be done about it any more. */
+        private boolean isDone() {
+            return isAnswered && lost == null && outcomes == null && given == commands;
         }
 
         @Override
@@ -491,12 +576,10 @@ final class ClusterLane {
             boolean silent,
             int attempt,
             @Nullable Retries retries) {
-        if (parts.isEmpty() && version != map().version()) {
-            version = map().version();
-            connections.clear(); // some may lead to servers that are none of the cluster's any more
-        }
+        settleVersion();
         // With indices of its own, since those of what is written move.
         Part part = new Part(commands.retainedDuplicate(), count, writes, silent, attempt, connection.server, retries);
+        turns.add(new Turn(part, count));
         boolean asks = retries != null && retries.asks();
         ByteBuf bytes = commands;
         if (asks) {
@@ -515,13 +598,56 @@ final class ClusterLane {
         }
         ProxyLoop loop = session.loop();
         Run run = loop.runs().plain(session, bytes, count + part.repliesToSkip, loop.nanoTime(), writes);
+        run.attempt = attempt;
+        send(connection, part, run);
+    }
+
+    private void send(BackendConnection connection, Part part, Run run) {
         run.sink = part;
         run.isPart = true;
-        run.silent = silent;
-        run.attempt = attempt;
-        parts.add(part);
+        run.silent = part.silent;
         unanswered++;
-        session.sendPart(connection, run, count);
+        session.sendPart(connection, run, part.commands);
+    }
+
+    private void settleVersion() {
+        if (turns.isEmpty() && version != map().version()) {
+            version = map().version();
+            connections.clear(); // some may lead to servers that are none of the cluster's any more
+        }
+    }
+
+    /** Sends the plain commands from {@code start} on, of which the batch has where they end, to the servers that it has for them. */
+    void send(ShardBatch batch, ByteBuf in, int start, boolean writes) {
+        settleVersion();
+        Part[] parts = new Part[batch.servers()];
+        BackendConnection[] to = new BackendConnection[parts.length];
+        for (int i = 0; i < parts.length; i++) {
+            to[i] = batch.connection(i);
+            parts[i] = new Part(
+                    batch.commandsFor(i, in, start),
+                    batch.commandsFor(i),
+                    writes,
+                    session.isSilent(),
+                    1,
+                    to[i].server,
+                    null);
+        }
+        Turn turn = null;
+        for (int i = 0; i < batch.commands(); i++) {
+            Part part = parts[batch.serverOf(i)];
+            if (turn != null && turn.part == part) {
+                turn.left++;
+            } else {
+                turn = new Turn(part, 1);
+                turns.add(turn);
+            }
+        }
+        ProxyLoop loop = session.loop();
+        for (int i = 0; i < parts.length; i++) {
+            ByteBuf bytes = parts[i].request.retainedDuplicate();
+            send(to[i], parts[i], loop.runs().plain(session, bytes, parts[i].commands, loop.nanoTime(), writes));
+        }
     }
 
     /** A reply of the proxy's own, in its turn; which is taken over. */
@@ -530,26 +656,30 @@ final class ClusterLane {
         part.isAnswered = true;
         part.replies = reply;
         keptBytes += reply.readableBytes();
-        parts.add(part);
+        turns.add(new Turn(part, 0));
     }
 
     /** Gives the client what it is the turn of. */
     private void go() {
-        for (Part head = parts.peek(); head != null && head.isAnswered; head = parts.peek()) {
-            if (head.lost != null || head.outcomes != null) {
+        for (Turn turn = turns.peek(); turn != null; turn = turns.peek()) {
+            Part part = turn.part;
+            part.give(turn);
+            if (closed) {
+                return;
+            }
+            boolean isDone = part.isDone();
+            if (turn.left > 0 || (part.given == part.commands && !isDone)) {
                 break;
             }
-            parts.remove();
-            keptBytes -= head.request.readableBytes();
-            head.release();
-            session.shardTracking.given(head);
-            session.partEnded(head.commands);
-            Part next = parts.peek();
-            if (next != null) {
-                next.itsTurn();
+            turns.remove();
+            if (isDone) {
+                keptBytes -= part.request.readableBytes();
+                part.release();
+                session.shardTracking.given(part);
+                session.partEnded(part.commands);
             }
         }
-        if (parts.isEmpty()) {
+        if (turns.isEmpty()) {
             again = false;
         }
         if (troubled && unanswered == 0) {
@@ -558,23 +688,35 @@ final class ClusterLane {
         session.readOnOwn();
     }
 
+    /** Those that have turns. */
+    private Set<Part> parts() {
+        Set<Part> all = Collections.newSetFromMap(new IdentityHashMap<>());
+        turns.forEach(turn -> all.add(turn.part));
+        return all;
+    }
+
     // --- what was not run
 
     /** Everything sent is answered or lost, and something is to be sent again: from here on {@link LostCommands} has it, in the client's order. */
     private void giveUp() {
-        markThoseThatAreTooLate();
-        List<LostCommands.Lost> rest = new ArrayList<>();
-        while (!parts.isEmpty()) {
-            Part part = parts.remove();
-            if (part.passedInside) {
-                session.closeInsideReply(part.lost);
-                part.release();
+        for (Turn turn : turns) {
+            if (turn.part.passedInside) {
+                session.closeInsideReply(turn.part.lost);
                 discardAll();
                 return;
             }
-            giveUp(part, rest);
+        }
+        markThoseThatAreTooLate();
+        List<LostCommands.Lost> rest = new ArrayList<>();
+        Map<Part, Ungiven> ungiven = new IdentityHashMap<>();
+        for (Turn turn : turns) {
+            giveUp(turn, ungiven.computeIfAbsent(turn.part, Ungiven::new), rest);
+        }
+        for (Part part : parts()) {
+            part.release();
             session.partEnded(part.commands);
         }
+        turns.clear();
         keptBytes = 0;
         troubled = false;
         again = false;
@@ -582,35 +724,52 @@ final class ClusterLane {
         session.loop().resumeLater(session);
     }
 
-    private void giveUp(Part part, List<LostCommands.Lost> rest) {
+    /** The commands of a part to which the client has not been given the reply, from first to last. */
+    private static final class Ungiven {
+        private final int[] begins;
+        private int next;
+        private int nextReply;
+
+        Ungiven(Part part) {
+            begins = beginnings(part);
+            next = part.given;
+            nextReply = part.endsGiven;
+        }
+    }
+
+    private void giveUp(Turn turn, Ungiven ungiven, List<LostCommands.Lost> rest) {
+        Part part = turn.part;
         ByteBuf before = part.replies;
-        boolean isLocal = part.server == null;
-        if (before != null && !part.silent && (isLocal || part.repliesKept > 0)) {
-            int whole = isLocal ? before.readableBytes() : part.repliesKeptBytes;
-            rest.add(LostCommands.Lost.reply(before.retainedSlice(before.readerIndex(), whole)));
-        }
-        RequestScanner each = new RequestScanner(Integer.MAX_VALUE, SessionCommands.RESERVED);
-        int index = part.request.readerIndex();
-        for (int i = 0; i < part.commands; i++) {
-            each.next(part.request, index);
-            int length = each.end() - index;
-            List<Object> outcomes = part.outcomes;
-            int at = i - part.answered;
-            if (at >= 0) {
-                Object outcome = outcomes == null || at >= outcomes.size() ? null : outcomes.get(at);
-                switch (outcome) {
-                    case ByteBuf reply -> {
-                        if (!part.silent) {
-                            rest.add(LostCommands.Lost.reply(reply.retain()));
-                        }
-                    }
-                    case NotExecuted answer -> notRun(part, answer, index, length, rest);
-                    case null, default -> isLost(part, each, index, length, rest);
-                }
+        if (part.server == null) {
+            if (before != null && !part.silent) {
+                rest.add(LostCommands.Lost.reply(before.retainedSlice()));
             }
-            index = each.end();
+            return;
         }
-        part.release();
+        for (int i = 0; i < turn.left; i++) {
+            int number = ungiven.next++;
+            int index = ungiven.begins[number];
+            int length = ungiven.begins[number + 1] - index;
+            List<Object> outcomes = part.outcomes;
+            int at = number - part.answered;
+            if (at < 0) {
+                int reply = ungiven.nextReply++;
+                if (before != null && !part.silent) {
+                    int begin = reply == 0 ? 0 : part.ends[reply - 1];
+                    rest.add(LostCommands.Lost.reply(before.retainedSlice(begin, part.ends[reply] - begin)));
+                }
+                continue;
+            }
+            switch (outcomes == null || at >= outcomes.size() ? null : outcomes.get(at)) {
+                case ByteBuf reply -> {
+                    if (!part.silent) {
+                        rest.add(LostCommands.Lost.reply(reply.retain()));
+                    }
+                }
+                case NotExecuted answer -> notRun(part, answer, index, length, rest);
+                case null, default -> isLost(part, index, length, rest);
+            }
+        }
     }
 
     private void notRun(Part part, NotExecuted answer, int index, int length, List<LostCommands.Lost> rest) {
@@ -632,8 +791,8 @@ final class ClusterLane {
         }
     }
 
-    private void isLost(Part part, RequestScanner each, int index, int length, List<LostCommands.Lost> rest) {
-        CommandRule rule = CommandTable.find(part.request, index + each.nameOffset(), each.nameLength());
+    private void isLost(Part part, int index, int length, List<LostCommands.Lost> rest) {
+        CommandRule rule = rule(part, index);
         if (rule != null && rule.repeatable() && session.lostCommands().mayTryAgain(part.attempt)) {
             if (part.retries != null) {
                 part.retries.forgetNext(); // whether it still is asked for there, who has the slot says
@@ -653,16 +812,21 @@ final class ClusterLane {
     private void markThoseThatAreTooLate() {
         Set<ByteBuffer> run = new HashSet<>();
         CommandKeys keys = session.loop().keys();
-        for (Iterator<Part> backwards = parts.descendingIterator(); backwards.hasNext(); ) {
-            Part part = backwards.next();
-            int[] begins = beginnings(part);
-            for (int i = part.commands - 1; i >= 0; i--) {
+        Map<Part, int[]> begins = new IdentityHashMap<>();
+        Map<Part, Integer> behind = new IdentityHashMap<>();
+        for (Iterator<Turn> backwards = turns.descendingIterator(); backwards.hasNext(); ) {
+            Turn turn = backwards.next();
+            Part part = turn.part;
+            int[] of = begins.computeIfAbsent(part, ClusterLane::beginnings);
+            int end = behind.getOrDefault(part, part.commands);
+            behind.put(part, end - turn.left);
+            for (int i = end - 1; i >= end - turn.left; i--) {
                 List<Object> outcomes = part.outcomes;
                 int at = i - part.answered;
                 Object outcome = outcomes == null || at < 0 || at >= outcomes.size() ? null : outcomes.get(at);
                 boolean wasNotRun = outcome instanceof NotExecuted;
                 boolean isTooLate = false;
-                int count = keys.find(part.request, begins[i], places(part, begins[i]));
+                int count = keys.find(part.request, of[i], places(part, of[i]));
                 for (int key = 0; key < count; key++) {
                     ByteBuffer bytes = ByteBuffer.wrap(keys.key(part.request, key));
                     if (wasNotRun) {
@@ -691,20 +855,24 @@ final class ClusterLane {
     }
 
     private static KeyPlaces places(Part part, int from) {
-        RequestScanner scanner = new RequestScanner(Integer.MAX_VALUE, SessionCommands.RESERVED);
-        scanner.next(part.request, from);
-        CommandRule rule = CommandTable.find(part.request, from + scanner.nameOffset(), scanner.nameLength());
+        CommandRule rule = rule(part, from);
         return rule == null ? KeyPlaces.NONE : rule.keys();
     }
 
+    private static @Nullable CommandRule rule(Part part, int from) {
+        RequestScanner scanner = new RequestScanner(Integer.MAX_VALUE, SessionCommands.RESERVED);
+        scanner.next(part.request, from);
+        return CommandTable.find(part.request, from + scanner.nameOffset(), scanner.nameLength());
+    }
+
+    /** Where each command of a part begins, and where the last one ends. */
     private static int[] beginnings(Part part) {
         RequestScanner each = new RequestScanner(Integer.MAX_VALUE, SessionCommands.RESERVED);
-        int[] begins = new int[part.commands];
-        int index = part.request.readerIndex();
-        for (int i = 0; i < begins.length; i++) {
-            begins[i] = index;
-            each.next(part.request, index);
-            index = each.end();
+        int[] begins = new int[part.commands + 1];
+        begins[0] = part.request.readerIndex();
+        for (int i = 0; i < part.commands; i++) {
+            each.next(part.request, begins[i]);
+            begins[i + 1] = each.end();
         }
         return begins;
     }
@@ -718,13 +886,13 @@ final class ClusterLane {
     }
 
     private void discardAll() {
-        for (Part part : parts) {
+        for (Part part : parts()) {
             part.releaseReplies();
             if (part.isAnswered) {
                 part.request.release();
             }
         }
-        parts.clear();
+        turns.clear();
         connections.clear();
         keptBytes = 0;
         troubled = false;

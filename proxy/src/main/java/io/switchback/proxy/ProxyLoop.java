@@ -53,6 +53,7 @@ final class ProxyLoop {
     private final Confirmations confirmations;
     private final LargeCommands largeCommands = new LargeCommands(this);
     private final Runs runs = new Runs();
+    private final ShardBatch shardBatch = new ShardBatch();
     private final Outages outages = new Outages(this);
     private final Set<ClientSession> sessions = Collections.newSetFromMap(new IdentityHashMap<>());
     private final ArrayDeque<ClientSession> resumable = new ArrayDeque<>();
@@ -177,6 +178,10 @@ final class ProxyLoop {
 
     Outages outages() {
         return outages;
+    }
+
+    ShardBatch shardBatch() {
+        return shardBatch;
     }
 
     Runs runs() {

@@ -63,7 +63,12 @@ final class WrittenLately {
 
     /** Whether what was asked for then cannot have seen all writes of this key that have been answered. */
     boolean mayHaveMissed(byte[] key, long askedAtNanos) {
-        return askedAtNanos - writtenAtNanos.get(place(key)) <= 0 || askedAtNanos - allWrittenAtNanos.get() <= 0;
+        return mayHaveMissed(place(key), askedAtNanos);
+    }
+
+    /** Likewise, where the key's {@link #place} is known. */
+    boolean mayHaveMissed(int place, long askedAtNanos) {
+        return askedAtNanos - writtenAtNanos.get(place) <= 0 || askedAtNanos - allWrittenAtNanos.get() <= 0;
     }
 
     /** Replies to a run that may write have come, and have not been passed on. */
@@ -107,7 +112,8 @@ final class WrittenLately {
         }
     }
 
-    private static int place(byte[] key) {
+    /** Where it is noted when a key was written. */
+    static int place(byte[] key) {
         int hash = Arrays.hashCode(key);
         return (hash ^ hash >>> 16) & PLACES - 1;
     }

@@ -108,6 +108,46 @@ class ClusterTest {
         }
     }
 
+    /** Large replies come in parts while replies of other shards wait behind them, errors among them. */
+    @Test
+    void repliesOfAllSizesAndErrorsComeInTheClientsOrder() {
+        Random random = new Random(7);
+        List<String> values = new ArrayList<>();
+        try (RawClient client = client()) {
+            for (int i = 0; i < 60; i++) {
+                values.add(("" + (char) ('a' + i % 26)).repeat(i % 6 == 0 ? 100_000 + i : i));
+                client.send("SET", "k" + i, values.get(i));
+                assertThat(client.reply().text()).isEqualTo("OK");
+            }
+            for (int round = 0; round < 20; round++) {
+                ByteArrayOutputStream all = new ByteArrayOutputStream();
+                List<String> expected = new ArrayList<>();
+                for (int i = 0; i < 100; i++) {
+                    int key = random.nextInt(values.size());
+                    String name = "k" + key;
+                    switch (random.nextInt(4)) {
+                        case 0 -> {
+                            all.writeBytes(CommandEncoder.encode("LPUSH", name, "x"));
+                            expected.add("WRONGTYPE Operation against a key holding the wrong kind of value");
+                        }
+                        case 1 -> {
+                            all.writeBytes(CommandEncoder.encode("STRLEN", name));
+                            expected.add("" + values.get(key).length());
+                        }
+                        default -> {
+                            all.writeBytes(CommandEncoder.encode("GET", name));
+                            expected.add(values.get(key));
+                        }
+                    }
+                }
+                client.sendRaw(all.toByteArray());
+                for (String one : expected) {
+                    assertThat(client.reply().text()).isEqualTo(one);
+                }
+            }
+        }
+    }
+
     @Test
     void aPipelineCutAnywhereIsAnsweredAlike() {
         ByteArrayOutputStream out = new ByteArrayOutputStream();
