@@ -19,6 +19,7 @@ import io.switchback.release.Step;
 import io.switchback.testkit.Ports;
 import io.switchback.testkit.RealServer;
 import io.switchback.testkit.ServerBinary;
+import io.switchback.testkit.SwitchbackUser;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
@@ -51,10 +52,10 @@ final class FollowerLedAwayTest {
                 client.set("while", "led away");
                 // It does not let itself be told meanwhile, as one that loads a copy: that is no reason to give the
                 // release up.
-                fleets.green.call("ACL", "SETUSER", "default", "-get");
+                fleets.green.call("ACL", "SETUSER", SwitchbackUser.RELAY.name(), "-get");
                 Thread.sleep(5_000);
                 assertThat(fleets.status(RELEASE).status()).isEqualTo(Status.PAUSED);
-                fleets.green.call("ACL", "SETUSER", "default", "+get");
+                fleets.green.call("ACL", "SETUSER", SwitchbackUser.RELAY.name(), "+get");
                 fleets.await(RELEASE, "the new fleet to follow again", now -> hasIt(fleets.green, "while", "led away"));
                 fleets.order(RELEASE, Order.Kind.RESUME);
 

@@ -9,10 +9,12 @@ import io.switchback.release.ReleaseStatus;
 import io.switchback.release.Step;
 import io.switchback.testkit.RequiresServers;
 import io.switchback.testkit.ServerBinary;
+import io.switchback.testkit.SwitchbackUser;
 import io.switchback.testkit.load.Load;
 import io.switchback.testkit.load.LoadSettings;
 import io.switchback.testkit.load.LoadSnapshot;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
@@ -69,7 +71,9 @@ final class HoldLimitTest {
         ServerBinary seven = ServerBinary.named("redis-7.0").orElseThrow();
         try (TwoFleets fleets = TwoFleets.start(seven, seven, folder)) {
             // Nobody, not even the fleet's user, may end the waiting.
-            fleets.blue.call("ACL", "SETUSER", "default", "-client|unblock");
+            for (String user : List.of("default", SwitchbackUser.RELAY.name())) {
+                fleets.blue.call("ACL", "SETUSER", user, "-client|unblock");
+            }
             fleets.startNode();
             try (Jedis client = fleets.client();
                     Jedis other = fleets.client()) {

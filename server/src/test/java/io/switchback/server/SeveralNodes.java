@@ -10,6 +10,7 @@ import io.switchback.release.Step;
 import io.switchback.testkit.Await;
 import io.switchback.testkit.RealServer;
 import io.switchback.testkit.ServerBinary;
+import io.switchback.testkit.SwitchbackUser;
 import io.switchback.testkit.ZooKeeperEnsemble;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -109,10 +110,16 @@ final class SeveralNodes implements AutoCloseable {
                         listen: "127.0.0.1:0"
                         active: blue
                         fleets:
-                          blue: { standalone: "127.0.0.1:%3$d" }
-                          green: { standalone: "127.0.0.1:%4$d" }
+                          blue: { standalone: "127.0.0.1:%3$d", %7$s }
+                          green: { standalone: "127.0.0.1:%4$d", %7$s }
                     """.formatted(
-                    number, onLedger, blue.port(), green.port(), data, holding.contains(number) ? "hold" : "serve"));
+                            number,
+                            onLedger,
+                            blue.port(),
+                            green.port(),
+                            data,
+                            holding.contains(number) ? "hold" : "serve",
+                            SwitchbackUser.RELAY.yaml()));
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }

@@ -4,6 +4,7 @@ import io.switchback.testkit.RealCluster;
 import io.switchback.testkit.RealSentinels;
 import io.switchback.testkit.RealServer;
 import io.switchback.testkit.ServerBinary;
+import io.switchback.testkit.SwitchbackUser;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.stream.Collectors;
@@ -25,7 +26,7 @@ interface SomeFleet extends AutoCloseable {
         return new SomeFleet() {
             @Override
             public String yaml() {
-                return "{ standalone: \"127.0.0.1:" + server.port() + "\" }";
+                return "{ standalone: \"127.0.0.1:" + server.port() + "\", " + SwitchbackUser.APPLY.yaml() + " }";
             }
 
             @Override
@@ -49,7 +50,9 @@ interface SomeFleet extends AutoCloseable {
                 return sentinels.endpoints().stream()
                         .map(one -> "\"" + one + "\"")
                         .collect(Collectors.joining(
-                                ", ", "{ sentinel: { primary: " + sentinels.primaryName() + ", sentinels: [", "] } }"));
+                                ", ",
+                                "{ sentinel: { primary: " + sentinels.primaryName() + ", sentinels: [",
+                                "] }, " + SwitchbackUser.APPLY.yaml() + " }"));
             }
 
             @Override
@@ -75,7 +78,7 @@ interface SomeFleet extends AutoCloseable {
         public String yaml() {
             return cluster.nodes().stream()
                     .map(one -> "\"127.0.0.1:" + one.port() + "\"")
-                    .collect(Collectors.joining(", ", "{ cluster: [", "] }"));
+                    .collect(Collectors.joining(", ", "{ cluster: [", "], " + SwitchbackUser.APPLY.yaml() + " }"));
         }
 
         @Override

@@ -12,6 +12,7 @@ import io.switchback.release.Step;
 import io.switchback.testkit.Await;
 import io.switchback.testkit.RealServer;
 import io.switchback.testkit.ServerBinary;
+import io.switchback.testkit.SwitchbackUser;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -93,10 +94,11 @@ public final class TwoFleets implements AutoCloseable {
                     listen: "127.0.0.1:%d"
                     active: blue
                     fleets:
-                      blue: { standalone: "127.0.0.1:%d" }
-                      green: { standalone: "127.0.0.1:%d" }
+                      blue: { standalone: "127.0.0.1:%d", %s }
+                      green: { standalone: "127.0.0.1:%d", %s }
                     %s
-                """.formatted(port, blue.port(), green.port(), more));
+                """.formatted(
+                port, blue.port(), SwitchbackUser.RELAY.yaml(), green.port(), SwitchbackUser.RELAY.yaml(), more));
     }
 
     Path write(String name, String text) {

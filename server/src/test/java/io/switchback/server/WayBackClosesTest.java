@@ -14,6 +14,7 @@ import io.switchback.release.ReleaseStatus.WayBack;
 import io.switchback.release.Step;
 import io.switchback.testkit.Await;
 import io.switchback.testkit.ServerBinary;
+import io.switchback.testkit.SwitchbackUser;
 import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.nio.file.Path;
@@ -302,7 +303,7 @@ final class WayBackClosesTest {
         ServerBinary server = ServerBinary.named("redis-7.0").orElseGet(ServerBinary::any);
         try (TwoFleets fleets = TwoFleets.start(server, server, folder)) {
             fleets.startNode();
-            fleets.green.call("ACL", "SETUSER", "default", "-psync");
+            fleets.green.call("ACL", "SETUSER", SwitchbackUser.RELAY.name(), "-psync");
             try (Jedis client = fleets.client()) {
                 client.set("before", "1");
                 fleets.begin(TwoFleets.release(RELEASE, "hold: { attempts: 1 }"));
@@ -316,7 +317,7 @@ final class WayBackClosesTest {
                 assertThat(client.incr("served")).isEqualTo(1);
                 assertThat(fleets.blue.text("GET", "served")).isEqualTo("1");
 
-                fleets.green.call("ACL", "SETUSER", "default", "+psync");
+                fleets.green.call("ACL", "SETUSER", SwitchbackUser.RELAY.name(), "+psync");
                 fleets.order(RELEASE, Order.Kind.RESUME);
                 fleets.awaitObserving(RELEASE);
                 assertThat(client.incr("served")).isEqualTo(2);

@@ -17,6 +17,7 @@ import io.switchback.resp.Reply;
 import io.switchback.testkit.Await;
 import io.switchback.testkit.RealServer;
 import io.switchback.testkit.ServerBinary;
+import io.switchback.testkit.SwitchbackUser;
 import java.net.InetAddress;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -41,26 +42,36 @@ final class Pair implements AutoCloseable {
     final List<RelayLink> links;
     int attempt;
 
-    /** One server, seen as a fleet, over a connection for administration. */
+    /** One server: seen as a fleet by links, with the rights that they need and no others; and over a connection for administration. */
     static final class Side implements AutoCloseable {
+        private static final Credential OF_LINKS = new Credential(SwitchbackUser.RELAY.name(), SwitchbackUser.PASSWORD);
+
         final RealServer server;
         final FleetSpec fleet;
         ServerConnection connection;
+        private final Optional<Credential> operator;
 
-        Side(RealServer server, Optional<Credential> credential) {
+        Side(RealServer server, Optional<Credential> operator) {
             this.server = server;
-            this.fleet = new FleetSpec(server.binary().name(), new Endpoint(server.host(), server.port()), credential);
-            this.connection = ServerConnection.open(fleet, LIMIT);
+            this.fleet = new FleetSpec(
+                    server.binary().name(), new Endpoint(server.host(), server.port()), Optional.of(OF_LINKS));
+            this.operator = operator;
+            this.connection = connect();
+        }
+
+        private ServerConnection connect() {
+            return ServerConnection.open(new Endpoint(server.host(), server.port()), operator, LIMIT);
         }
 
         /** The same server, reached by another address; what this one closes is closed. */
         Side behind(Endpoint address) {
-            return new Side(server, new FleetSpec(fleet.name(), address, fleet.credential()), connection);
+            return new Side(server, new FleetSpec(fleet.name(), address, fleet.credential()), operator, connection);
         }
 
-        private Side(RealServer server, FleetSpec fleet, ServerConnection connection) {
+        private Side(RealServer server, FleetSpec fleet, Optional<Credential> operator, ServerConnection connection) {
             this.server = server;
             this.fleet = fleet;
+            this.operator = operator;
             this.connection = connection;
         }
 
@@ -118,7 +129,7 @@ final class Pair implements AutoCloseable {
 
         void reconnect() {
             connection.close();
-            connection = ServerConnection.open(fleet, LIMIT);
+            connection = connect();
         }
 
         @Override

@@ -25,7 +25,7 @@ import redis.clients.jedis.exceptions.JedisException;
  * A real server process with a folder and a port of its own, on the loopback address only.
  *
  * <p>By default it keeps nothing on disk ({@code save ""}, {@code appendonly no}); the caller's arguments come after the
- * defaults and win over them. For one thread at a time, except that {@link #call} and the accessors may be used by any. It
+ * defaults and win over them. It has the users of {@link SwitchbackUser} beside its own. For one thread at a time, except that {@link #call} and the accessors may be used by any. It
  * is killed when this process ends, whatever happens.
  *
  * <p>Invariant: while {@code process} is alive and {@code start} has returned, the server behind {@code port} is that process and
@@ -352,6 +352,10 @@ public final class RealServer implements AutoCloseable {
                 "--appendonly", "no"));
         if (tls != null) {
             arguments.addAll(tls.arguments(port));
+        }
+        if (!sentinel && !binary.version().matches("[1-5]\\..*")) {
+            arguments.addAll(SwitchbackUser.RELAY.arguments(binary));
+            arguments.addAll(SwitchbackUser.APPLY.arguments(binary));
         }
         arguments.addAll(extraArguments);
         return arguments;

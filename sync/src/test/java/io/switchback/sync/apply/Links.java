@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.switchback.environment.Deadline;
 import io.switchback.environment.Environment;
+import io.switchback.fleet.Credential;
 import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetAddress;
 import io.switchback.fleet.FleetSpec;
@@ -11,6 +12,7 @@ import io.switchback.sync.LinkStatus.Phase;
 import io.switchback.testkit.Await;
 import io.switchback.testkit.RealCluster;
 import io.switchback.testkit.RealServer;
+import io.switchback.testkit.SwitchbackUser;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
@@ -19,6 +21,8 @@ import java.util.Optional;
 /** What tests ask of apply links. */
 final class Links {
     static final Duration LIMIT = Duration.ofSeconds(60);
+    private static final Optional<Credential> USER =
+            Optional.of(new Credential(SwitchbackUser.APPLY.name(), SwitchbackUser.PASSWORD));
 
     private Links() {}
 
@@ -51,14 +55,14 @@ final class Links {
     }
 
     static FleetSpec spec(String name, RealServer server) {
-        return new FleetSpec(name, endpoint(server), Optional.empty());
+        return new FleetSpec(name, endpoint(server), USER);
     }
 
     static FleetSpec cluster(String name, RealCluster cluster) {
         List<Endpoint> nodes = cluster.endpoints().stream()
                 .map(node -> new Endpoint(node.getHost(), node.getPort()))
                 .toList();
-        return new FleetSpec(name, new FleetAddress.Cluster(nodes), Optional.empty());
+        return new FleetSpec(name, new FleetAddress.Cluster(nodes), USER);
     }
 
     static Endpoint endpoint(RealServer server) {

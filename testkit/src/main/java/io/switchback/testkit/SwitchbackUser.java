@@ -1,0 +1,75 @@
+package io.switchback.testkit;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Stream;
+
+/**
+ * The users that Switchback has at servers under test, with the rights that docs/rights.md lists and no others, so that what a test sees to work needs no more.
+ *
+ * <p>Every {@link RealServer} that keeps data has them beside its default user, as which clients come.
+ *
+ * @param name by which it logs in
+ * @param rules as ACL SETUSER takes them
+ */
+public record SwitchbackUser(String name, List<String> rules) {
+    /** Both have the same. */
+    public static final String PASSWORD = "switchback-secret";
+
+    private static final List<String> ANY_LINK = List.of(
+            // what it knows of a server, and who it is there
+            "+ping",
+            "+hello",
+            "+select",
+            "+client",
+            "+command",
+            "+info",
+            "+role",
+            "+time",
+            "+cluster",
+            // the stream
+            "+psync",
+            "+replconf",
+            // settings, for as long as a release is open
+            "+config|get",
+            "+config|set",
+            "+config|rewrite",
+            // verify, and keys of its own
+            "+@read",
+            "+set",
+            "+del",
+            "+@transaction",
+            // what tells subscribers of a switch
+            "+publish",
+            "+subscribe");
+
+    private static final List<String> KEYS = List.of("~*");
+    private static final List<String> CHANNELS = List.of("resetchannels", "&switchback:reserved:*");
+
+    /** Where releases go by links that relay. */
+    public static final SwitchbackUser RELAY = of("switchback-relay", List.of("+replicaof"));
+
+    /** Where they go by links that apply. */
+    public static final SwitchbackUser APPLY = of("switchback-apply", List.of("+@write", "+@scripting", "+asking"));
+
+    private static SwitchbackUser of(String name, List<String> beyond) {
+        return new SwitchbackUser(
+                name,
+                Stream.of(KEYS, CHANNELS, ANY_LINK, beyond)
+                        .flatMap(List::stream)
+                        .toList());
+    }
+
+    /** What a node's file says of it, beside where the fleet is. */
+    public String yaml() {
+        return "user: " + name + ", password: " + PASSWORD;
+    }
+
+    /** On a server's command line. Servers below 6.2 know no rights to channels. */
+    List<String> arguments(ServerBinary binary) {
+        List<String> arguments = new ArrayList<>(List.of("--user", name, "on", ">" + PASSWORD));
+        boolean knowsChannels = !binary.version().startsWith("6.0.");
+        rules.stream().filter(rule -> knowsChannels || !CHANNELS.contains(rule)).forEach(arguments::add);
+        return arguments;
+    }
+}
