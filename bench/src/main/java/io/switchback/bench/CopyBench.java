@@ -1,88 +1,110 @@
 package io.switchback.bench;
 
-import com.sun.management.OperatingSystemMXBean;
-import io.switchback.environment.Deadline;
-import io.switchback.environment.Environment;
-import io.switchback.fleet.Endpoint;
-import io.switchback.fleet.FleetSpec;
-import io.switchback.fleet.Token;
-import io.switchback.sync.BackupManifest;
-import io.switchback.sync.LinkBase;
-import io.switchback.sync.LinkListener;
-import io.switchback.sync.LinkStart;
-import io.switchback.sync.LinkStatus.Phase;
-import io.switchback.sync.apply.ApplyLink;
-import io.switchback.sync.apply.ApplySettings;
+import io.switchback.bench.LinkProcess.Kind;
 import io.switchback.testkit.Await;
 import io.switchback.testkit.RealServer;
 import io.switchback.testkit.ServerBinary;
 import java.io.IOException;
 import java.io.PrintStream;
-import java.lang.management.ManagementFactory;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
-import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.locks.LockSupport;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import redis.clients.jedis.Jedis;
 import redis.clients.jedis.Pipeline;
 
-/** {@code bench/run copy}: how long an apply link takes for a full copy and for a stream of writes, beside the servers' own replication. */
+/** {@code bench/run copy}: what a full copy by links takes, and how far they are behind a stream of writes, beside the servers' own replication. */
 @Command(
         name = "bench/run copy",
-        description =
-                "How long an apply link takes for a full copy, and how far it is behind a stream of writes, beside the servers' own REPLICAOF.",
+        description = {
+            "A full copy by a relay link and by an apply link, each in a process with a bounded heap, beside the servers' own REPLICAOF and beside"
+                    + " a file written by redis-cli --rdb that the target loads; then how late writes at several rates arrive at the target, by the links"
+                    + " and by the servers' own replication.",
+            "Takes about five minutes, with --quick one."
+        },
         mixinStandardHelpOptions = true)
 final class CopyBench implements Callable<Integer> {
     private static final int MISTAKE = 2;
     private static final Duration LIMIT = Duration.ofMinutes(10);
-    private static final int ELEMENTS = 10;
+    private static final int KEYS = 5_000_000;
+    private static final int QUICK_KEYS = 200_000;
+    private static final int ELEMENTS = 3;
     private static final int BATCH = 1_000;
     private static final double NANOS = 1e9;
-    private static final int WRITES = 2_000_000;
+    private static final double MIB = 1024;
+
+    private static final List<Integer> RATES = List.of(20_000, 50_000, 100_000, 150_000, 200_000);
+    private static final List<Integer> QUICK_RATES = List.of(20_000, 100_000);
+    private static final Duration AT_A_RATE = Duration.ofSeconds(6);
+    private static final Duration QUICK_AT_A_RATE = Duration.ofSeconds(2);
+    private static final int WRITES_AT_ONCE = 100;
 
     private final PrintStream out = System.out;
     private final Map<String, Object> results = new LinkedHashMap<>();
 
-    @Option(names = "--keys", paramLabel = "N", description = "default ${DEFAULT-VALUE}", defaultValue = "1000000")
+    @Option(names = "--keys", paramLabel = "N", description = "default 5,000,000; 200,000 with --quick")
     private int keys;
+
+    @Option(
+            names = "--heap",
+            paramLabel = "MIB",
+            description = "of a link; default ${DEFAULT-VALUE}",
+            defaultValue = "256")
+    private int heapMib;
+
+    @Option(names = "--quick", description = "for a first look")
+    private boolean quick;
 
     @Option(names = "--json", paramLabel = "FILE", description = "writes the figures for a program as well")
     private @Nullable Path json;
 
+    /** What a copy took: seconds of the clock, and of the processor by whom. */
+    private record Copy(String way, double seconds, double ofSource, double ofTarget, double ofLink, double linkMib) {}
+
+    /** How late writes arrived, in milliseconds, and what the link used meanwhile. */
+    private record Late(String way, int asked, double written, double p50, double p99, double worst, double ofLink) {}
+
     @Override
     public Integer call() throws IOException {
-        if (keys < 1) {
-            out.println("bench/run copy: --keys is at least 1");
+        if (keys < 0 || heapMib < 64) {
+            out.println("bench/run copy: --keys is at least 1, --heap at least 64");
             return MISTAKE;
+        }
+        if (keys == 0) {
+            keys = quick ? QUICK_KEYS : KEYS;
         }
         Machine.description().forEach((name, text) -> out.printf("%-10s %s%n", name, text));
         results.put("machine", Machine.description());
         Path folder = Files.createTempDirectory("switchback-copy-");
         ServerBinary older = Bench.older();
         ServerBinary newer = Bench.newer();
-        try (RealServer source = RealServer.start(
-                        older,
-                        folder.resolve("source"),
-                        "--repl-diskless-sync-delay",
-                        "0",
-                        "--repl-backlog-size",
-                        "512mb",
-                        "--client-output-buffer-limit",
-                        "replica 0 0 0");
-                RealServer replica = RealServer.start(newer, folder.resolve("replica"));
-                RealServer target = RealServer.start(newer, folder.resolve("target"))) {
-            out.printf("%-10s %s to %s%n%n", "servers", older, newer);
-            fill(source);
-            out.printf("%,d keys, %s in memory%n%n", keys, source.info("memory", "used_memory_human"));
-            nativeCopy(source, replica);
-            applyCopy(source, target);
+        try {
+            out.printf("%-10s %s to %s%n", "servers", older, newer);
+            try (RealServer source = source(older, folder.resolve("source"))) {
+                fill(source);
+                out.printf(
+                        Locale.ROOT,
+                        "%-10s %,d keys, %s in memory%n%n",
+                        "data",
+                        keys,
+                        source.info("memory", "used_memory_human"));
+                copies(source, newer, folder);
+            }
+            try (RealServer source = source(older, folder.resolve("stream"))) {
+                streams(source, newer, folder);
+            }
         } finally {
             Bench.delete(folder);
         }
@@ -92,7 +114,21 @@ final class CopyBench implements Callable<Integer> {
         return 0;
     }
 
-    /** Of ten keys six are strings, and one each a list, a set, a hash and a sorted set of ten elements; every tenth has a time to live. */
+    private static RealServer source(ServerBinary binary, Path folder) {
+        return RealServer.start(
+                binary,
+                folder,
+                "--repl-diskless-sync-delay",
+                "0",
+                "--repl-backlog-size",
+                "512mb",
+                "--client-output-buffer-limit",
+                "replica 0 0 0");
+    }
+
+    // ---- full copies ----
+
+    /** Of ten keys six are strings, and one each a list, a set, a hash and a sorted set of three elements; every tenth has a time to live. */
     private void fill(RealServer source) {
         try (Jedis client = source.client()) {
             for (int from = 0; from < keys; from += BATCH) {
@@ -107,7 +143,7 @@ final class CopyBench implements Callable<Integer> {
 
     private static void one(Pipeline pipeline, int number) {
         String key = "key:" + number;
-        String value = "value-of-" + number + "-".repeat(40);
+        String value = "value-of-" + number + "-".repeat(20);
         switch (number % 10) {
             case 6 -> {
                 for (int i = 0; i < ELEMENTS; i++) {
@@ -134,109 +170,234 @@ final class CopyBench implements Callable<Integer> {
         }
     }
 
-    private void nativeCopy(RealServer source, RealServer replica) {
-        long began = System.nanoTime();
-        replica.call("REPLICAOF", source.host(), Integer.toString(source.port()));
+    private void copies(RealServer source, ServerBinary newer, Path folder) {
+        List<Copy> taken = new ArrayList<>();
+        try (RealServer target = RealServer.start(newer, folder.resolve("replica"))) {
+            taken.add(timed("REPLICAOF", source, target, () -> {
+                follow(source, target);
+                return Optional.empty();
+            }));
+        }
+        for (Kind kind : Kind.values()) {
+            try (RealServer target = RealServer.start(newer, folder.resolve("by-" + kind.name()))) {
+                taken.add(timed(kind.title(), source, target, () -> {
+                    LinkProcess link = LinkProcess.start(kind, source, target, heapMib, folder);
+                    link.awaitStreaming();
+                    return Optional.of(link);
+                }));
+                demandAll(source, target);
+            }
+        }
+        file(source, newer, folder).ifPresent(taken::add);
+        out.println(
+                "| full copy by | s | CPU s of the link | CPU s of the source | CPU s of the target | the link's memory, MiB |");
+        out.println("| --- | --- | --- | --- | --- | --- |");
+        for (Copy one : taken) {
+            out.printf(
+                    Locale.ROOT,
+                    "| %s | %.1f | %s | %.1f | %.1f | %s |%n",
+                    one.way(),
+                    one.seconds(),
+                    one.linkMib() == 0 ? "" : String.format(Locale.ROOT, "%.1f", one.ofLink()),
+                    one.ofSource(),
+                    one.ofTarget(),
+                    one.linkMib() == 0 ? "" : String.format(Locale.ROOT, "%.0f", one.linkMib()));
+        }
+        out.println();
+        results.put("copies", taken);
+    }
+
+    private static void follow(RealServer source, RealServer target) {
+        target.call("REPLICAOF", source.host(), Integer.toString(source.port()));
         Await.until(
                 LIMIT,
                 "the replica has the copy",
-                () -> "up".equals(replica.info("replication").get("master_link_status")));
-        double seconds = (System.nanoTime() - began) / NANOS;
-        out.printf("REPLICAOF    full copy %6.2f s%n", seconds);
-        results.put("nativeSeconds", seconds);
-        replica.call("REPLICAOF", "NO", "ONE");
-        replica.kill();
+                () -> "up".equals(target.info("replication").get("master_link_status")));
     }
 
-    private void applyCopy(RealServer source, RealServer target) {
-        OperatingSystemMXBean machine = (OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean();
-        long cpu = machine.getProcessCpuTime();
+    /** The source's child that writes the snapshot is among its processor time once it has ended. */
+    private Copy timed(String way, RealServer source, RealServer target, Supplier<Optional<LinkProcess>> copy) {
+        double ofSource = processorSeconds(source);
+        double ofTarget = Machine.processSeconds(target.pid());
         long began = System.nanoTime();
-        ApplyLink link = ApplyLink.open(
-                new ApplySettings(
-                        "copy",
-                        "bench",
-                        Token.open(1, "bench"),
-                        spec("source", source),
-                        spec("target", target),
-                        new LinkStart.FullCopy(Optional.empty()),
-                        Optional.empty()),
-                Environment.system(),
-                new Silent());
-        try (link) {
-            Await.until(LIMIT, "the link streams", () -> link.status().phase() == Phase.STREAMING);
-            double seconds = (System.nanoTime() - began) / NANOS;
-            double processor = (machine.getProcessCpuTime() - cpu) / NANOS;
-            out.printf("apply link   full copy %6.2f s, %.2f s of processor time%n%n", seconds, processor);
-            results.put("applySeconds", seconds);
-            results.put("applyProcessorSeconds", processor);
-            stream(source, link, machine);
+        Optional<LinkProcess> link = copy.get();
+        double seconds = (System.nanoTime() - began) / NANOS;
+        try {
+            return new Copy(
+                    way,
+                    seconds,
+                    processorSeconds(source) - ofSource,
+                    Machine.processSeconds(target.pid()) - ofTarget,
+                    link.map(one -> Machine.processSeconds(one.processId())).orElse(0.0),
+                    link.map(one -> Machine.memoryKib(one.processId(), "VmHWM") / MIB)
+                            .orElse(0.0));
+        } finally {
+            link.ifPresent(LinkProcess::close);
         }
     }
 
-    /** SETs of 64 bytes in pipelines of a thousand, as fast as the source takes them. */
-    private void stream(RealServer source, ApplyLink link, OperatingSystemMXBean machine) {
-        AtomicLong lagBytes = new AtomicLong();
-        Thread looking = Thread.ofPlatform().daemon().start(() -> {
-            while (!Thread.currentThread().isInterrupted()) {
-                lagBytes.accumulateAndGet(link.status().lagBytes(), Math::max);
-                try {
-                    Thread.sleep(10);
-                } catch (InterruptedException e) {
-                    return;
-                }
-            }
-        });
-        long cpu = machine.getProcessCpuTime();
+    private static double processorSeconds(RealServer server) {
+        Map<String, String> used = server.info("cpu");
+        return List.of("used_cpu_sys", "used_cpu_user", "used_cpu_sys_children", "used_cpu_user_children").stream()
+                .mapToDouble(field -> Double.parseDouble(used.getOrDefault(field, "0")))
+                .sum();
+    }
+
+    private void demandAll(RealServer source, RealServer target) {
+        long expected = source.number("DBSIZE");
+        long there = target.number("DBSIZE");
+        if (there < expected) { // keys of the link's own may be there beside
+            throw new IllegalStateException("the target has " + there + " of " + expected + " keys");
+        }
+    }
+
+    /** What people do who have no replication between the two: a snapshot as a file, which the target loads as it starts. */
+    private Optional<Copy> file(RealServer source, ServerBinary newer, Path folder) {
+        Optional<Path> tool = source.binary().tool("redis-cli");
+        if (tool.isEmpty()) {
+            out.println("redis-cli is not there beside the server, so its way is left out");
+            return Optional.empty();
+        }
+        Path there = folder.resolve("from-a-file");
+        double ofSource = processorSeconds(source);
         long began = System.nanoTime();
+        try {
+            Files.createDirectories(there);
+            Process dump = new ProcessBuilder(
+                            tool.get().toString(),
+                            "-p",
+                            Integer.toString(source.port()),
+                            "--rdb",
+                            there.resolve("dump.rdb").toString())
+                    .redirectErrorStream(true)
+                    .redirectOutput(folder.resolve("redis-cli.log").toFile())
+                    .start();
+            if (dump.waitFor() != 0) {
+                throw new IllegalStateException(
+                        "redis-cli --rdb failed: " + Files.readString(folder.resolve("redis-cli.log")));
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException("interrupted", e);
+        }
+        try (RealServer target = RealServer.start(newer, there)) {
+            double seconds = (System.nanoTime() - began) / NANOS;
+            demandAll(source, target);
+            return Optional.of(new Copy(
+                    "redis-cli --rdb, then loaded at start",
+                    seconds,
+                    processorSeconds(source) - ofSource,
+                    Machine.processSeconds(target.pid()),
+                    0,
+                    0));
+        }
+    }
+
+    // ---- the stream ----
+
+    private void streams(RealServer source, ServerBinary newer, Path folder) {
+        List<Late> all = new ArrayList<>();
+        try (RealServer target = RealServer.start(newer, folder.resolve("stream-replica"))) {
+            follow(source, target);
+            all.addAll(lateness("REPLICAOF", source, target, Optional.empty()));
+        }
+        for (Kind kind : Kind.values()) {
+            source.call("FLUSHALL");
+            try (RealServer target = RealServer.start(newer, folder.resolve("stream-" + kind.name()));
+                    LinkProcess link = LinkProcess.start(kind, source, target, heapMib, folder)) {
+                link.awaitStreaming();
+                all.addAll(lateness(kind.title(), source, target, Optional.of(link)));
+            }
+        }
+        out.println(
+                "| by | SETs/s asked for | written | late by, ms: p50 | p99 | worst | CPU s of the link per million |");
+        out.println("| --- | --- | --- | --- | --- | --- | --- |");
+        for (Late one : all) {
+            out.printf(
+                    Locale.ROOT,
+                    "| %s | %,d | %,.0f | %.1f | %.1f | %.1f | %s |%n",
+                    one.way(),
+                    one.asked(),
+                    one.written(),
+                    one.p50(),
+                    one.p99(),
+                    one.worst(),
+                    one.ofLink() == 0 ? "" : String.format(Locale.ROOT, "%.2f", one.ofLink()));
+        }
+        out.println();
+        results.put("streams", all);
+    }
+
+    private List<Late> lateness(String way, RealServer source, RealServer target, Optional<LinkProcess> link) {
+        List<Late> all = new ArrayList<>();
+        written(source, QUICK_AT_A_RATE, RATES.getLast()); // compiled before it counts
+        for (int rate : quick ? QUICK_RATES : RATES) {
+            Pause.of(Duration.ofMillis(500)); // what the rate before has left behind
+            double used =
+                    link.map(one -> Machine.processSeconds(one.processId())).orElse(0.0);
+            List<Double> late = new ArrayList<>();
+            Thread probe = Thread.ofPlatform().daemon().start(() -> probe(source, target, late));
+            long count = written(source, quick ? QUICK_AT_A_RATE : AT_A_RATE, rate);
+            probe.interrupt();
+            try {
+                probe.join();
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+            }
+            double ofLink =
+                    link.map(one -> Machine.processSeconds(one.processId())).orElse(0.0) - used;
+            List<Double> sorted = late.stream().sorted().toList();
+            all.add(new Late(
+                    way,
+                    rate,
+                    count / ((quick ? QUICK_AT_A_RATE : AT_A_RATE).toMillis() / 1e3),
+                    sorted.get(sorted.size() / 2),
+                    sorted.get(sorted.size() * 99 / 100),
+                    sorted.getLast(),
+                    ofLink * 1e6 / count));
+        }
+        return all;
+    }
+
+    /** SETs of 64 bytes, a hundred at once, at that rate; how many there were. */
+    private static long written(RealServer source, Duration how, int rate) {
         String value = "x".repeat(64);
+        long count = 0;
+        long began = System.nanoTime();
         try (Jedis client = source.client()) {
-            for (int from = 0; from < WRITES; from += BATCH) {
+            while (System.nanoTime() - began < how.toNanos()) {
                 Pipeline pipeline = client.pipelined();
-                for (int i = 0; i < BATCH; i++) {
-                    pipeline.set("stream:" + (from + i) % 100_000, value);
+                for (int i = 0; i < WRITES_AT_ONCE; i++) {
+                    pipeline.set("stream:" + (count + i) % 100_000, value);
                 }
                 pipeline.sync();
+                count += WRITES_AT_ONCE;
+                long due = began + (long) (count * NANOS / rate);
+                LockSupport.parkNanos(due - System.nanoTime());
             }
         }
-        double written = (System.nanoTime() - began) / NANOS;
-        long end = Long.parseLong(source.info("replication", "master_repl_offset"));
-        boolean applied = link.awaitApplied(end, Deadline.in(Environment.system(), LIMIT));
-        double drained = (System.nanoTime() - began) / NANOS;
-        looking.interrupt();
-        double processor = (machine.getProcessCpuTime() - cpu) / NANOS;
-        out.printf(
-                "stream       %,d SETs written in %.2f s (%,.0f a second), applied%s after %.2f s (%,.0f a second); %,d bytes behind at most; %.2f s of processor time, the writer's included%n",
-                WRITES,
-                written,
-                WRITES / written,
-                applied ? "" : " NOT",
-                drained,
-                WRITES / drained,
-                lagBytes.get(),
-                processor);
-        results.put("streamWritesPerSecond", WRITES / written);
-        results.put("streamAppliedPerSecond", WRITES / drained);
-        results.put("streamLagBytesMax", lagBytes.get());
+        return count;
     }
 
-    private static FleetSpec spec(String name, RealServer server) {
-        return new FleetSpec(name, new Endpoint(server.host(), server.port()), Optional.empty());
-    }
-
-    private static final class Silent implements LinkListener {
-        @Override
-        public void based(LinkBase base) {}
-
-        @Override
-        public void sourceIdChanged(String id) {}
-
-        @Override
-        public void copied(BackupManifest manifest) {}
-
-        @Override
-        public void broken(String why) {
-            throw new IllegalStateException(why);
+    /** Writes the time to a key and waits until the target has it, again and again. The asking itself is among what it finds, a fraction of a millisecond. */
+    private static void probe(RealServer source, RealServer target, List<Double> late) {
+        try (Jedis from = source.client();
+                Jedis to = target.client()) {
+            for (long number = 1; !Thread.currentThread().isInterrupted(); number++) {
+                String value = Long.toString(number);
+                from.set("probe", value);
+                long written = System.nanoTime();
+                while (!value.equals(to.get("probe"))) {
+                    if (System.nanoTime() - written > LIMIT.toNanos()) {
+                        throw new IllegalStateException("a write does not arrive at " + target);
+                    }
+                    LockSupport.parkNanos(50_000);
+                }
+                late.add((System.nanoTime() - written) / 1e6);
+                LockSupport.parkNanos(2_000_000);
+            }
         }
     }
 }
