@@ -357,8 +357,8 @@ final class Memory {
             Answer known = lately[at];
             if (known != null && known.name.view == view && isSame(known.command, in, from, length)) {
                 known.given++;
-                if (known.given % TOLD_ONE_IN == 0) {
-                    answers.getIfPresent(known.name);
+                if (known.given % TOLD_ONE_IN == 0 && answers.getIfPresent(known.name) == null) {
+                    return null;
                 }
                 return lately[at]; // being told, it may have made room
             }

@@ -42,6 +42,8 @@ final class Run {
     boolean timed = true;
     /** It is part of what a client has under way at a cluster ({@link ClusterLane}): its replies are looked at one by one. */
     boolean isPart;
+    /** Its sink is told of each reply by itself, as that of a part is. */
+    boolean oneByOne;
 
     /** Whether bytes of its replies have come, and are kept until its writes are confirmed. */
     boolean begun;
@@ -134,6 +136,7 @@ final class Run {
         silent = false;
         timed = true;
         isPart = false;
+        oneByOne = false;
         begun = false;
         kept = false;
         repliesKept = 0;
@@ -182,7 +185,7 @@ final class Run {
 
     /** How many replies are to be looked at next, together. */
     int wanted() {
-        if (isPart) {
+        if (isPart || oneByOne) {
             return 1;
         }
         if (measured != null && answered <= measuredCommand) {

@@ -3,9 +3,12 @@ package io.switchback.proxy;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import io.switchback.fleet.Endpoint;
+import io.switchback.resp.CommandEncoder;
 import io.switchback.resp.ReplyScanner;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -87,7 +90,8 @@ abstract class ScatteredOperation extends Operation {
             this.command = command;
         }
 
-        private void proceed() {
+        /** Sends it, or leaves it to be sent together with others for the same connection. */
+        private void proceed(Map<BackendConnection, Together> together) {
             if (reply != null || isUnderWay || !retries.isTime()) {
                 return;
             }
@@ -112,6 +116,12 @@ abstract class ScatteredOperation extends Operation {
             isUnderWay = true;
             server = connection.server;
             repliesToSkip = 0;
+            if (asked == null && caching == null && loop.isSharded()) {
+                together.computeIfAbsent(connection, any -> new Together())
+                        .pieces
+                        .add(this);
+                return;
+            }
             ByteBuf bytesToSend = Wire.command(command);
             if (asked != null && retries.asks()) {
                 bytesToSend = Unpooled.wrappedBuffer(Wire.command("ASKING"), bytesToSend);
@@ -146,8 +156,12 @@ abstract class ScatteredOperation extends Operation {
 
         @Override
         public void answered(Run run) {
-            isUnderWay = false;
             session.operationRepliedTo(run);
+            isAnswered();
+        }
+
+        private void isAnswered() {
+            isUnderWay = false;
             ByteBuf so = coming;
             coming = null;
             if (so == null || gone) {
@@ -178,8 +192,12 @@ abstract class ScatteredOperation extends Operation {
 
         @Override
         public void lost(Run run, String why) {
-            isUnderWay = false;
             session.operationRepliedTo(run);
+            isLost(why);
+        }
+
+        private void isLost(String why) {
+            isUnderWay = false;
             ByteBuf so = coming;
             coming = null;
             if (so != null) {
@@ -202,6 +220,45 @@ abstract class ScatteredOperation extends Operation {
             if (had != null) {
                 had.release();
             }
+        }
+    }
+
+    /** Pieces that are sent at once over one connection. */
+    private final class Together implements ReplySink {
+        private final List<Piece> pieces = new ArrayList<>();
+        /** So many have been answered. */
+        private int answered;
+
+        private void send(BackendConnection connection) {
+            ByteBuf commands = Unpooled.buffer();
+            for (Piece piece : pieces) {
+                commands.writeBytes(CommandEncoder.encode(piece.command));
+            }
+            Run run = new Run(
+                    session, commands, pieces.size(), this, session.loop().nanoTime(), 1, !repeatable);
+            run.oneByOne = true;
+            session.ask(connection, run);
+        }
+
+        @Override
+        public void receive(Run run, ByteBuf in, int index, int length) {
+            pieces.get(answered).receive(run, in, index, length);
+            if (!run.partial) {
+                answered++;
+            }
+        }
+
+        @Override
+        public void answered(Run run) {
+            session.operationRepliedTo(run);
+            pieces.forEach(Piece::isAnswered);
+        }
+
+        @Override
+        public void lost(Run run, String why) {
+            session.operationRepliedTo(run);
+            pieces.subList(0, answered).forEach(Piece::isAnswered);
+            pieces.subList(answered, pieces.size()).forEach(piece -> piece.isLost(why));
         }
     }
 
@@ -229,7 +286,9 @@ abstract class ScatteredOperation extends Operation {
         }
         while (true) {
             List<Piece> now = pieces;
-            now.forEach(Piece::proceed);
+            Map<BackendConnection, Together> together = new LinkedHashMap<>();
+            now.forEach(piece -> piece.proceed(together));
+            together.forEach((connection, some) -> some.send(connection));
             List<ByteBuf> replies = new ArrayList<>();
             for (Piece piece : now) {
                 if (piece.reply == null) {
