@@ -134,7 +134,11 @@ final class ApplyLinks implements CacheLinks {
                                 .map(LinkStatus::detail)
                                 .filter(detail -> !detail.isEmpty())
                                 .distinct()
-                                .toList())));
+                                .toList()),
+                new LinkStatus.Speed(
+                        sum(all, one -> one.copySpeed().bytesPerSecond()),
+                        sum(all, one -> one.copySpeed().bytesPerSecondMax()),
+                        sum(all, one -> one.copySpeed().bytesAtMost()))));
     }
 
     /** -1 where one of them is not known. */
@@ -283,7 +287,8 @@ final class ApplyLinks implements CacheLinks {
                 shard(cache.fleet(from), slots),
                 cache.fleet(from.other()),
                 start,
-                SourceBase.parse(slots));
+                SourceBase.parse(slots),
+                cache.copyLimits());
         return new ShardLink(slots, ApplyLink.open(settings, environment, new Told(from, slots)));
     }
 

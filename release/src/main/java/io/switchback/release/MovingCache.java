@@ -12,6 +12,7 @@ import io.switchback.proxy.CacheProxy;
 import io.switchback.proxy.ProtectionState;
 import io.switchback.release.ReleaseState.Side;
 import io.switchback.sync.LinkStatus;
+import io.switchback.sync.source.CopyLimits;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Map;
@@ -39,6 +40,7 @@ final class MovingCache implements AutoCloseable {
     private final FleetSpec newFleet;
     private final CacheProxy proxy;
     private final Protect protect;
+    private final CopyLimits copyLimits;
     private final Path backupFolder;
     private final Environment environment;
     private volatile Token token;
@@ -54,6 +56,7 @@ final class MovingCache implements AutoCloseable {
             CacheRecord record,
             ManagedCache cache,
             Protect protect,
+            CopyLimits copyLimits,
             Claim claim,
             Path backupFolder,
             Environment environment) {
@@ -65,6 +68,7 @@ final class MovingCache implements AutoCloseable {
         this.token = Token.open(
                 claim.holder().term(), release + " led by " + claim.holder().node());
         this.protect = protect;
+        this.copyLimits = copyLimits;
         this.proxy = cache.proxy();
         this.oldFleet = cache.fleet(record.from());
         this.newFleet = cache.fleet(record.to());
@@ -82,6 +86,11 @@ final class MovingCache implements AutoCloseable {
 
     FleetSpec fleet(Side side) {
         return side == Side.OLD ? oldFleet : newFleet;
+    }
+
+    /** How fast its links may copy. */
+    CopyLimits copyLimits() {
+        return copyLimits;
     }
 
     CacheProxy proxy() {

@@ -208,7 +208,8 @@ final class RelayLinks implements CacheLinks {
                 wanted,
                 now.secret(),
                 start,
-                translator);
+                translator,
+                cache.copyLimits());
         RelayLink opened = openAt(at, port, new Told(source));
         int bound = opened.face().port();
         if (bound != port) {

@@ -230,6 +230,7 @@ public final class ReleaseEngine implements AutoCloseable {
                         claimed.cache(file.name(), move.cache()),
                         cache(move.cache()),
                         file.protect(),
+                        file.copy(),
                         claim,
                         folder,
                         environment))

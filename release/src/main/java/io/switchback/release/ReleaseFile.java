@@ -5,6 +5,7 @@ import io.switchback.config.ConfigException;
 import io.switchback.config.YamlFile;
 import io.switchback.config.YamlMap;
 import io.switchback.proxy.OnStall;
+import io.switchback.sync.source.CopyLimits;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -35,6 +36,7 @@ import java.util.function.BiFunction;
  * @param outage how long a link may be cut and still resume without a full copy; sizes the backlogs
  * @param overwriteTarget whether data that the new fleet already holds may be thrown away
  * @param onObstacle what becomes of a move to a cluster whose clients do what a cluster refuses
+ * @param copy how fast links may copy
  * @param sourceText the file as it was written, kept with the release
  */
 public record ReleaseFile(
@@ -54,6 +56,7 @@ public record ReleaseFile(
         Duration outage,
         boolean overwriteTarget,
         OnObstacle onObstacle,
+        CopyLimits copy,
         String sourceText) {
 
     static final Duration HOLD_LIMIT_DEFAULT = Duration.ofMillis(500);
@@ -76,6 +79,14 @@ public record ReleaseFile(
     static final Duration OUTAGE_DEFAULT = Duration.ofSeconds(60);
     static final Duration OUTAGE_MIN = Duration.ofSeconds(1);
     static final Duration OUTAGE_MAX = Duration.ofHours(24);
+    /** Of a copy; a mebibyte a second is the least that a source does not take for a link that is dead. */
+    static final long COPY_MIB_PER_SECOND_MAX = 4096;
+
+    static final long COPY_KEYS_PER_SECOND_MAX = 1_000_000_000;
+    /** A look takes that long by itself. */
+    static final Duration SOURCE_LATENCY_MIN = Duration.ofMillis(1);
+
+    static final Duration SOURCE_LATENCY_MAX = Duration.ofSeconds(1);
     static final double RATIO_MIN = 1;
     static final double RATIO_MAX = 1000;
     static final Duration LAG_MAX = Duration.ofMinutes(10);
@@ -127,6 +138,7 @@ public record ReleaseFile(
                 root.duration("outage", OUTAGE_DEFAULT, OUTAGE_MIN, OUTAGE_MAX),
                 root.flag("overwrite-target", false),
                 root.choice("cluster-obstacles", OnObstacle.class, OnObstacle.REFUSE),
+                root.optionalMap("copy").map(ReleaseFile::copy).orElse(CopyLimits.NONE),
                 file.text());
         file.finish();
         return release;
@@ -135,6 +147,20 @@ public record ReleaseFile(
     private static Duration fleetHungAfter(YamlMap loss, Duration after) {
         Duration otherwise = after.compareTo(FLEET_HUNG_AFTER_DEFAULT) > 0 ? after : FLEET_HUNG_AFTER_DEFAULT;
         return loss.duration("hung-after", otherwise, after, FLEET_LOSS_AFTER_MAX);
+    }
+
+    private static CopyLimits copy(YamlMap copy) {
+        Optional<Long> mebibytes =
+                copy.optionalInteger("mib-per-second", CopyLimits.BYTES_PER_SECOND_MIN >> 20, COPY_MIB_PER_SECOND_MAX);
+        Optional<Long> keys = copy.optionalInteger(
+                "keys-per-second", CopyLimits.KEYS_PER_SECOND_MIN, COPY_KEYS_PER_SECOND_MAX);
+        return new CopyLimits(
+                mebibytes.map(wanted -> OptionalLong.of(wanted << 20)).orElseGet(OptionalLong::empty),
+                keys.map(OptionalLong::of).orElseGet(OptionalLong::empty),
+                copy.has("source-latency")
+                        ? Optional.of(copy.duration(
+                                "source-latency", SOURCE_LATENCY_MAX, SOURCE_LATENCY_MIN, SOURCE_LATENCY_MAX))
+                        : Optional.empty());
     }
 
     private static List<CacheMove> moves(YamlMap root) {

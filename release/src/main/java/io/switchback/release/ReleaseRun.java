@@ -462,11 +462,12 @@ final class ReleaseRun {
         while (!cache.copied()) {
             demandNotBroken(cache);
             LinkStatus link = cache.linkStatus().orElseThrow();
-            boolean sizeKnown = link.copyBytesTotal() > 0;
+            CopyProgress progress = CopyProgress.of(link);
+            // Why it has begun again is what a person wants to know most.
+            String why = link.detail().isEmpty() ? "" : "; " + link.detail();
             standing.say(
-                    "copies " + cache.name() + ": " + link.copiedBytes() + " bytes"
-                            + (sizeKnown ? " of " + link.copyBytesTotal() : "") + "; " + words(link.phase()),
-                    sizeKnown ? link.copiedBytes() / (double) link.copyBytesTotal() : -1);
+                    "copies " + cache.name() + ": " + progress.words() + "; " + words(link.phase()) + why,
+                    progress.share());
             pause(TURN);
         }
     }

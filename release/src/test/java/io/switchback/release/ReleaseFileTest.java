@@ -8,6 +8,7 @@ import io.switchback.commit.Protocol;
 import io.switchback.config.ConfigException;
 import io.switchback.proxy.OnStall;
 import java.io.IOException;
+import io.switchback.sync.source.CopyLimits;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -42,6 +43,7 @@ class ReleaseFileTest {
             outage: 30s
             overwrite-target: true
             cluster-obstacles: report
+            copy: { mib-per-second: 50, keys-per-second: 20000, source-latency: 5ms }
             """;
 
     @Test
@@ -72,6 +74,10 @@ class ReleaseFileTest {
                         Duration.ofSeconds(30),
                         true,
                         OnObstacle.REPORT,
+                        new CopyLimits(
+                                OptionalLong.of(50L << 20),
+                                OptionalLong.of(20_000),
+                                Optional.of(Duration.ofMillis(5))),
                         FULL));
     }
 
@@ -103,6 +109,7 @@ class ReleaseFileTest {
                         Duration.ofSeconds(60),
                         false,
                         OnObstacle.REFUSE,
+                        CopyLimits.NONE,
                         text));
     }
 
@@ -155,6 +162,7 @@ class ReleaseFileTest {
                         on-breach: panic
                         outage: 10ms
                         overwrite-target: perhaps
+                        copy: { mib-per-second: 0, keys-per-second: 10, source-latency: 2s, bytes-per-second: 5 }
                         """))
                 .containsExactly(
                         "release.yaml:1: release: expected a name of up to 64 letters, digits, dots, dashes and underscores that begins with a letter or digit, found \"a b\"",
@@ -176,7 +184,11 @@ class ReleaseFileTest {
                         "release.yaml:18: observe: expected a duration such as 200ms, 5s, 10m or 24h, at most 2160h, found \"91\"",
                         "release.yaml:19: on-breach: expected rollback or pause or report, found \"panic\"",
                         "release.yaml:20: outage: expected a duration such as 200ms, 5s, 10m or 24h, from 1s to 24h, found \"10ms\"",
-                        "release.yaml:21: overwrite-target: expected true or false, found \"perhaps\"");
+                        "release.yaml:21: overwrite-target: expected true or false, found \"perhaps\"",
+                        "release.yaml:22: copy.mib-per-second: expected a whole number from 1 to 4096, found \"0\"",
+                        "release.yaml:22: copy.keys-per-second: expected a whole number from 1000 to 1000000000, found \"10\"",
+                        "release.yaml:22: copy.source-latency: expected a duration such as 200ms, 5s, 10m or 24h, from 1ms to 1s, found \"2s\"",
+                        "release.yaml:22: copy.bytes-per-second: unknown key; known here: mib-per-second, keys-per-second, source-latency");
     }
 
     @Test

@@ -2,6 +2,7 @@ package io.switchback.sync;
 
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.dialect.StreamTranslator;
+import io.switchback.sync.source.CopyLimits;
 import java.net.InetAddress;
 
 /**
@@ -12,6 +13,7 @@ import java.net.InetAddress;
  * @param port        of the face; 0 for any. A node that starts again gives the one that its targets were told.
  * @param secret      the password that the target must show ({@code masterauth})
  * @param translator  from the source's dialect to the target's
+ * @param copy        how fast it may copy
  */
 public record LinkSettings(
         String name,
@@ -21,7 +23,21 @@ public record LinkSettings(
         int port,
         String secret,
         LinkStart start,
-        StreamTranslator translator) {
+        StreamTranslator translator,
+        CopyLimits copy) {
+    /** Of a link that copies as fast as both servers can. */
+    public LinkSettings(
+            String name,
+            FleetSpec source,
+            FleetSpec target,
+            InetAddress bindAddress,
+            int port,
+            String secret,
+            LinkStart start,
+            StreamTranslator translator) {
+        this(name, source, target, bindAddress, port, secret, start, translator, CopyLimits.NONE);
+    }
+
     @Override
     public String toString() {
         return "LinkSettings[" + name + ", " + source.name() + " to " + target.name() + ", " + start + "]";

@@ -11,6 +11,7 @@ package io.switchback.sync;
  * @param copiedBytes         of the snapshot that is passing or has passed
  * @param copyBytesTotal      of the snapshot; -1 where the source does not say (diskless)
  * @param detail              what a person wants to know about it; "" where there is nothing to say
+ * @param copySpeed           of the copy that is under way
  */
 public record LinkStatus(
         Phase phase,
@@ -20,7 +21,42 @@ public record LinkStatus(
         long lagMillis,
         long copiedBytes,
         long copyBytesTotal,
-        String detail) {
+        String detail,
+        Speed copySpeed) {
+
+    /** Of a link that copies nothing. */
+    public LinkStatus(
+            Phase phase,
+            long sourceOffset,
+            long appliedSourceOffset,
+            long lagBytes,
+            long lagMillis,
+            long copiedBytes,
+            long copyBytesTotal,
+            String detail) {
+        this(
+                phase,
+                sourceOffset,
+                appliedSourceOffset,
+                lagBytes,
+                lagMillis,
+                copiedBytes,
+                copyBytesTotal,
+                detail,
+                Speed.NONE);
+    }
+
+    /**
+     * How fast a copy goes.
+     *
+     * @param bytesPerSecond    lately
+     * @param bytesPerSecondMax as many as it may take now
+     * @param bytesAtMost       of the snapshot: what the source's data take in its memory, which a snapshot is below; -1 where that is not known
+     */
+    public record Speed(long bytesPerSecond, long bytesPerSecondMax, long bytesAtMost) {
+        /** Of no copy. */
+        public static final Speed NONE = new Speed(0, 0, -1);
+    }
 
     /** What the link is doing. */
     public enum Phase {

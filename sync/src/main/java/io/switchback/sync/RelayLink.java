@@ -15,8 +15,10 @@ import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.ServerVersion;
 import io.switchback.resp.Reply;
 import io.switchback.sync.LinkStatus.Phase;
+import io.switchback.sync.source.CopyPace;
 import io.switchback.sync.source.LagWatch;
 import io.switchback.sync.source.SourceConnection;
+import io.switchback.sync.source.SourceCopy;
 import io.switchback.sync.source.StreamPosition;
 import io.switchback.sync.source.WireInput;
 import io.switchback.tls.TlsException;
@@ -114,6 +116,8 @@ public final class RelayLink implements Link {
     private volatile long sentTarget = -1;
     private volatile long copiedBytes;
     private volatile long copyBytesTotal = -1;
+    private volatile long copyBytesAtMost = -1;
+    private volatile @Nullable CopyPace copyPace;
 
     // What the target has applied, in its own offsets; only grows while the link lives, except when the target has
     // restarted.
@@ -330,8 +334,16 @@ public final class RelayLink implements Link {
                     watch.lagMillis(),
                     copiedBytes,
                     copyBytesTotal,
-                    brokenBecause != null ? brokenBecause : detail);
+                    brokenBecause != null ? brokenBecause : detail,
+                    copySpeed());
         }
+    }
+
+    private LinkStatus.Speed copySpeed() {
+        CopyPace pace = copyPace;
+        return pace == null
+                ? LinkStatus.Speed.NONE
+                : new LinkStatus.Speed(pace.bytesPerSecond(), pace.bytesPerSecondMax(), copyBytesAtMost);
     }
 
     private Phase phase() {
@@ -624,7 +636,7 @@ public final class RelayLink implements Link {
             throw new NotYetException("the link was closed meanwhile");
         }
         say("the link was interrupted: "
-                + opened.run(thread("acks"), this::acknowledged, () -> pass(opened, rewriter))
+                + opened.run(thread("acks"), this::acknowledged, () -> pass(opened, rewriter, opened.source().input()))
                         .getMessage());
     }
 
@@ -697,33 +709,31 @@ public final class RelayLink implements Link {
         SourceConnection source = opened.source();
         TargetConnection target = opened.target();
         ServerVersion version;
-        String[] answer;
+        SourceCopy begun;
+        long dataBytes;
         try {
             InfoReport info = source.info();
             if (StreamPosition.isLoading(info)) {
                 throw new NotYetException("the source is loading its data");
             }
             version = ServerVersion.of(info);
-            source.announce(announcedName());
-            source.psync("?", -1, target.capabilities(), target.version());
-            source.silenceMax(SILENCE_MAX);
-            String line = source.input().readLine();
-            while (line.isEmpty()) {
-                // The source gathers replicas for one snapshot (repl-diskless-sync-delay); the target must not give up.
-                target.send(new byte[] {'\n'}, 0, 1);
-                line = source.input().readLine();
-            }
-            answer = line.split(" ", -1);
+            dataBytes = SourceCopy.dataBytes(info);
+            SourceCopy.Request request = new SourceCopy.Request(
+                    announcedName(), target.capabilities(), target.version(), SOURCE_ANSWER_MAX, SILENCE_MAX);
+            // The source gathers replicas for one snapshot (repl-diskless-sync-delay); the target must not give up.
+            begun = SourceCopy.ask(
+                    source,
+                    settings.source(),
+                    request,
+                    () -> target.send(new byte[] {'\n'}, 0, 1),
+                    thread("stream"));
         } catch (NotYetException e) {
             throw e;
         } catch (IOException e) {
             throw new NotYetException("the source broke off: " + e.getMessage());
         }
-        if (answer.length != 3 || !answer[0].equals("+FULLRESYNC")) {
-            throw new NotYetException("the source answered " + String.join(" ", answer));
-        }
-        String id = answer[1];
-        long offset = Long.parseLong(answer[2]);
+        String id = begun.sourceId();
+        long offset = begun.offset();
         LinkBase copied = new LinkBase(id, offset, id, offset);
         Optional<StreamRewriter> rewriter = rewriter(opened, Optional.empty(), copied, offset);
         offsets = rewriter.<OffsetMap>map(StreamRewriter::map).orElse(new OffsetMap.Constant(0));
@@ -732,11 +742,15 @@ public final class RelayLink implements Link {
         copiedBytes = 0;
         copyBytesTotal = -1;
         // The target hears of the copy only when there is somewhere to put the backup.
-        try (BackupWriter backup = BackupWriter.begin(settings.start(), version, id, offset, environment.now())) {
+        try (BackupWriter backup = BackupWriter.begin(settings.start(), version, id, offset, environment.now());
+                CopyPace pace =
+                        CopyPace.begin(settings.copy(), settings.source(), environment, thread("latency"))) {
+            copyPace = pace;
+            copyBytesAtMost = dataBytes;
             opened.phase(Phase.COPYING);
             say("");
             target.silenceMax(SILENCE_MAX);
-            if (!opened.answer(String.join(" ", answer))) {
+            if (!opened.answer("+FULLRESYNC " + id + " " + offset)) {
                 opened.phase(Phase.WAITING_FOR_TARGET);
                 throw new NotYetException("the link was closed meanwhile");
             }
@@ -747,20 +761,41 @@ public final class RelayLink implements Link {
                         return acknowledged(applied);
                     },
                     () -> {
-                        passSnapshot(opened, backup);
-                        pass(opened, rewriter);
+                        passSnapshot(opened, begun, backup, pace);
+                        pace.end();
+                        copyPace = null;
+                        if (begun.hasTwoChannels()) {
+                            awaitLoaded(opened);
+                            begun.loaded();
+                        }
+                        pass(opened, rewriter, begun.stream());
                     });
-            say((numbered ? "the link was interrupted: " : "the copy was interrupted and begins again: ")
-                    + end.getMessage());
+            say(
+                    numbered
+                            ? "the link was interrupted: " + end.getMessage()
+                            : "the copy was interrupted and begins again: " + begun.whyEnded(end));
+        } finally {
+            copyPace = null;
         }
     }
 
-    private void passSnapshot(RelaySession opened, @Nullable BackupWriter backup)
+    /** The stream is there already, but a target looks for the end of a snapshot at the end of what it reads: nothing may follow before it has found that. */
+    private void awaitLoaded(RelaySession opened) throws IOException {
+        while (!numbered) {
+            if (opened.isClosed()) {
+                throw new IOException("closed while the target was loading the snapshot");
+            }
+            LockSupport.parkNanos(MAP_POLL.toNanos());
+        }
+    }
+
+    private void passSnapshot(
+            RelaySession opened, SourceCopy begun, @Nullable BackupWriter backup, CopyPace pace)
             throws IOException, BrokenLinkException {
-        WireInput source = opened.source().input();
+        WireInput source = begun.snapshot();
         String header = SnapshotPass.header(source, opened.target());
         copyBytesTotal = SnapshotPass.announcedBytes(header);
-        new SnapshotPass(source, opened.target(), backup, bytes -> copiedBytes = bytes)
+        new SnapshotPass(source, opened.target(), backup, pace, bytes -> copiedBytes = bytes)
                 .run(header)
                 .ifPresent(listener::copied);
     }
@@ -821,20 +856,20 @@ public final class RelayLink implements Link {
         }
     }
 
-    private void pass(RelaySession opened, Optional<StreamRewriter> rewriter) throws IOException, BrokenLinkException {
+    private void pass(RelaySession opened, Optional<StreamRewriter> rewriter, WireInput stream)
+            throws IOException, BrokenLinkException {
         if (rewriter.isPresent()) {
-            translate(opened, rewriter.get());
+            translate(opened, rewriter.get(), stream);
         } else {
-            passUntouched(opened);
+            passUntouched(opened, stream);
         }
     }
 
     /** Passes bytes one to one until the source's stream ends. */
-    private void passUntouched(RelaySession opened) throws IOException {
+    private void passUntouched(RelaySession opened, WireInput source) throws IOException {
         byte[] chunk = new byte[CHUNK_BYTES];
         long sent = sentTarget;
         long received = receivedSource;
-        WireInput source = opened.source().input();
         TargetConnection target = opened.target();
         for (int count = source.read(chunk, chunk.length); count >= 0; count = source.read(chunk, chunk.length)) {
             sent += count;
@@ -848,8 +883,8 @@ public final class RelayLink implements Link {
     }
 
     /** Passes commands, each in the target's words, until the source's stream ends. */
-    private void translate(RelaySession opened, StreamRewriter rewriter) throws IOException, BrokenLinkException {
-        WireInput source = opened.source().input();
+    private void translate(RelaySession opened, StreamRewriter rewriter, WireInput source)
+            throws IOException, BrokenLinkException {
         TargetConnection target = opened.target();
         SegmentMap map = rewriter.map();
         // Commands are sent together, but never kept while waiting for the next.

@@ -2,6 +2,7 @@ package io.switchback.sync;
 
 import static java.nio.charset.StandardCharsets.ISO_8859_1;
 
+import io.switchback.sync.source.CopyPace;
 import io.switchback.sync.source.WireInput;
 import java.io.EOFException;
 import java.io.IOException;
@@ -25,13 +26,20 @@ final class SnapshotPass {
     private final TargetConnection target;
     private final @Nullable BackupWriter backup;
     private final LongConsumer progressBytes;
+    private final CopyPace pace;
     private final byte[] chunk = new byte[CHUNK_BYTES];
     private long passed;
 
-    SnapshotPass(WireInput source, TargetConnection target, @Nullable BackupWriter backup, LongConsumer progressBytes) {
+    SnapshotPass(
+            WireInput source,
+            TargetConnection target,
+            @Nullable BackupWriter backup,
+            CopyPace pace,
+            LongConsumer progressBytes) {
         this.source = source;
         this.target = target;
         this.backup = backup;
+        this.pace = pace;
         this.progressBytes = progressBytes;
     }
 
@@ -82,6 +90,7 @@ final class SnapshotPass {
             if (passed == bytes) {
                 return manifest;
             }
+            pace.bytes(count);
         }
         return Optional.empty();
     }
@@ -116,6 +125,7 @@ final class SnapshotPass {
                 target.send(mark, 0, MARK_BYTES);
                 return manifest;
             }
+            pace.bytes(count);
         }
     }
 

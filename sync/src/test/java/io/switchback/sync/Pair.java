@@ -14,6 +14,7 @@ import io.switchback.fleet.Token;
 import io.switchback.fleet.dialect.Dialect;
 import io.switchback.fleet.dialect.StreamTranslator;
 import io.switchback.resp.Reply;
+import io.switchback.sync.source.CopyLimits;
 import io.switchback.testkit.Await;
 import io.switchback.testkit.RealServer;
 import io.switchback.testkit.ServerBinary;
@@ -217,6 +218,18 @@ final class Pair implements AutoCloseable {
             LinkListener listener,
             int port,
             Environment environment) {
+        return open(name, source, target, start, listener, port, environment, CopyLimits.NONE);
+    }
+
+    RelayLink open(
+            String name,
+            Side source,
+            Side target,
+            LinkStart start,
+            LinkListener listener,
+            int port,
+            Environment environment,
+            CopyLimits copy) {
         StreamTranslator translator =
                 StreamTranslator.between(Dialect.read(source.connection), Dialect.read(target.connection));
         RelayLink link = RelayLink.open(
@@ -228,7 +241,8 @@ final class Pair implements AutoCloseable {
                         port,
                         SECRET,
                         start,
-                        translator),
+                        translator,
+                        copy),
                 environment,
                 listener);
         links.add(link);

@@ -27,9 +27,12 @@ import io.switchback.sync.RelayLink;
 import io.switchback.sync.rdb.SnapshotReader;
 import io.switchback.sync.rdb.SnapshotSink;
 import io.switchback.sync.rdb.ValueTarget;
+import io.switchback.sync.source.CopyPace;
 import io.switchback.sync.source.LagWatch;
 import io.switchback.sync.source.SourceConnection;
+import io.switchback.sync.source.SourceCopy;
 import io.switchback.sync.source.StreamPosition;
+import io.switchback.sync.source.WireInput;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
@@ -95,6 +98,8 @@ public final class ApplyLink implements Link {
     /** What a Valkey source writes its snapshot for; it withholds times of hash fields from what does not say that it knows them. */
     private static final String UNDERSTOOD_VERSION = "9.1.0";
 
+    private static final List<String> CAPABILITIES = List.of("eof", "psync2");
+
     private final ApplySettings settings;
     private final Share share;
     private final @Nullable ShardWatch shard;
@@ -113,6 +118,8 @@ public final class ApplyLink implements Link {
     private volatile boolean prompt;
     private volatile long copiedBytes;
     private volatile long copyBytesTotal = -1;
+    private volatile long copyBytesAtMost = -1;
+    private volatile @Nullable CopyPace copyPace;
     private volatile @Nullable Applying applying;
     private volatile Place lastApplied = new Place(-1, Place.UNKNOWN);
     /** The end of a newer owner's note, where the link has stopped. */
@@ -256,7 +263,15 @@ public final class ApplyLink implements Link {
                 watch.lagMillis(),
                 copiedBytes,
                 copyBytesTotal,
-                detail.isEmpty() ? leftOut.words() : detail);
+                detail.isEmpty() ? leftOut.words() : detail,
+                copySpeed());
+    }
+
+    private LinkStatus.Speed copySpeed() {
+        CopyPace pace = copyPace;
+        return pace == null
+                ? LinkStatus.Speed.NONE
+                : new LinkStatus.Speed(pace.bytesPerSecond(), pace.bytesPerSecondMax(), copyBytesAtMost);
     }
 
     /** By whose note at its source it has ended ({@link #leave}); empty where it has not. */
@@ -575,35 +590,26 @@ public final class ApplyLink implements Link {
             if (!share.isWhole()) {
                 emptyShare(); // before the source begins, since it would not wait so long
             }
-            source.announce(announcedName());
-            source.psync("?", -1, List.of("eof", "psync2"), Optional.of(UNDERSTOOD_VERSION));
-            source.silenceMax(SILENCE_MAX);
-            String line = source.input().readLine();
-            while (line.isEmpty()) {
-                line = source.input().readLine();
-            }
-            String[] answer = line.split(" ", -1);
-            if (answer.length != 3 || !answer[0].equals("+FULLRESYNC")) {
-                throw new IOException("the source answered " + line);
-            }
-            sourceId = answer[1];
-            long offset = Long.parseLong(answer[2]);
+            copyBytesAtMost = SourceCopy.dataBytes(source.info());
+            SourceCopy.Request request = new SourceCopy.Request(
+                    announcedName(), CAPABILITIES, Optional.of(UNDERSTOOD_VERSION), SOURCE_ANSWER_MAX, SILENCE_MAX);
+            SourceCopy begun =
+                    SourceCopy.ask(source, settings.source(), request, this::keepAlive, thread("stream-ahead"));
+            sourceId = begun.sourceId();
+            long offset = begun.offset();
             Expiring expiring = new Expiring(true, target.knowsFieldExpiry());
             if (share.isWhole()) {
                 lanes.beginCopy(target.knowsFunctions());
             }
             @Nullable BackupManifest saved;
-            try (BackupWriter backup =
-                    BackupWriter.begin(settings.start(), version, sourceId, offset, environment.now())) {
-                SnapshotStream snapshot =
-                        SnapshotStream.begin(source.input(), this::keepAlive, backup, bytes -> copiedBytes = bytes);
-                copyBytesTotal = snapshot.announcedBytes();
-                SnapshotReader reader = new SnapshotReader(snapshot, target, new CopySink(expiring));
-                reader.read();
-                snapshot.finish(reader.rest());
-                awaitAnswers();
-                saved = backup == null ? null : backup.finish();
+            try {
+                saved = takeSnapshot(begun, expiring);
+            } catch (IOException e) {
+                throw e instanceof Lane.RefusedException ? e : new IOException(begun.whyEnded(e), e);
+            } finally {
+                copyPace = null;
             }
+            begun.loaded();
             if (saved != null) {
                 tell(() -> listener.copied(saved));
             }
@@ -615,7 +621,25 @@ public final class ApplyLink implements Link {
             throwIfSlotsMoved();
             copying = false;
             tellBase(offset);
-            stream(copied, offset, expiring);
+            stream(begun.stream(), copied, offset, expiring);
+        }
+
+        private @Nullable BackupManifest takeSnapshot(SourceCopy begun, Expiring expiring)
+                throws IOException, BrokenLinkException, InterruptedException {
+            try (BackupWriter backup = BackupWriter.begin(
+                            settings.start(), version, sourceId, begun.offset(), environment.now());
+                    CopyPace pace =
+                            CopyPace.begin(settings.copy(), settings.source(), environment, thread("latency"))) {
+                copyPace = pace;
+                SnapshotStream snapshot = SnapshotStream.begin(
+                        begun.snapshot(), this::keepAlive, backup, pace, bytes -> copiedBytes = bytes);
+                copyBytesTotal = snapshot.announcedBytes();
+                SnapshotReader reader = new SnapshotReader(snapshot, target, new CopySink(expiring, pace));
+                reader.read();
+                snapshot.finish(reader.rest());
+                awaitAnswers();
+                return backup == null ? null : backup.finish();
+            }
         }
 
         /** Empties the link's part of the target. */
@@ -657,9 +681,13 @@ public final class ApplyLink implements Link {
         /** Sends what a snapshot becomes. */
         private final class CopySink implements SnapshotSink {
             private final Expiring expiring;
+            private final CopyPace pace;
+            /** Of the key whose commands come now. */
+            private byte @Nullable [] begun;
 
-            CopySink(Expiring expiring) {
+            CopySink(Expiring expiring, CopyPace pace) {
                 this.expiring = expiring;
+                this.pace = pace;
             }
 
             @Override
@@ -684,6 +712,10 @@ public final class ApplyLink implements Link {
                 lane.select(database, Lane.Expected.SUCCESS, Lanes.NOWHERE);
                 lane.send(Lane.Expected.SUCCESS, Lanes.NOWHERE, words);
                 keepAlive();
+                if (name != begun) {
+                    begun = name;
+                    pace.key();
+                }
             }
 
             @Override
@@ -725,7 +757,7 @@ public final class ApplyLink implements Link {
             lanes.dropOutdated(checkpoint.applied());
             awaitAnswers();
             noted(checkpoint.applied());
-            stream(checkpoint.applied(), checkpoint.untilAtMost(), new Expiring(false, target.knowsFieldExpiry()));
+            stream(source.input(), checkpoint.applied(), checkpoint.untilAtMost(), new Expiring(false, target.knowsFieldExpiry()));
         }
 
         private void tellBase(long offset) throws IOException {
@@ -759,7 +791,7 @@ public final class ApplyLink implements Link {
                 throw new BrokenLinkException(where + " cannot be followed: " + ahead.get());
             }
             source.announce(announcedName());
-            source.psync(id, offset + 1, List.of("eof", "psync2"), Optional.of(UNDERSTOOD_VERSION));
+            source.psync(id, offset + 1, CAPABILITIES, Optional.of(UNDERSTOOD_VERSION));
             String answer = source.input().readLine();
             if (answer.startsWith("+FULLRESYNC")) {
                 throw new BrokenLinkException(where + " offers only a full copy from offset " + offset);
@@ -772,7 +804,7 @@ public final class ApplyLink implements Link {
             return told.isEmpty() ? id : told;
         }
 
-        private void stream(Place from, long doubtfulUntil, Expiring expiring)
+        private void stream(WireInput input, Place from, long doubtfulUntil, Expiring expiring)
                 throws IOException, BrokenLinkException, InterruptedException {
             Applying work = new Applying(
                     lanes,
@@ -793,7 +825,7 @@ public final class ApplyLink implements Link {
             phase = Phase.STREAMING;
             say("");
             source.acknowledge(from.offset()); // only then does a source that has copied diskless begin to stream
-            StreamReading reading = new StreamReading(source.input(), from.offset());
+            StreamReading reading = new StreamReading(input, from.offset());
             Thread reader = thread("stream").start(reading::run);
             try {
                 Units units = new Units(work, from, settings);

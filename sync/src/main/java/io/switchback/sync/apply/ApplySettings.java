@@ -4,6 +4,7 @@ import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.SlotSet;
 import io.switchback.fleet.Token;
 import io.switchback.sync.LinkStart;
+import io.switchback.sync.source.CopyLimits;
 import java.util.Optional;
 
 /**
@@ -15,6 +16,7 @@ import java.util.Optional;
  * @param source       one server, one that sentinels watch, or a shard of a cluster: of a cluster, each shard has a link
  * @param target       of any kind
  * @param slots        of a shard, all that it has: the link's are these slots' keys alone, and others fill the rest of its target. Empty where the source is no cluster's.
+ * @param copy         how fast it may copy
  */
 public record ApplySettings(
         String name,
@@ -23,7 +25,20 @@ public record ApplySettings(
         FleetSpec source,
         FleetSpec target,
         LinkStart start,
-        Optional<SlotSet> slots) {
+        Optional<SlotSet> slots,
+        CopyLimits copy) {
+    /** Of a link that copies as fast as both sides can. */
+    public ApplySettings(
+            String name,
+            String announcement,
+            Token owner,
+            FleetSpec source,
+            FleetSpec target,
+            LinkStart start,
+            Optional<SlotSet> slots) {
+        this(name, announcement, owner, source, target, start, slots, CopyLimits.NONE);
+    }
+
     @Override
     public String toString() {
         return "ApplySettings[" + name + ", " + source.name() + " to " + target.name() + ", " + start + "]";

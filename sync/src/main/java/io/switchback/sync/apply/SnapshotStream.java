@@ -3,6 +3,7 @@ package io.switchback.sync.apply;
 import static java.nio.charset.StandardCharsets.ISO_8859_1;
 
 import io.switchback.sync.BackupWriter;
+import io.switchback.sync.source.CopyPace;
 import io.switchback.sync.source.WireInput;
 import java.io.EOFException;
 import java.io.IOException;
@@ -22,6 +23,7 @@ final class SnapshotStream extends InputStream {
 
     private final WireInput source;
     private final LongConsumer progressBytes;
+    private final CopyPace pace;
     private final long announcedBytes;
     private final byte[] mark;
     private final byte[] one = new byte[1];
@@ -37,7 +39,9 @@ final class SnapshotStream extends InputStream {
             long announcedBytes,
             byte[] mark,
             @Nullable BackupWriter backup,
+            CopyPace pace,
             LongConsumer progressBytes) {
+        this.pace = pace;
         this.source = source;
         this.announcedBytes = announcedBytes;
         this.mark = mark;
@@ -52,7 +56,11 @@ final class SnapshotStream extends InputStream {
      * @param waiting done whenever the source says that it is not so far yet
      */
     static SnapshotStream begin(
-            WireInput source, WireInput.Waiting waiting, @Nullable BackupWriter backup, LongConsumer progressBytes)
+            WireInput source,
+            WireInput.Waiting waiting,
+            @Nullable BackupWriter backup,
+            CopyPace pace,
+            LongConsumer progressBytes)
             throws IOException {
         String line = source.readLine();
         while (line.isEmpty()) {
@@ -61,13 +69,13 @@ final class SnapshotStream extends InputStream {
         }
         if (line.startsWith(MARK_PREFIX) && line.length() == MARK_PREFIX.length() + MARK_BYTES) {
             return new SnapshotStream(
-                    source, -1, line.substring(MARK_PREFIX.length()).getBytes(ISO_8859_1), backup, progressBytes);
+                    source, -1, line.substring(MARK_PREFIX.length()).getBytes(ISO_8859_1), backup, pace, progressBytes);
         }
         if (!line.startsWith("$")) {
             throw new IOException("the source broke off the copy: " + line);
         }
         try {
-            return new SnapshotStream(source, Long.parseLong(line.substring(1)), new byte[0], backup, progressBytes);
+            return new SnapshotStream(source, Long.parseLong(line.substring(1)), new byte[0], backup, pace, progressBytes);
         } catch (NumberFormatException e) {
             throw new IOException("expected the size of a snapshot, found \"" + line + "\"", e);
         }
@@ -94,6 +102,7 @@ final class SnapshotStream extends InputStream {
             taken += count;
             save(into, offset, count);
             progressBytes.accept(taken);
+            pace.bytes(count);
         }
         return count;
     }

@@ -18,6 +18,8 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * The link as a replica of its source: an ordinary client until {@link #psync}, then a stream.
@@ -27,8 +29,11 @@ import java.util.Optional;
  * which ROLE tells it from the source's other replicas.
  */
 public final class SourceConnection implements AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(SourceConnection.class);
+
     public static final int COMMAND_BYTES_MAX = 256 * 1024 * 1024;
 
+    private final FleetSpec source;
     /** The source's primary, when this was opened. */
     private final Endpoint server;
 
@@ -37,8 +42,11 @@ public final class SourceConnection implements AutoCloseable {
     private final WireInput input;
     private final OutputStream out;
     private final long clientId;
+    private final List<AutoCloseable> closedWith = new ArrayList<>(); // guarded by itself
+    private volatile boolean closed;
 
     private SourceConnection(FleetSpec source, Endpoint server, ServerStream stream) throws IOException {
+        this.source = source;
         this.server = server;
         this.stream = stream;
         BufferedInputStream in = new BufferedInputStream(stream.input(), 16 * 1024);
@@ -58,7 +66,17 @@ public final class SourceConnection implements AutoCloseable {
      * #psync} is done.
      */
     public static SourceConnection open(FleetSpec source, Duration limit) throws IOException {
-        Endpoint server = primaryOf(source);
+        return open(source, primaryOf(source), limit);
+    }
+
+    /** Another connection to the same server, which is closed with this one. */
+    SourceConnection beside(Duration limit) throws IOException {
+        SourceConnection other = open(source, server, limit);
+        closesWith(other);
+        return other;
+    }
+
+    private static SourceConnection open(FleetSpec source, Endpoint server, Duration limit) throws IOException {
         try {
             ServerStream stream = ServerStream.open(server, source.tls(), limit);
             try {
@@ -113,6 +131,42 @@ public final class SourceConnection implements AutoCloseable {
         send(CommandEncoder.encode("PSYNC", id, Long.toString(firstByte)));
     }
 
+    /** Tells the source something of this connection, in pairs of words. */
+    void replconf(String... pairs) throws IOException {
+        List<String> command = new ArrayList<>(List.of("REPLCONF"));
+        command.addAll(List.of(pairs));
+        demand(command);
+    }
+
+    /** Sends a command whose answer comes by {@link #input}. */
+    void ask(String... command) throws IOException {
+        send(CommandEncoder.encode(command));
+    }
+
+    /** Has {@code other} closed with this connection; at once where that is closed already. */
+    void closesWith(AutoCloseable other) {
+        synchronized (closedWith) {
+            closedWith.add(other);
+        }
+        if (closed) {
+            closeOthers();
+        }
+    }
+
+    private void closeOthers() {
+        List<AutoCloseable> others;
+        synchronized (closedWith) {
+            others = List.copyOf(closedWith);
+        }
+        for (AutoCloseable other : others) {
+            try {
+                other.close();
+            } catch (Exception e) {
+                LOG.debug("closing {} failed; its descriptor is released all the same", other, e);
+            }
+        }
+    }
+
     /** What the source calls this replica from now on, where it would show its address; at most 45 characters (6.0). */
     public void announce(String name) throws IOException {
         demand(List.of("REPLCONF", "ip-address", name));
@@ -161,6 +215,8 @@ public final class SourceConnection implements AutoCloseable {
 
     @Override
     public void close() throws IOException {
+        closed = true;
+        closeOthers();
         stream.close();
     }
 }
