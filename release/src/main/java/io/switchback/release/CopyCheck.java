@@ -26,10 +26,12 @@ final class CopyCheck {
     private static final double MEBIBYTE = 1 << 20;
 
     private final CopyLimits limits;
+    private final LinkKind kind;
     private final Findings findings;
 
-    CopyCheck(CopyLimits limits, Findings findings) {
+    CopyCheck(CopyLimits limits, LinkKind kind, Findings findings) {
         this.limits = limits;
+        this.kind = kind;
         this.findings = findings;
     }
 
@@ -66,9 +68,14 @@ final class CopyCheck {
     }
 
     void look(List<Primary> sources) {
-        if (!limits.equals(CopyLimits.NONE)) {
-            sources.forEach(this::look);
+        if (limits.equals(CopyLimits.NONE)) {
+            return;
         }
+        if (kind == LinkKind.RELAY && limits.keysPerSecond().isPresent()) {
+            findings.warn("copy.keys-per-second limits nothing here: the copy goes over a relay, which passes bytes and"
+                    + " does not see keys; say mib-per-second");
+        }
+        sources.forEach(this::look);
     }
 
     private void look(Primary source) {
@@ -80,18 +87,22 @@ final class CopyCheck {
         boolean hasTwo = hasTwoChannels(server);
         BufferLimit limit = BufferLimit.parse(setting(server, LIMIT).orElse(""));
         if (sharesItsBacklog(source.info().version())) {
-            limit = limit.atLeast(setting(server, "repl-backlog-size").map(Long::parseLong).orElse(0L));
+            limit = limit.atLeast(
+                    setting(server, "repl-backlog-size").map(Long::parseLong).orElse(0L));
         }
         limit.reachedBy(seconds, written, hasTwo ? SourceCopy.STREAM_HELD_BYTES_MAX : 0)
-                .ifPresent(bytes -> findings.warn(source.endpoint() + " holds what is written while it is copied, and"
-                        + " may cut the copy off, which then begins again: its data may take " + (long) Math.ceil(seconds)
-                        + " s at the rate that the release's file allows, its clients send it "
-                        + mebibytes(written) + " MiB a second now, and " + mebibytes(bytes)
-                        + " MiB is its limit (client-output-buffer-limit replica); raise that, let the copy go faster, or "
-                        + (hasTwo
-                                ? "copy when less is written"
-                                : "have the server send both at once (repl-diskless-sync with"
-                                        + " dual-channel-replication-enabled of Valkey 8.0, or repl-rdb-channel of Redis 8.0)")));
+                .ifPresent(
+                        bytes -> findings.warn(
+                                source.endpoint() + " holds what is written while it is copied, and"
+                                        + " may cut the copy off, which then begins again: its data may take "
+                                        + (long) Math.ceil(seconds)
+                                        + " s at the rate that the release's file allows, its clients send it "
+                                        + mebibytes(written) + " MiB a second now, and " + mebibytes(bytes)
+                                        + " MiB is its limit (client-output-buffer-limit replica); raise that, let the copy go faster, or "
+                                        + (hasTwo
+                                                ? "copy when less is written"
+                                                : "have the server send both at once (repl-diskless-sync with"
+                                                        + " dual-channel-replication-enabled of Valkey 8.0, or repl-rdb-channel of Redis 8.0)")));
     }
 
     /** For how long the copy may take; where only the source's latency limits it, as long as that can make it. */
@@ -100,7 +111,7 @@ final class CopyCheck {
                 ? CopyLimits.BYTES_PER_SECOND_MIN
                 : limits.bytesPerSecond().orElse(Long.MAX_VALUE);
         double byBytes = Math.max(0, dataBytes) / (double) bytesPerSecond;
-        double byKeys = limits.keysPerSecond().isPresent()
+        double byKeys = kind == LinkKind.APPLY && limits.keysPerSecond().isPresent()
                 ? keys / (double) limits.keysPerSecond().getAsLong()
                 : 0;
         return Math.max(byBytes, byKeys);

@@ -133,7 +133,7 @@ final class FleetCheck {
             case APPLY -> new ApplyCheck(cache, file, findings).look(old, fresh);
         }
         databases(old, fresh);
-        new CopyCheck(file.copy(), findings).look(old);
+        new CopyCheck(file.copy(), choice.kind(), findings).look(old);
         room(old, fresh);
         clocks(old.getFirst().server(), fresh.getFirst().server());
         guard(old.getFirst().server(), fresh.getFirst().server());

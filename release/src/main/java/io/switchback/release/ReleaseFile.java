@@ -152,8 +152,8 @@ public record ReleaseFile(
     private static CopyLimits copy(YamlMap copy) {
         Optional<Long> mebibytes =
                 copy.optionalInteger("mib-per-second", CopyLimits.BYTES_PER_SECOND_MIN >> 20, COPY_MIB_PER_SECOND_MAX);
-        Optional<Long> keys = copy.optionalInteger(
-                "keys-per-second", CopyLimits.KEYS_PER_SECOND_MIN, COPY_KEYS_PER_SECOND_MAX);
+        Optional<Long> keys =
+                copy.optionalInteger("keys-per-second", CopyLimits.KEYS_PER_SECOND_MIN, COPY_KEYS_PER_SECOND_MAX);
         return new CopyLimits(
                 mebibytes.map(wanted -> OptionalLong.of(wanted << 20)).orElseGet(OptionalLong::empty),
                 keys.map(OptionalLong::of).orElseGet(OptionalLong::empty),

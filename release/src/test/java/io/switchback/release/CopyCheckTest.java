@@ -50,11 +50,38 @@ class CopyCheckTest {
         assertThat(new BufferLimit(0, 0, 0).atLeast(MIB)).isEqualTo(new BufferLimit(0, 0, 0));
     }
 
-    private List<String> warnings(RealServer server, CopyLimits limits) {
+    /** A client that writes until this is closed. */
+    private static final class Writing implements AutoCloseable {
+        private final Thread thread;
+        private volatile boolean ended;
+
+        Writing(RealServer server) {
+            thread = Thread.ofPlatform().start(() -> {
+                try (Jedis client = server.client()) {
+                    while (!ended) {
+                        client.set("written", "x".repeat(10_000));
+                    }
+                }
+            });
+        }
+
+        @Override
+        public void close() {
+            ended = true;
+            try {
+                thread.join();
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+            }
+        }
+    }
+
+    private List<String> warnings(RealServer server, CopyLimits limits, LinkKind kind) {
         FleetCheck.Findings findings = new FleetCheck.Findings("cache");
         try (ServerConnection connection = ServerConnection.open(
                 new Endpoint(server.host(), server.port()), Optional.empty(), Duration.ofSeconds(5))) {
-            new CopyCheck(limits, findings).look(List.of(new FleetCheck.Primary(connection, ServerInfo.read(connection))));
+            new CopyCheck(limits, kind, findings)
+                    .look(List.of(new FleetCheck.Primary(connection, ServerInfo.read(connection))));
         }
         assertThat(findings.problems()).isEmpty();
         return findings.warnings();
@@ -65,22 +92,31 @@ class CopyCheckTest {
         CopyLimits slowly = new CopyLimits(OptionalLong.of(MIB), OptionalLong.empty(), Optional.empty());
         CopyLimits byKeys = new CopyLimits(OptionalLong.empty(), OptionalLong.of(1_000), Optional.empty());
         try (RealServer server = RealServer.start(
-                        ServerBinary.any(), folder, "--client-output-buffer-limit", "replica 1mb 0 0",
-                        "--repl-backlog-size", "1mb");
-                Jedis client = server.client()) {
+                        ServerBinary.any(),
+                        folder,
+                        "--client-output-buffer-limit",
+                        "replica 1mb 0 0",
+                        "--repl-backlog-size",
+                        "1mb");
+                Writing ignored = new Writing(server)) {
             server.call("DEBUG", "POPULATE", "100000", "key", "1000");
             // What a server says of its clients is that of the last seconds.
-            Await.until(Duration.ofSeconds(30), "the server sees that it is written to", () -> {
-                client.set("written", "x".repeat(100_000));
-                return Double.parseDouble(server.info("stats", "instantaneous_input_kbps")) > 1_000;
-            });
-            assertThat(warnings(server, slowly)).singleElement().asString()
+            Await.until(
+                    Duration.ofSeconds(60),
+                    "the server sees that it is written to",
+                    () -> Double.parseDouble(server.info("stats", "instantaneous_input_kbps")) > 100);
+            assertThat(warnings(server, slowly, LinkKind.RELAY))
+                    .singleElement()
+                    .asString()
                     .contains("client-output-buffer-limit replica")
                     .contains(" 1.0 MiB is its limit");
-            assertThat(warnings(server, byKeys)).hasSize(1);
-            assertThat(warnings(server, CopyLimits.NONE)).isEmpty();
+            assertThat(warnings(server, byKeys, LinkKind.APPLY)).singleElement().asString()
+                    .contains(" may take 101 s");
+            assertThat(warnings(server, byKeys, LinkKind.RELAY)).singleElement().asString()
+                    .contains("keys-per-second limits nothing here");
+            assertThat(warnings(server, CopyLimits.NONE, LinkKind.APPLY)).isEmpty();
             server.call("CONFIG", "SET", "client-output-buffer-limit", "replica 0 0 0");
-            assertThat(warnings(server, slowly)).isEmpty();
+            assertThat(warnings(server, slowly, LinkKind.RELAY)).isEmpty();
         }
     }
 }

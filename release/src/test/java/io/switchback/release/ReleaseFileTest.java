@@ -7,8 +7,8 @@ import static org.assertj.core.api.Assertions.catchThrowableOfType;
 import io.switchback.commit.Protocol;
 import io.switchback.config.ConfigException;
 import io.switchback.proxy.OnStall;
-import java.io.IOException;
 import io.switchback.sync.source.CopyLimits;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -75,9 +75,7 @@ class ReleaseFileTest {
                         true,
                         OnObstacle.REPORT,
                         new CopyLimits(
-                                OptionalLong.of(50L << 20),
-                                OptionalLong.of(20_000),
-                                Optional.of(Duration.ofMillis(5))),
+                                OptionalLong.of(50L << 20), OptionalLong.of(20_000), Optional.of(Duration.ofMillis(5))),
                         FULL));
     }
 

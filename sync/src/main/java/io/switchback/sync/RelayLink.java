@@ -636,7 +636,10 @@ public final class RelayLink implements Link {
             throw new NotYetException("the link was closed meanwhile");
         }
         say("the link was interrupted: "
-                + opened.run(thread("acks"), this::acknowledged, () -> pass(opened, rewriter, opened.source().input()))
+                + opened.run(
+                                thread("acks"),
+                                this::acknowledged,
+                                () -> pass(opened, rewriter, opened.source().input()))
                         .getMessage());
     }
 
@@ -722,11 +725,7 @@ public final class RelayLink implements Link {
                     announcedName(), target.capabilities(), target.version(), SOURCE_ANSWER_MAX, SILENCE_MAX);
             // The source gathers replicas for one snapshot (repl-diskless-sync-delay); the target must not give up.
             begun = SourceCopy.ask(
-                    source,
-                    settings.source(),
-                    request,
-                    () -> target.send(new byte[] {'\n'}, 0, 1),
-                    thread("stream"));
+                    source, settings.source(), request, () -> target.send(new byte[] {'\n'}, 0, 1), thread("stream"));
         } catch (NotYetException e) {
             throw e;
         } catch (IOException e) {
@@ -743,8 +742,7 @@ public final class RelayLink implements Link {
         copyBytesTotal = -1;
         // The target hears of the copy only when there is somewhere to put the backup.
         try (BackupWriter backup = BackupWriter.begin(settings.start(), version, id, offset, environment.now());
-                CopyPace pace =
-                        CopyPace.begin(settings.copy(), settings.source(), environment, thread("latency"))) {
+                CopyPace pace = CopyPace.begin(settings.copy(), settings.source(), environment, thread("latency"))) {
             copyPace = pace;
             copyBytesAtMost = dataBytes;
             opened.phase(Phase.COPYING);
@@ -789,8 +787,7 @@ public final class RelayLink implements Link {
         }
     }
 
-    private void passSnapshot(
-            RelaySession opened, SourceCopy begun, @Nullable BackupWriter backup, CopyPace pace)
+    private void passSnapshot(RelaySession opened, SourceCopy begun, @Nullable BackupWriter backup, CopyPace pace)
             throws IOException, BrokenLinkException {
         WireInput source = begun.snapshot();
         String header = SnapshotPass.header(source, opened.target());

@@ -50,8 +50,10 @@ class RelayCopyTest {
                 CopiedServer.SLOWLY);
         link.admit();
         servers.b.call("REPLICAOF", link.face().host(), "" + link.face().port());
-        Await.until(Pair.LIMIT, "the snapshot passes", () -> link.status().phase() == Phase.COPYING
-                && link.status().copiedBytes() > 0);
+        Await.until(
+                Pair.LIMIT,
+                "the snapshot passes",
+                () -> link.status().phase() == Phase.COPYING && link.status().copiedBytes() > 0);
         return link;
     }
 
@@ -109,9 +111,10 @@ class RelayCopyTest {
             assertThat(replicas(servers.a.server)).hasSize(1);
             writeMebibytes(servers.a.server, "during", 6);
             copies.letGo();
-            Await.until(Pair.LIMIT, "the link says why", () -> link.status()
-                    .detail()
-                    .contains("client-output-buffer-limit replica"));
+            Await.until(
+                    Pair.LIMIT,
+                    "the link says why",
+                    () -> link.status().detail().contains("client-output-buffer-limit replica"));
             servers.a.call("CONFIG", "SET", "client-output-buffer-limit", "replica 0 0 0");
             assertEqual(servers, link);
         }

@@ -37,6 +37,7 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
 import java.util.Map;
@@ -626,8 +627,8 @@ public final class ApplyLink implements Link {
 
         private @Nullable BackupManifest takeSnapshot(SourceCopy begun, Expiring expiring)
                 throws IOException, BrokenLinkException, InterruptedException {
-            try (BackupWriter backup = BackupWriter.begin(
-                            settings.start(), version, sourceId, begun.offset(), environment.now());
+            try (BackupWriter backup =
+                            BackupWriter.begin(settings.start(), version, sourceId, begun.offset(), environment.now());
                     CopyPace pace =
                             CopyPace.begin(settings.copy(), settings.source(), environment, thread("latency"))) {
                 copyPace = pace;
@@ -712,7 +713,7 @@ public final class ApplyLink implements Link {
                 lane.select(database, Lane.Expected.SUCCESS, Lanes.NOWHERE);
                 lane.send(Lane.Expected.SUCCESS, Lanes.NOWHERE, words);
                 keepAlive();
-                if (name != begun) {
+                if (!Arrays.equals(name, begun)) {
                     begun = name;
                     pace.key();
                 }
@@ -757,7 +758,11 @@ public final class ApplyLink implements Link {
             lanes.dropOutdated(checkpoint.applied());
             awaitAnswers();
             noted(checkpoint.applied());
-            stream(source.input(), checkpoint.applied(), checkpoint.untilAtMost(), new Expiring(false, target.knowsFieldExpiry()));
+            stream(
+                    source.input(),
+                    checkpoint.applied(),
+                    checkpoint.untilAtMost(),
+                    new Expiring(false, target.knowsFieldExpiry()));
         }
 
         private void tellBase(long offset) throws IOException {

@@ -75,7 +75,8 @@ final class SnapshotStream extends InputStream {
             throw new IOException("the source broke off the copy: " + line);
         }
         try {
-            return new SnapshotStream(source, Long.parseLong(line.substring(1)), new byte[0], backup, pace, progressBytes);
+            return new SnapshotStream(
+                    source, Long.parseLong(line.substring(1)), new byte[0], backup, pace, progressBytes);
         } catch (NumberFormatException e) {
             throw new IOException("expected the size of a snapshot, found \"" + line + "\"", e);
         }

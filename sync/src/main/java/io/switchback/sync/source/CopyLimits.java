@@ -19,8 +19,7 @@ public record CopyLimits(OptionalLong bytesPerSecond, OptionalLong keysPerSecond
     public static final long KEYS_PER_SECOND_MIN = 1_000;
 
     /** As fast as both servers can. */
-    public static final CopyLimits NONE =
-            new CopyLimits(OptionalLong.empty(), OptionalLong.empty(), Optional.empty());
+    public static final CopyLimits NONE = new CopyLimits(OptionalLong.empty(), OptionalLong.empty(), Optional.empty());
 
     public CopyLimits {
         if (bytesPerSecond.isPresent() && bytesPerSecond.getAsLong() < BYTES_PER_SECOND_MIN) {

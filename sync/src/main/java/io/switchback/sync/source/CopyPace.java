@@ -109,7 +109,9 @@ public final class CopyPace implements AutoCloseable {
 
     /** As many as the limits let it be now. */
     public long bytesPerSecondMax() {
-        return steered != null ? steered.bytesPerSecond() : limits.bytesPerSecond().orElse(CopyRate.BYTES_PER_SECOND_MAX);
+        return steered != null
+                ? steered.bytesPerSecond()
+                : limits.bytesPerSecond().orElse(CopyRate.BYTES_PER_SECOND_MAX);
     }
 
     /** As many as they were lately. */

@@ -145,8 +145,8 @@ public final class SourceCopy {
     }
 
     /** The snapshot's connection names the stream's, over which the stream begins by itself. */
-    private static Begun besideRedis(
-            SourceConnection beside, String mainId, Request request, WireInput.Waiting waiting) throws IOException {
+    private static Begun besideRedis(SourceConnection beside, String mainId, Request request, WireInput.Waiting waiting)
+            throws IOException {
         // Without the first the stream would gather for this connection too.
         beside.replconf("rdb-only", "1", "rdb-channel", "1", "main-ch-client-id", mainId);
         beside.psync("?", -1, request.capabilities(), request.version());
@@ -208,7 +208,7 @@ public final class SourceCopy {
         return beside != null;
     }
 
-    /** The snapshot is loaded: a connection of its own is closed then, as a replica closes it. */
+    /** The snapshot is loaded: a connection of its own, which the source has ended or will end, is done with. */
     public void loaded() {
         if (beside != null) {
             try {

@@ -40,8 +40,8 @@ class ApplyCopyTest {
     }
 
     private RealServer filled(ServerBinary binary, boolean twoChannels, String... more) {
-        RealServer source = RealServer.start(
-                binary, folder.resolve("source"), CopiedServer.options(binary, twoChannels, more));
+        RealServer source =
+                RealServer.start(binary, folder.resolve("source"), CopiedServer.options(binary, twoChannels, more));
         CopiedServer.fill(source);
         return source;
     }
@@ -63,8 +63,10 @@ class ApplyCopyTest {
                         CopiedServer.SLOWLY),
                 copies,
                 heard);
-        Await.until(LIMIT, "the snapshot passes", () -> link.status().phase() == Phase.COPYING
-                && link.status().copiedBytes() > 0);
+        Await.until(
+                LIMIT,
+                "the snapshot passes",
+                () -> link.status().phase() == Phase.COPYING && link.status().copiedBytes() > 0);
         return link;
     }
 
@@ -90,9 +92,10 @@ class ApplyCopyTest {
             assertEqual(source, target, link);
             assertThat(fullCopies(source)).isEqualTo(1);
             assertThat(heard.backup).isNotNull();
-            Await.until(LIMIT, "the snapshot's connection is gone", () -> replicas(source)
-                            .size()
-                    == 1);
+            Await.until(
+                    LIMIT,
+                    "the snapshot's connection is gone",
+                    () -> replicas(source).size() == 1);
         }
     }
 
@@ -115,15 +118,21 @@ class ApplyCopyTest {
     void aSourceThatHoldsMoreThanItMayCutsTheCopyOffAndTheLinkSaysWhatToDo() {
         ServerBinary binary = ServerBinary.named("valkey-9.1").orElseGet(ServerBinary::any);
         try (RealServer source = filled(
-                        binary, false, "--client-output-buffer-limit", "replica 4mb 0 0", "--repl-backlog-size", "1mb");
+                        binary,
+                        false,
+                        "--client-output-buffer-limit",
+                        "replica 4mb 0 0",
+                        "--repl-backlog-size",
+                        "1mb");
                 RealServer target = target();
                 ApplyLink link = beginCopy(source, target, new Heard())) {
             assertThat(replicas(source)).hasSize(1);
             writeMebibytes(source, "during", 6);
             copies.letGo();
-            Await.until(LIMIT, "the link says why", () -> link.status()
-                    .detail()
-                    .contains("client-output-buffer-limit replica"));
+            Await.until(
+                    LIMIT,
+                    "the link says why",
+                    () -> link.status().detail().contains("client-output-buffer-limit replica"));
             source.call("CONFIG", "SET", "client-output-buffer-limit", "replica 0 0 0");
             copies.again();
 

@@ -15,10 +15,8 @@ import redis.clients.jedis.Jedis;
 public final class CopiedServer {
     public static final long SLOWLY_BYTES_PER_SECOND = 4L << 20;
 
-    public static final CopyLimits SLOWLY = new CopyLimits(
-            OptionalLong.of(SLOWLY_BYTES_PER_SECOND),
-            OptionalLong.empty(),
-            Optional.empty());
+    public static final CopyLimits SLOWLY =
+            new CopyLimits(OptionalLong.of(SLOWLY_BYTES_PER_SECOND), OptionalLong.empty(), Optional.empty());
 
     private static final Duration LIMIT = Duration.ofSeconds(60);
     private static final int VALUES = 400;
@@ -36,8 +34,8 @@ public final class CopiedServer {
 
     /** What such a server is started with. */
     public static String[] options(ServerBinary binary, boolean twoChannels, String... more) {
-        List<String> options = new ArrayList<>(List.of(
-                "--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0", "--rdbcompression", "no"));
+        List<String> options = new ArrayList<>(
+                List.of("--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0", "--rdbcompression", "no"));
         if (withTwoChannels().contains(binary)) {
             options.add(binary.isValkey() ? "--dual-channel-replication-enabled" : "--repl-rdb-channel");
             options.add(twoChannels ? "yes" : "no");

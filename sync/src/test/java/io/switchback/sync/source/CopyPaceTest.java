@@ -19,8 +19,7 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** How long a copy is made to wait, by a clock that only waiting moves, and how its source's latency slows it down. */
 class CopyPaceTest {
-    private static final FleetSpec NOBODY =
-            new FleetSpec("nobody", new Endpoint("127.0.0.1", 1), Optional.empty());
+    private static final FleetSpec NOBODY = new FleetSpec("nobody", new Endpoint("127.0.0.1", 1), Optional.empty());
     private static final int CHUNK_BYTES = 64 * 1024;
 
     @TempDir

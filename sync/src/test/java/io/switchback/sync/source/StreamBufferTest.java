@@ -48,7 +48,9 @@ class StreamBufferTest {
 
     private StreamBuffer filled() {
         StreamBuffer buffer = new StreamBuffer();
-        Thread.ofPlatform().daemon().start(() -> buffer.fill(new WireInput(stream, SourceConnection.COMMAND_BYTES_MAX)));
+        Thread.ofPlatform()
+                .daemon()
+                .start(() -> buffer.fill(new WireInput(stream, SourceConnection.COMMAND_BYTES_MAX)));
         Await.until(LIMIT, "it is full", () -> buffer.heldBytes() >= StreamBuffer.HELD_BYTES_MAX);
         return buffer;
     }
