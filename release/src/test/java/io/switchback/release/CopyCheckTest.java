@@ -54,15 +54,21 @@ class CopyCheckTest {
     private static final class Writing implements AutoCloseable {
         private final Thread thread;
         private volatile boolean ended;
+        private volatile boolean written;
 
         Writing(RealServer server) {
             thread = Thread.ofPlatform().start(() -> {
                 try (Jedis client = server.client()) {
                     while (!ended) {
                         client.set("written", "x".repeat(10_000));
+                        written = true;
                     }
                 }
             });
+        }
+
+        boolean hasWritten() {
+            return written;
         }
 
         @Override
@@ -91,14 +97,10 @@ class CopyCheckTest {
     void aServerThatIsWrittenToIsNamedWithWhatToDoUnlessItsLimitIsFar() {
         CopyLimits slowly = new CopyLimits(OptionalLong.of(MIB), OptionalLong.empty(), Optional.empty());
         CopyLimits byKeys = new CopyLimits(OptionalLong.empty(), OptionalLong.of(1_000), Optional.empty());
-        try (RealServer server = RealServer.start(
-                        ServerBinary.any(),
-                        folder,
-                        "--client-output-buffer-limit",
-                        "replica 1mb 0 0",
-                        "--repl-backlog-size",
-                        "1mb");
-                Writing ignored = new Writing(server)) {
+        try (RealServer server = RealServer.start(ServerBinary.any(), folder, "--repl-backlog-size", "1mb");
+                Writing writing = new Writing(server)) {
+            Await.until(Duration.ofSeconds(60), "the client writes", writing::hasWritten);
+            server.call("CONFIG", "SET", "client-output-buffer-limit", "replica 1048576 0 0");
             server.call("DEBUG", "POPULATE", "100000", "key", "1000");
             // What a server says of its clients is that of the last seconds.
             Await.until(
@@ -110,9 +112,13 @@ class CopyCheckTest {
                     .asString()
                     .contains("client-output-buffer-limit replica")
                     .contains(" 1.0 MiB is its limit");
-            assertThat(warnings(server, byKeys, LinkKind.APPLY)).singleElement().asString()
+            assertThat(warnings(server, byKeys, LinkKind.APPLY))
+                    .singleElement()
+                    .asString()
                     .contains(" may take 101 s");
-            assertThat(warnings(server, byKeys, LinkKind.RELAY)).singleElement().asString()
+            assertThat(warnings(server, byKeys, LinkKind.RELAY))
+                    .singleElement()
+                    .asString()
                     .contains("keys-per-second limits nothing here");
             assertThat(warnings(server, CopyLimits.NONE, LinkKind.APPLY)).isEmpty();
             server.call("CONFIG", "SET", "client-output-buffer-limit", "replica 0 0 0");
