@@ -10,6 +10,7 @@ import io.switchback.resp.Reply;
 import io.switchback.testkit.Await;
 import io.switchback.testkit.RealServer;
 import io.switchback.testkit.ServerBinary;
+import io.switchback.testkit.values.Scenario;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;

@@ -9,6 +9,7 @@ import io.switchback.resp.Reply;
 import io.switchback.resp.ReplyReader;
 import io.switchback.testkit.Await;
 import io.switchback.testkit.RealServer;
+import io.switchback.testkit.values.Scenario;
 import java.io.BufferedInputStream;
 import java.io.IOException;
 import java.io.InputStream;
@@ -26,15 +27,12 @@ import java.util.Optional;
 final class RecordedStream implements AutoCloseable {
     private static final Duration LIMIT = Duration.ofSeconds(20);
     private static final String MARKER_CHANNEL = "recorded";
-    private static final String LIBRARY = "#!lua name=recorded\n"
-            + "redis.register_function('recordedset', function(keys, args)"
-            + " redis.call('set', keys[1], 'v', 'px', 1000000) return redis.call('incr', keys[1]..'n') end)";
 
     private final RealServer server;
     private final ServerConnection client;
     private final Socket socket;
     private final ReplyReader stream;
-    private final byte[] dump;
+    private final Scenario.Payloads payloads;
 
     /** What the source answered with an error, by scenario: it does not know it. */
     final Map<Scenario, List<String>> errors = new LinkedHashMap<>();
@@ -61,7 +59,9 @@ final class RecordedStream implements AutoCloseable {
         Thread.ofVirtual().start(() -> acknowledge(out, offset));
         this.stream = new ReplyReader(in);
         client.demand("RPUSH", "dumped", "x", "y");
-        this.dump = ((Reply.Bulk) client.demand("DUMP", "dumped")).bytes();
+        this.payloads = new Scenario.Payloads(
+                ((Reply.Bulk) client.demand("DUMP", "dumped")).bytes(),
+                () -> client.call("FUNCTION", "DUMP") instanceof Reply.Bulk(byte[] bytes) ? bytes : new byte[0]);
         client.demand("DEL", "dumped");
         client.demand("PUBLISH", MARKER_CHANNEL, "start");
         untilMarker("start");
@@ -129,15 +129,12 @@ final class RecordedStream implements AutoCloseable {
         List<Thread> blocked = new ArrayList<>();
         long nowMs = System.currentTimeMillis();
         for (String text : scenario.commands()) {
-            String[] words = text.startsWith("&") ? text.substring(1).split(" ", -1) : text.split(" ", -1);
+            String[] words = text.split(" ", -1);
             if (words[0].equals("!SLEEP")) {
                 pause(Long.parseLong(words[1])); // a time to live has to pass
                 continue;
             }
-            byte[][] command = new byte[words.length][];
-            for (int i = 0; i < words.length; i++) {
-                command[i] = word(words[i], scenario, nowMs);
-            }
+            byte[][] command = scenario.words(text, "", nowMs, payloads);
             if (text.startsWith("&")) {
                 blocked.add(block(command));
             } else {
@@ -174,27 +171,6 @@ final class RecordedStream implements AutoCloseable {
                 () -> !thread.isAlive()
                         || client.demand("INFO", "clients").text().contains("blocked_clients:1"));
         return thread;
-    }
-
-    private byte[] word(String word, Scenario scenario, long nowMs) {
-        if (word.equals("!DUMP")) {
-            return dump;
-        }
-        if (word.equals("!FUNCDUMP")) {
-            return client.call("FUNCTION", "DUMP") instanceof Reply.Bulk(byte[] bytes) ? bytes : new byte[0];
-        }
-        if (word.startsWith("$") && word.length() == 2) {
-            return (scenario.keyPrefix() + word.substring(1)).getBytes(ISO_8859_1);
-        }
-        String text = word;
-        if (word.equals("!LIB")) {
-            text = LIBRARY;
-        } else if (word.startsWith("@ms")) {
-            text = Long.toString(nowMs + Long.parseLong(word.substring(3)));
-        } else if (word.startsWith("@s")) {
-            text = Long.toString(nowMs / 1000 + Long.parseLong(word.substring(2)));
-        }
-        return text.getBytes(ISO_8859_1);
     }
 
     private List<byte[][]> untilMarker(String marker) throws IOException {

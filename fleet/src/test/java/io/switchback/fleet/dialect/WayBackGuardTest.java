@@ -8,6 +8,7 @@ import io.switchback.resp.CommandEncoder;
 import io.switchback.resp.Reply;
 import io.switchback.testkit.RealServer;
 import io.switchback.testkit.ServerBinary;
+import io.switchback.testkit.values.Scenario;
 import io.switchback.testkit.Servers;
 import java.nio.file.Path;
 import java.time.Duration;

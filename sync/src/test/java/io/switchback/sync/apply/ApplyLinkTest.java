@@ -18,6 +18,7 @@ import io.switchback.testkit.Await;
 import io.switchback.testkit.RealCluster;
 import io.switchback.testkit.RealServer;
 import io.switchback.testkit.ServerBinary;
+import io.switchback.testkit.values.RandomWrites;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;

@@ -38,7 +38,25 @@ final class Contents {
                 || Integer.parseInt(server.binary().version().split("\\.", -1)[0]) >= EXACT_TIMES_SINCE;
     }
 
+    /** Keys of another database than 0 have its number and a slash in front. */
     private static void read(ServerConnection server, boolean withTimes, Map<String, String> into) {
+        for (String database : databases(server)) {
+            server.demand("SELECT", database);
+            read(server, database.equals("0") ? "" : database + "/", withTimes, into);
+        }
+    }
+
+    private static List<String> databases(ServerConnection server) {
+        return server.demand("INFO", "keyspace")
+                .text()
+                .lines()
+                .filter(line -> line.startsWith("db"))
+                .map(line -> line.substring("db".length(), line.indexOf(':')))
+                .toList();
+    }
+
+    private static void read(
+            ServerConnection server, String before, boolean withTimes, Map<String, String> into) {
         for (Reply key : elements(server.demand("KEYS", "*"))) {
             byte[] name = ((Reply.Bulk) key).bytes();
             if (!ReservedKeys.isReserved(name)) {
@@ -46,7 +64,7 @@ final class Contents {
                 String value = value(server, text);
                 String time = withTimes ? server.demand("PEXPIRETIME", text).text() : "";
                 if (!value.startsWith("none") && !time.equals("-2")) {
-                    into.put(text, value + " until " + time);
+                    into.put(before + text, value + " until " + time);
                 }
             }
         }

@@ -11,6 +11,7 @@ import io.switchback.resp.Reply;
 import io.switchback.testkit.RealServer;
 import io.switchback.testkit.ServerBinary;
 import io.switchback.testkit.Servers;
+import io.switchback.testkit.values.EveryForm;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -92,7 +93,7 @@ class EveryFormOnEveryServerTest {
     private static Source read(String name) {
         try (RealServer server = start(name, "source");
                 ServerConnection connection = connect(server)) {
-            EveryForm.fill(connection);
+            EveryForm.fill(server);
             connection.demand("SAVE");
             ServerVersion version = ServerVersion.read(connection);
             Map<String, Map<String, String>> content = WholeContent.of(connection);
@@ -115,7 +116,7 @@ class EveryFormOnEveryServerTest {
                 byte[] name = ((Reply.Bulk) key).bytes();
                 if (connection.call("DUMP".getBytes(ISO_8859_1), name) instanceof Reply.Bulk(byte[] payload)) {
                     long left = ((Reply.Int) connection.call("PTTL".getBytes(ISO_8859_1), name)).value();
-                    long at = EveryForm.knows(version, 7, 0)
+                    long at = Known.since(version, 7, 0)
                             ? ((Reply.Int) connection.call("PEXPIRETIME".getBytes(ISO_8859_1), name)).value()
                             : left < 0 ? -1 : System.currentTimeMillis() + left;
                     dumps.add(new Dump(database, name, payload, at));
@@ -127,7 +128,7 @@ class EveryFormOnEveryServerTest {
     }
 
     private static String libraries(ServerConnection connection, ServerVersion version) {
-        return EveryForm.knows(version, 7, 0)
+        return Known.since(version, 7, 0)
                 ? connection.demand("FUNCTION", "LIST", "WITHCODE").text()
                 : "[]";
     }
@@ -143,7 +144,7 @@ class EveryFormOnEveryServerTest {
         try (ServerConnection connection = connect(server)) {
             ServerVersion version = ServerVersion.read(connection);
             Replay replay = new Replay(connection);
-            if (EveryForm.knows(version, 7, 0)) {
+            if (Known.since(version, 7, 0)) {
                 connection.demand("FUNCTION", "FLUSH");
             }
             reading.read(source, new ValueTarget(version), replay);
@@ -152,7 +153,7 @@ class EveryFormOnEveryServerTest {
             assertSame(rules.expected(), WholeContent.of(connection), rules);
             assertThat(replay.inexpressible).containsExactlyInAnyOrderEntriesOf(rules.inexpressible);
             assertThat(replay.fieldExpiries.keySet()).isEqualTo(rules.fieldTimesLost);
-            if (!replay.facts.isEmpty() && EveryForm.knows(version, 7, 0)) {
+            if (!replay.facts.isEmpty() && Known.since(version, 7, 0)) {
                 assertThat(libraries(connection, version)).isEqualTo(source.libraries());
             }
         }
@@ -202,15 +203,15 @@ class EveryFormOnEveryServerTest {
 
         Map<String, Map<String, String>> expected() {
             Map<String, Map<String, String>> expected = new TreeMap<>(source.content());
-            boolean counters = EveryForm.knows(target, 7, 0);
+            boolean counters = Known.since(target, 7, 0);
             source.content().forEach((key, parts) -> {
-                if (parts.containsKey(WholeContent.FIELD_TIMES) && !EveryForm.knowsFieldExpiry(target)) {
+                if (parts.containsKey(WholeContent.FIELD_TIMES) && !Known.fieldExpiry(target)) {
                     int fields = parts.get(WholeContent.FIELD_TIMES).split(", ", -1).length;
                     lost(key, "times to live of " + fields + " fields of a hash, which " + target + " does not take");
                     fieldTimesLost.add(key);
                 }
                 if (key.contains("/stream:")) {
-                    if (!counters && EveryForm.knows(source.version(), 7, 0) && COUNTED.contains(bare(key))) {
+                    if (!counters && Known.since(source.version(), 7, 0) && COUNTED.contains(bare(key))) {
                         lost(key, StreamCommands.COUNTERS);
                     }
                     if (commandsOnly && GONE.containsKey(bare(key))) {
@@ -218,10 +219,10 @@ class EveryFormOnEveryServerTest {
                     }
                 }
             });
-            if (snapshot && !counters && EveryForm.knows(source.version(), 7, 0)) {
+            if (snapshot && !counters && Known.since(source.version(), 7, 0)) {
                 lost("-1/", "the library of functions everyform: " + target + " knows no functions");
             }
-            if (EveryForm.knowsVectorSets(source.version()) && !EveryForm.knowsVectorSets(target)) {
+            if (Known.vectorSets(source.version()) && !Known.vectorSets(target)) {
                 expected.remove("0/vectors");
                 lost("0/vectors", "a vector set, which " + target + " does not load");
             }
@@ -233,14 +234,14 @@ class EveryFormOnEveryServerTest {
         }
 
         boolean ignores(String key, String part) {
-            boolean counters = EveryForm.knows(target, 7, 0) && EveryForm.knows(source.version(), 7, 0);
+            boolean counters = Known.since(target, 7, 0) && Known.since(source.version(), 7, 0);
             return switch (part) {
-                case WholeContent.FIELD_TIMES -> !EveryForm.knowsFieldExpiry(target);
+                case WholeContent.FIELD_TIMES -> !Known.fieldExpiry(target);
                 case WholeContent.COUNTERS -> !counters;
                 case WholeContent.PENDING -> commandsOnly && GONE.containsKey(bare(key));
                 case WholeContent.SEEN -> commandsOnly;
                 case WholeContent.ACTIVE ->
-                    commandsOnly || !EveryForm.knows(target, 7, 2) || !EveryForm.knows(source.version(), 7, 2);
+                    commandsOnly || !Known.since(target, 7, 2) || !Known.since(source.version(), 7, 2);
                 default -> false;
             };
         }

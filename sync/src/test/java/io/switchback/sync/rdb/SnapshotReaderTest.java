@@ -12,6 +12,7 @@ import io.switchback.fleet.ServerVersion.Product;
 import io.switchback.sync.Crc64;
 import io.switchback.testkit.RealServer;
 import io.switchback.testkit.ServerBinary;
+import io.switchback.testkit.values.EveryForm;
 import java.io.ByteArrayInputStream;
 import java.io.EOFException;
 import java.io.IOException;

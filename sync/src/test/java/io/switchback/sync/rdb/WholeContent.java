@@ -95,7 +95,7 @@ final class WholeContent {
         }
         parts.put(VALUE, "hash" + fields);
         Map<String, String> times = new TreeMap<>();
-        if (EveryForm.knowsFieldExpiry(version)) {
+        if (Known.fieldExpiry(version)) {
             for (String field : fields.keySet()) {
                 String at = call("HPEXPIRETIME", key, "FIELDS", "1", field).text();
                 if (!at.equals("[-1]")) {
@@ -172,7 +172,7 @@ final class WholeContent {
 
     /** In milliseconds since 1970. Servers below 7.0 tell it to some milliseconds only, for which the last three digits go. */
     private String expires(byte[] key) {
-        if (EveryForm.knows(version, 7, 0)) {
+        if (Known.since(version, 7, 0)) {
             return call("PEXPIRETIME", key).text();
         }
         List<Reply> replies = server.pipeline(List.of(

@@ -1,50 +1,106 @@
-package io.switchback.sync.rdb;
+package io.switchback.testkit.values;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
-import io.switchback.fleet.ServerConnection;
-import io.switchback.fleet.ServerVersion;
-import io.switchback.fleet.ServerVersion.Product;
-import io.switchback.resp.CommandEncoder;
-import io.switchback.resp.Reply;
+import io.switchback.testkit.RealCluster;
+import io.switchback.testkit.RealServer;
+import io.switchback.testkit.Replies;
+import io.switchback.testkit.ServerBinary;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Objects;
 import java.util.Random;
+import java.util.function.IntFunction;
+import redis.clients.jedis.Jedis;
+import redis.clients.jedis.Pipeline;
+import redis.clients.jedis.Response;
+import redis.clients.jedis.exceptions.JedisDataException;
+import redis.clients.jedis.util.JedisClusterCRC16;
 
-/** Fills a server with every type of value in every encoding that its version has, small and large, by a fixed seed. */
-final class EveryForm {
+/**
+ * Fills a server or a cluster with every type of value in every encoding that its version has, small and large, by a fixed seed. From 7.0 on the servers must have been started with
+ * {@code --enable-debug-command yes}. For one thread.
+ */
+public final class EveryForm {
     /** In 2100: far enough for every test, and the same in each run. */
-    static final long FAR_MS = 4_102_444_800_123L;
+    public static final long FAR_MS = 4_102_444_800_123L;
 
-    static final String LIBRARY = "#!lua name=everyform\nredis.register_function('everyform', function() return 1 end)";
+    /** A library of functions, loaded from 7.0 on. */
+    public static final String LIBRARY =
+            "#!lua name=everyform\nredis.register_function('everyform', function() return 1 end)";
 
     private static final int BATCH = 500;
 
-    private final ServerConnection server;
-    private final ServerVersion version;
+    private final ServerBinary binary;
+    private final List<Jedis> clients;
+    /** Who has the key. */
+    private final IntFunction<Jedis> ofSlot;
+
+    private final boolean clustered;
     private final Random random = new Random(20_261_129);
-    private final List<byte[][]> waiting = new ArrayList<>();
+    private final Map<Jedis, List<byte[][]>> waiting = new HashMap<>();
 
-    private EveryForm(ServerConnection server) {
-        this.server = server;
-        this.version = ServerVersion.read(server);
+    private EveryForm(ServerBinary binary, List<Jedis> clients, boolean clustered, IntFunction<Jedis> ofSlot) {
+        this.binary = binary;
+        this.clients = clients;
+        this.clustered = clustered;
+        this.ofSlot = ofSlot;
     }
 
-    static void fill(ServerConnection server) {
-        new EveryForm(server).fill();
+    /** All databases of one server. */
+    public static void fill(RealServer server) {
+        try (Jedis client = server.client()) {
+            new EveryForm(server.binary(), List.of(client), false, slot -> client).fill();
+        }
     }
 
-    static boolean knows(ServerVersion version, int redisMajor, int redisMinor) {
-        return version.product() == Product.VALKEY || version.isAtLeast(redisMajor, redisMinor);
+    /** A cluster without replicas whose slots stand still, with keys on every shard. */
+    public static void fill(RealCluster cluster) {
+        Map<RealServer, Jedis> clients = new HashMap<>();
+        Jedis[] ofSlot = new Jedis[RealCluster.SLOTS];
+        try {
+            for (RealServer node : cluster.nodes()) {
+                Jedis client = node.client();
+                clients.put(node, client);
+                String own = node.text("CLUSTER", "MYID");
+                for (Object range : (List<?>) Objects.requireNonNull(node.call("CLUSTER", "SLOTS"))) {
+                    List<?> words = (List<?>) range;
+                    if (own.equals(((List<?>) words.get(2)).get(2))) {
+                        int first = Math.toIntExact((Long) words.get(0));
+                        int last = Math.toIntExact((Long) words.get(1));
+                        Arrays.fill(ofSlot, first, last + 1, client);
+                    }
+                }
+            }
+            new EveryForm(cluster.nodes().getFirst().binary(), List.copyOf(clients.values()), true, slot -> ofSlot[slot])
+                    .fill();
+        } finally {
+            clients.values().forEach(Jedis::close);
+        }
     }
 
-    static boolean knowsFieldExpiry(ServerVersion version) {
-        return version.product() == Product.VALKEY ? version.isAtLeast(9, 0) : version.isAtLeast(7, 4);
+    /** Whether that Redis knows it; every Valkey knows what Redis 7.2 does. */
+    public static boolean knows(ServerBinary binary, int redisMajor, int redisMinor) {
+        return binary.isValkey() || isAtLeast(binary, redisMajor, redisMinor);
     }
 
-    static boolean knowsVectorSets(ServerVersion version) {
-        return version.product() == Product.REDIS && version.isAtLeast(8, 0);
+    /** Whether fields of hashes may have a time of their own there. */
+    public static boolean knowsFieldExpiry(ServerBinary binary) {
+        return binary.isValkey() ? isAtLeast(binary, 9, 0) : isAtLeast(binary, 7, 4);
+    }
+
+    /** Whether there are vector sets. */
+    public static boolean knowsVectorSets(ServerBinary binary) {
+        return !binary.isValkey() && isAtLeast(binary, 8, 0);
+    }
+
+    private static boolean isAtLeast(ServerBinary binary, int major, int minor) {
+        String[] numbers = binary.version().split("[.-]", -1);
+        int found = Integer.parseInt(numbers[0]);
+        return found > major || (found == major && Integer.parseInt(numbers[1]) >= minor);
     }
 
     private void fill() {
@@ -63,14 +119,16 @@ final class EveryForm {
         lists();
         streams("small", 100);
         streams("large", 4096);
-        if (knowsFieldExpiry(version)) {
+        if (knowsFieldExpiry(binary)) {
             fieldTimes();
         }
-        databases();
-        if (knows(version, 7, 0)) {
+        if (!clustered) {
+            databases();
+        }
+        if (knows(binary, 7, 0)) {
             demand("FUNCTION", "LOAD", "REPLACE", LIBRARY);
         }
-        if (knowsVectorSets(version)) {
+        if (knowsVectorSets(binary)) {
             for (int i = 0; i < 20; i++) {
                 add(
                         "VADD",
@@ -100,27 +158,58 @@ final class EveryForm {
                     ? bytes
                     : words[i].toString().getBytes(UTF_8);
         }
-        waiting.add(command);
-        if (waiting.size() == BATCH) {
-            flush();
+        Jedis client = ofSlot.apply(JedisClusterCRC16.getSlot(command[keyAt(command)]));
+        List<byte[][]> queue = waiting.computeIfAbsent(client, of -> new ArrayList<>());
+        queue.add(command);
+        if (queue.size() == BATCH) {
+            flush(client, queue);
         }
+    }
+
+    private static int keyAt(byte[][] command) {
+        return switch (new String(command[0], UTF_8)) {
+            case "XGROUP" -> 2;
+            case "XREADGROUP" -> indexOf(command, "STREAMS") + 1;
+            default -> 1;
+        };
+    }
+
+    private static int indexOf(byte[][] command, String word) {
+        for (int i = 0; i < command.length; i++) {
+            if (Arrays.equals(command[i], word.getBytes(UTF_8))) {
+                return i;
+            }
+        }
+        throw new IllegalArgumentException(word);
     }
 
     private void flush() {
-        List<Reply> replies = server.pipeline(waiting);
-        for (int i = 0; i < replies.size(); i++) {
-            if (replies.get(i).isError()) {
-                throw new AssertionError(
-                        new String(waiting.get(i)[0], UTF_8) + " " + new String(waiting.get(i)[1], UTF_8) + ": "
-                                + replies.get(i).text());
-            }
-        }
-        waiting.clear();
+        waiting.forEach(EveryForm::flush);
     }
 
+    private static void flush(Jedis client, List<byte[][]> queue) {
+        List<Response<Object>> replies = new ArrayList<>();
+        try (Pipeline pipeline = client.pipelined()) {
+            for (byte[][] words : queue) {
+                replies.add(pipeline.sendCommand(() -> words[0], Arrays.copyOfRange(words, 1, words.length)));
+            }
+            pipeline.sync();
+        }
+        for (int i = 0; i < replies.size(); i++) {
+            try {
+                replies.get(i).get();
+            } catch (JedisDataException e) {
+                throw new AssertionError(
+                        new String(queue.get(i)[0], UTF_8) + " " + new String(queue.get(i)[1], UTF_8), e);
+            }
+        }
+        queue.clear();
+    }
+
+    /** To every server. */
     private void demand(String... words) {
         flush();
-        server.demand(words);
+        clients.forEach(client -> Replies.call(client, words));
     }
 
     private void packing(boolean packed) {
@@ -132,7 +221,7 @@ final class EveryForm {
             demand("CONFIG", "SET", setting + "value", bytes);
         }
         demand("CONFIG", "SET", "set-max-intset-entries", packed ? "100000" : "0");
-        if (knows(version, 7, 2)) {
+        if (knows(binary, 7, 2)) {
             demand("CONFIG", "SET", "set-max-listpack-entries", entries);
             demand("CONFIG", "SET", "set-max-listpack-value", bytes);
         }
@@ -320,7 +409,7 @@ final class EveryForm {
         }
         demand("CONFIG", "SET", "list-compress-depth", "0");
         demand("CONFIG", "SET", "list-max-ziplist-size", "-2");
-        if (knows(version, 7, 0)) {
+        if (knows(binary, 7, 0)) {
             demand("DEBUG", "QUICKLIST-PACKED-THRESHOLD", "100B");
         }
         List<Object> plain = new ArrayList<>(List.of("RPUSH", "list:plain"));
@@ -329,7 +418,7 @@ final class EveryForm {
         plain.addAll(small(10));
         add(plain.toArray());
         flush();
-        if (knows(version, 7, 0)) {
+        if (knows(binary, 7, 0)) {
             demand("DEBUG", "QUICKLIST-PACKED-THRESHOLD", "0");
         }
     }
@@ -341,7 +430,7 @@ final class EveryForm {
     }
 
     private void consumer(String key, String group, String name) {
-        if (knows(version, 6, 2)) {
+        if (knows(binary, 6, 2)) {
             add("XGROUP", "CREATECONSUMER", key, group, name);
         } else {
             add("XREADGROUP", "GROUP", group, name, "STREAMS", key, "0");
@@ -434,10 +523,5 @@ final class EveryForm {
             add("PEXPIREAT", "list" + database, FAR_MS + 5);
         }
         demand("SELECT", "0");
-    }
-
-    /** For a test of one kind of server alone: its command in bytes. */
-    static byte[][] command(String... words) {
-        return CommandEncoder.bytes(words);
     }
 }
