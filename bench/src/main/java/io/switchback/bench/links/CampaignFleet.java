@@ -83,11 +83,14 @@ final class CampaignFleet implements AutoCloseable {
         return cluster != null;
     }
 
-    void fill() {
-        if (cluster == null) {
-            EveryForm.fill(servers.getFirst());
-        } else {
+    /** @param oneDatabase where it is to go to a cluster, which has no other */
+    void fill(boolean oneDatabase) {
+        if (cluster != null) {
             EveryForm.fill(cluster);
+        } else if (oneDatabase) {
+            EveryForm.fillOneDatabase(servers.getFirst());
+        } else {
+            EveryForm.fill(servers.getFirst());
         }
     }
 

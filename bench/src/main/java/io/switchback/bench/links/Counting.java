@@ -10,9 +10,9 @@ import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
 import redis.clients.jedis.Jedis;
 
-/** Clients of which each increments a key of its own without a pause and counts the answers, in both directions of a round. For one thread. */
+/** Clients of which each increments a key of its own all the time and counts the answers, in both directions of a round. For one thread. */
 final class Counting {
-    private static final long PAUSE_NANOS = 250_000;
+    private static final long PAUSE_NANOS = 1_000_000;
 
     private final Map<String, Long> counted = new ConcurrentHashMap<>();
     private final List<Thread> threads = new ArrayList<>();

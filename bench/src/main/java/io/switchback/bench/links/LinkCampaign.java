@@ -149,7 +149,7 @@ public final class LinkCampaign {
                     rounds,
                     outcome.plan().seed(),
                     shown(outcome.plan()),
-                    held ? "held" : "BROKEN: " + outcome.problem(),
+                    held ? outcome.closed() == 0 ? "held" : "held until closed" : "BROKEN: " + outcome.problem(),
                     outcome.killed(),
                     outcome.cut(),
                     outcome.restarted(),
@@ -209,6 +209,7 @@ public final class LinkCampaign {
         line.put("kills", outcome.killed());
         line.put("cuts", outcome.cut());
         line.put("restarts", outcome.restarted());
+        line.put("closed", outcome.closed());
         line.put("snapshots", outcome.snapshots());
         line.put("writes", outcome.written());
         line.put("counted", outcome.counted());

@@ -79,7 +79,7 @@ final class Contents {
                     case "set" ->
                         texts(server.demand("SMEMBERS", key)).stream().sorted().toList();
                     case "hash" -> pairs(texts(server.demand("HGETALL", key)));
-                    case "zset" -> pairs(texts(server.demand("ZRANGE", key, "0", "-1", "WITHSCORES")));
+                    case "zset" -> scores(texts(server.demand("ZRANGE", key, "0", "-1", "WITHSCORES")));
                     case "stream" -> stream(server, key);
                     default -> "";
                 };
@@ -106,6 +106,16 @@ final class Contents {
             pairs.add(words.get(i) + "=" + words.get(i + 1));
         }
         return pairs.stream().sorted().toList();
+    }
+
+    /** Versions write the same number in different ways, and only 6.x shows the sign of a zero. */
+    private static List<String> scores(List<String> words) {
+        List<String> members = new ArrayList<>();
+        for (int i = 0; i + 1 < words.size(); i += 2) {
+            double score = Double.parseDouble(words.get(i + 1).replace("inf", "Infinity")) + 0.0;
+            members.add(words.get(i) + "=" + score);
+        }
+        return members;
     }
 
     private static List<String> texts(Reply reply) {

@@ -39,21 +39,30 @@ public final class EveryForm {
     /** Who has the key. */
     private final IntFunction<Jedis> ofSlot;
 
-    private final boolean clustered;
+    private final boolean oneDatabase;
     private final Random random = new Random(20_261_129);
     private final Map<Jedis, List<byte[][]>> waiting = new HashMap<>();
 
-    private EveryForm(ServerBinary binary, List<Jedis> clients, boolean clustered, IntFunction<Jedis> ofSlot) {
+    private EveryForm(ServerBinary binary, List<Jedis> clients, boolean oneDatabase, IntFunction<Jedis> ofSlot) {
         this.binary = binary;
         this.clients = clients;
-        this.clustered = clustered;
+        this.oneDatabase = oneDatabase;
         this.ofSlot = ofSlot;
     }
 
-    /** All databases of one server. */
+    /** Several databases of one server. */
     public static void fill(RealServer server) {
+        fill(server, false);
+    }
+
+    /** Database 0 of one server, all that a cluster has. */
+    public static void fillOneDatabase(RealServer server) {
+        fill(server, true);
+    }
+
+    private static void fill(RealServer server, boolean oneDatabase) {
         try (Jedis client = server.client()) {
-            new EveryForm(server.binary(), List.of(client), false, slot -> client).fill();
+            new EveryForm(server.binary(), List.of(client), oneDatabase, slot -> client).fill();
         }
     }
 
@@ -122,7 +131,7 @@ public final class EveryForm {
         if (knowsFieldExpiry(binary)) {
             fieldTimes();
         }
-        if (!clustered) {
+        if (!oneDatabase) {
             databases();
         }
         if (knows(binary, 7, 0)) {
