@@ -58,6 +58,10 @@ final class CampaignFleet implements AutoCloseable {
         if (plan.restarts()) {
             options.addAll(List.of("--appendonly", "yes"));
         }
+        if (primaries > 1) {
+            // Nobody takes over, and on a busy machine a node may be silent for a while.
+            options.addAll(List.of("--cluster-node-timeout", "15000"));
+        }
         String[] words = options.toArray(String[]::new);
         if (primaries == 1) {
             RealServer server = RealServer.start(binary, folder.resolve(name), words);

@@ -209,7 +209,8 @@ public final class EveryForm {
                 replies.get(i).get();
             } catch (JedisDataException e) {
                 throw new AssertionError(
-                        new String(queue.get(i)[0], UTF_8) + " " + new String(queue.get(i)[1], UTF_8), e);
+                        new String(queue.get(i)[0], UTF_8) + " " + new String(queue.get(i)[1], UTF_8) + ": " + e.getMessage(),
+                        e);
             }
         }
         queue.clear();
