@@ -50,45 +50,32 @@ class KnownFailuresOfOtherToolsTest {
 
     // ------------------------------------------------------------------------------------------------------- copies
 
-    @ParameterizedTest
-    @ValueSource(strings = {"yes", "no"})
-    void aKeyWhoseTimeEndsWhileTheSnapshotIsInFlightStaysGone(String diskless) {
-        try (RealServer source = RealServer.start(
-                        ServerBinary.any(),
-                        folder.resolve("source"),
-                        "--repl-diskless-sync",
-                        diskless,
-                        "--repl-diskless-sync-delay",
-                        "0");
+    @Test
+    void aKeyWhoseTimeEndsWhileTheSnapshotIsInFlightStaysGone() {
+        try (RealServer source = startDiskless("source");
                 RealServer target = start("target")) {
-            IntStream.range(0, 150).forEach(i -> source.call("SET", "lasting" + i, "v"));
-            for (int i = 0; i < 10; i++) {
-                for (String kind : List.of("gone", "again", "kept", "longer", "counted", "list")) {
-                    String key = kind + i;
-                    if (kind.equals("list")) {
-                        source.call("RPUSH", key, "a");
-                        source.call("PEXPIRE", key, "1500");
-                    } else {
-                        source.call("SET", key, "5", "PX", "1500");
-                    }
-                }
-            }
-            source.call("CONFIG", "SET", "rdb-key-save-delay", "12000"); // 210 keys: two seconds and a half
+            source.call("CONFIG", "SET", "rdb-key-save-delay", "15000"); // 210 keys: three seconds
+            source.call(
+                    "EVAL",
+                    "for i = 0, 149 do redis.call('SET', 'lasting' .. i, 'v') end for i = 0, 9 do"
+                            + " for _, kind in ipairs({'gone', 'again', 'kept', 'longer', 'counted'}) do"
+                            + " redis.call('SET', kind .. i, '5', 'PX', '2000') end"
+                            + " redis.call('RPUSH', 'list' .. i, 'a') redis.call('PEXPIRE', 'list' .. i, '2000') end",
+                    "0");
             try (ApplyLink link = open(source, target, 1, new Heard())) {
                 Await.until(
                         LIMIT,
                         "the snapshot is being made",
                         () -> source.info("persistence", "rdb_bgsave_in_progress").equals("1"));
-                for (int i = 0; i < 10; i++) {
-                    assertThat(source.number("PERSIST", "kept" + i))
-                            .as("in time")
-                            .isEqualTo(1);
-                    assertThat(source.number("PEXPIRE", "longer" + i, "1000000")).isEqualTo(1);
-                    assertThat(source.number("INCR", "counted" + i)).isEqualTo(6);
-                    source.call("PERSIST", "counted" + i);
-                    source.call("RPUSH", "list" + i, "b");
-                    source.call("PERSIST", "list" + i);
-                }
+                long inTime = source.number(
+                        "EVAL",
+                        "local n = 0 for i = 0, 9 do n = n + redis.call('PERSIST', 'kept' .. i)"
+                                + " redis.call('PEXPIRE', 'longer' .. i, '1000000')"
+                                + " redis.call('INCR', 'counted' .. i) redis.call('PERSIST', 'counted' .. i)"
+                                + " redis.call('RPUSH', 'list' .. i, 'b') redis.call('PERSIST', 'list' .. i) end"
+                                + " return n",
+                        "0");
+                assertThat(inTime).as("before their time").isEqualTo(10);
                 Await.until(LIMIT, "their time is over", () -> source.number("EXISTS", "gone0", "again0") == 0);
                 assertThat(link.status().phase()).as("the snapshot is in flight").isEqualTo(Phase.COPYING);
                 IntStream.range(0, 10).forEach(i -> source.call("APPEND", "again" + i, "x"));
@@ -140,19 +127,13 @@ class KnownFailuresOfOtherToolsTest {
 
     @Test
     void oneHugeSortedSetDoesNotFillTheMemory() throws Exception {
-        try (RealServer source = RealServer.start(
-                        ServerBinary.any(),
-                        folder.resolve("source"),
-                        "--repl-diskless-sync",
-                        "yes",
-                        "--repl-diskless-sync-delay",
-                        "0");
+        try (RealServer source = startDiskless("source");
                 RealServer target = start("target")) {
-            long members = 1_500_000; // some 70 bytes each in the snapshot: half as much again as the link's whole heap
-            for (long from = 0; from < members; from += 100_000) {
+            long members = 700_000; // some 75 bytes each in the snapshot; a link's filters leave half of its heap
+            for (long from = 0; from < members; from += 20_000) {
                 source.call(
                         "EVAL",
-                        "for i = ARGV[1], ARGV[1] + 99999 do redis.call('ZADD', 'huge', i, 'member ' .. i ..'"
+                        "for i = ARGV[1], ARGV[1] + 19999 do redis.call('ZADD', 'huge', i, 'member ' .. i ..'"
                                 + " of a set that is larger than what the link may hold') end",
                         "0",
                         Long.toString(from));
@@ -262,6 +243,7 @@ class KnownFailuresOfOtherToolsTest {
             ApplyLink link = open(source, target, 1, heard);
             streams(link);
             source.call("SET", "key", "before");
+            drain(source, link);
             source.call("NEWCMD", "key", ", and behind");
             source.call("SET", "later", "x");
             Await.until(LIMIT, "it is said", () -> heard.broken != null);
@@ -299,7 +281,7 @@ class KnownFailuresOfOtherToolsTest {
             ApplyLink link = open(source, target, 1, new Heard());
             for (int i = 2; i <= 6; i++) {
                 streams(link);
-                long until = counted.get() + 3_000;
+                long until = counted.get() + 1_000;
                 Await.until(LIMIT, "the client goes on", () -> counted.get() > until);
                 link.stop();
                 link = open(source, target, i, new Heard());
@@ -377,6 +359,16 @@ class KnownFailuresOfOtherToolsTest {
                 assertThat(fresh.info("stats", "sync_full")).isEqualTo(Long.toString(snapshots));
             }
         }
+    }
+
+    private RealServer startDiskless(String name) {
+        return RealServer.start(
+                ServerBinary.any(),
+                folder.resolve(name),
+                "--repl-diskless-sync",
+                "yes",
+                "--repl-diskless-sync-delay",
+                "0");
     }
 
     private RealServer start(String name) {
