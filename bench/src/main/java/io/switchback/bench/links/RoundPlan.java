@@ -49,6 +49,9 @@ record RoundPlan(
 
     /** Whether a server loads the snapshot of another one as it is, so that it can follow a relay from it. */
     private static boolean follows(ServerBinary reader, ServerBinary writer) {
+        if (reader.isValkey() && number(reader) >= 900 && number(writer) != number(reader) && number(writer) >= 700) {
+            return false; // it does not load all that they write (bench/campaigns/README.md)
+        }
         if (reader.isValkey() == writer.isValkey()) {
             return number(reader) >= number(writer);
         }

@@ -269,8 +269,11 @@ public final class Verification {
             if (!sameValue(types.get(i), here.get(i), there.get(i))) {
                 suspect(database, keys.get(i));
             } else if (types.get(i).equals("hash") && source.knowsFieldExpiry) {
-                hashes.add(keys.get(i));
-                expiries.add(KeyComparison.fieldExpiry(keys.get(i), names(here.get(i))));
+                List<byte[]> fields = names(here.get(i));
+                if (!fields.isEmpty()) { // else all of them have run out, and no server takes a question about none
+                    hashes.add(keys.get(i));
+                    expiries.add(KeyComparison.fieldExpiry(keys.get(i), fields));
+                }
             }
         }
         compareFieldExpiries(database, hashes, expiries);

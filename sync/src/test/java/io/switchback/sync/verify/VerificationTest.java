@@ -25,6 +25,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import redis.clients.jedis.Jedis;
 import redis.clients.jedis.Pipeline;
 
@@ -230,6 +231,30 @@ class VerificationTest {
             assertThat(verify(QUICK, here, there).holds()).isTrue();
             there.call("HPERSIST", "hash", "FIELDS", "1", "f");
             assertThat(verify(QUICK, here, there).differenceCount()).isEqualTo(1);
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"valkey-9.1", "redis-8.0"})
+    void aHashOfWhichAllFieldsHaveRunOutDoesNotEndTheComparison(String name) {
+        ServerBinary binary = Servers.require(name);
+        try (RealServer here =
+                        RealServer.start(binary, folder.resolve("source"), "--enable-debug-command", "yes");
+                RealServer there =
+                        RealServer.start(binary, folder.resolve("target"), "--enable-debug-command", "yes")) {
+            for (RealServer server : List.of(here, there)) {
+                server.call("DEBUG", "SET-ACTIVE-EXPIRE", "0"); // so that it stays for a while, as it does on a busy server
+                server.call("HSET", "hash", "f", "v");
+                server.call("HPEXPIRE", "hash", "1", "FIELDS", "1", "f");
+                server.call("HSET", "other", "f", "v");
+            }
+            Await.until(
+                    Duration.ofSeconds(10),
+                    "the field has run out",
+                    () -> List.of().equals(here.call("HGETALL", "hash"))
+                            && List.of().equals(there.call("HGETALL", "hash")));
+            assertThat(here.number("EXISTS", "hash")).isEqualTo(1);
+            assertThat(verify(QUICK, here, there).holds()).isTrue();
         }
     }
 
