@@ -159,7 +159,7 @@ public final class ApplyLink implements Link {
         this.watchThread = thread("watch").unstarted(this::watch);
     }
 
-    private static @Nullable ShardWatch shardWatch(ApplySettings settings) {
+    static @Nullable ShardWatch shardWatch(ApplySettings settings) {
         if (settings.slots().isEmpty()) {
             return null;
         }

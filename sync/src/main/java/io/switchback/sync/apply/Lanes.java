@@ -150,25 +150,14 @@ final class Lanes implements AutoCloseable {
     /** Reads every checkpoint of the link, those of slots that a primary had formerly too; only before {@link #begin}. */
     Found found() throws IOException, BrokenLinkException {
         List<Checkpoint> checkpoints = new ArrayList<>();
-        for (Lane lane : all) {
-            try (ServerConnection connection =
-                    ServerConnection.open(lane.server(), target.credential(), target.tls(), ADMINISTRATION_MAX)) {
-                for (Map.Entry<String, String> note : notes(connection, lane).entrySet()) {
-                    String text = note.getValue();
-                    foundKeys.add(note.getKey());
-                    if (!note.getKey().equals(lane.keys().checkpoint())) {
-                        outdated.add(new Key(0, note.getKey().getBytes(UTF_8)));
-                    }
-                    if (Checkpoint.isCopying(text)) {
-                        return new Found.HalfCopied();
-                    }
-                    checkpoints.add(Checkpoint.of(text)
-                            .orElseThrow(() -> new BrokenLinkException("the checkpoint at " + lane.server()
-                                    + " is none of this version's: \"" + text + "\"")));
-                }
-            } catch (FleetException e) {
-                throw new IOException(e.getMessage(), e);
+        for (Map.Entry<String, String> note : notes().entrySet()) {
+            String text = note.getValue();
+            if (Checkpoint.isCopying(text)) {
+                return new Found.HalfCopied();
             }
+            checkpoints.add(Checkpoint.of(text)
+                    .orElseThrow(() -> new BrokenLinkException("the checkpoint " + note.getKey()
+                            + " at the target is none of this version's: \"" + text + "\"")));
         }
         if (checkpoints.stream().map(Checkpoint::sourceId).distinct().count() > 1) {
             throw new BrokenLinkException(
@@ -176,6 +165,26 @@ final class Lanes implements AutoCloseable {
         }
         Optional<Checkpoint> together = Checkpoint.together(checkpoints);
         return together.isPresent() ? new Found.At(together.get()) : new Found.Nothing();
+    }
+
+    /** What the link has noted at all primaries, by the keys of the notes, those of slots that a primary had formerly too; only before {@link #begin}. */
+    Map<String, String> notes() throws IOException {
+        Map<String, String> notes = new LinkedHashMap<>();
+        for (Lane lane : all) {
+            try (ServerConnection connection =
+                    ServerConnection.open(lane.server(), target.credential(), target.tls(), ADMINISTRATION_MAX)) {
+                for (Map.Entry<String, String> note : notes(connection, lane).entrySet()) {
+                    foundKeys.add(note.getKey());
+                    if (!note.getKey().equals(lane.keys().checkpoint())) {
+                        outdated.add(new Key(0, note.getKey().getBytes(UTF_8)));
+                    }
+                    notes.put(note.getKey(), note.getValue());
+                }
+            } catch (FleetException e) {
+                throw new IOException(e.getMessage(), e);
+            }
+        }
+        return notes;
     }
 
     /** The keys of the checkpoints that {@link #found} has seen. */
@@ -218,6 +227,11 @@ final class Lanes implements AutoCloseable {
 
     /** Notes everywhere that the target is being filled, of which other links' parts are left as they are. */
     void noteCopying() throws IOException {
+        mark(Checkpoint.copying());
+    }
+
+    /** Writes this everywhere in place of a checkpoint. */
+    void mark(String text) throws IOException {
         for (Lane lane : all) {
             if (laneOfSlot == null) {
                 lane.select(0, Lane.Expected.SUCCESS, NOWHERE);
@@ -225,7 +239,7 @@ final class Lanes implements AutoCloseable {
             lane.send(
                     Lane.Expected.SUCCESS,
                     NOWHERE,
-                    CommandEncoder.bytes("SET", lane.keys().checkpoint(), Checkpoint.copying()));
+                    CommandEncoder.bytes("SET", lane.keys().checkpoint(), text));
         }
         flush();
     }

@@ -63,13 +63,13 @@ final class ShardRemoval {
     }
 
     /** A key that went from a primary that is still to be looked at to one that was would not be found. */
-    private void demandStillness() throws IOException {
+    void demandStillness() throws IOException {
         if (!lanes.isSharded()) {
             return;
         }
         Optional<String> moving = MovingSlots.of(target);
         if (moving.isPresent()) {
-            throw new IOException("the shard's keys cannot be removed from the target now: " + moving.get());
+            throw new IOException("the target's keys cannot be told one by one now: " + moving.get());
         }
         if (!(target.topologyNow() instanceof Topology.Sharded(List<Topology.Shard> shards, int[] shardOfSlot))) {
             throw new IOException("the target " + target.where() + " is no cluster any more");

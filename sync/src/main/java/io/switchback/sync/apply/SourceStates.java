@@ -14,6 +14,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.Consumer;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -21,7 +22,7 @@ import org.slf4j.LoggerFactory;
 /**
  * Reads keys' states at the source, each together with the offset at which it was true: in one transaction, so that nothing of the stream lies between. For one thread.
  *
- * <p>Bounded: {@link #AT_ONCE} states are held together, and no more of them than the source takes for {@link #TOGETHER_BYTES_MAX}, or one.
+ * <p>Bounded: {@link #AT_ONCE} states, or as many as were said, are held together, and no more of them than the source takes for {@link #TOGETHER_BYTES_MAX}, or one.
  */
 final class SourceStates implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(SourceStates.class);
@@ -34,9 +35,10 @@ final class SourceStates implements AutoCloseable {
 
     private static final int TRIES_MAX = 10;
 
-    private final Endpoint server;
-    private final Optional<Credential> credential;
-    private final Optional<FleetTls> tls;
+    /** Opens a connection in place of one that broke; null where another would not do. */
+    private final @Nullable Supplier<ServerConnection> opener;
+
+    private final int atOnce;
     private final boolean saysWhenItEnds;
     private @Nullable ServerConnection connection;
 
@@ -51,9 +53,16 @@ final class SourceStates implements AutoCloseable {
     record State(Key key, byte @Nullable [] payload, long expiresAtMs, long offset) {}
 
     SourceStates(Endpoint server, Optional<Credential> credential, Optional<FleetTls> tls, ServerVersion version) {
-        this.server = server;
-        this.credential = credential;
-        this.tls = tls;
+        this.opener = () -> ServerConnection.open(server, credential, tls, ANSWER_MAX);
+        this.atOnce = AT_ONCE;
+        this.saysWhenItEnds = version.isAtLeast(ABSOLUTE_TIMES_SINCE, 0);
+    }
+
+    /** Over this connection and no other: where it breaks, so does the reading. */
+    SourceStates(ServerConnection open, ServerVersion version, int atOnce) {
+        this.opener = null;
+        this.connection = open;
+        this.atOnce = atOnce;
         this.saysWhenItEnds = version.isAtLeast(ABSOLUTE_TIMES_SINCE, 0);
     }
 
@@ -65,8 +74,8 @@ final class SourceStates implements AutoCloseable {
 
     /** Reads the state of each key. */
     void read(List<Key> keys, Taker taker) throws IOException {
-        for (int from = 0; from < keys.size(); from += AT_ONCE) {
-            for (List<Key> together : bySize(keys.subList(from, Math.min(keys.size(), from + AT_ONCE)))) {
+        for (int from = 0; from < keys.size(); from += atOnce) {
+            for (List<Key> together : bySize(keys.subList(from, Math.min(keys.size(), from + atOnce)))) {
                 for (State state : twice(() -> readTogether(together))) {
                     taker.take(state);
                 }
@@ -118,7 +127,11 @@ final class SourceStates implements AutoCloseable {
     private ServerConnection connected() {
         ServerConnection open = connection;
         if (open == null) {
-            open = ServerConnection.open(server, credential, tls, ANSWER_MAX);
+            if (opener == null) {
+                throw new FleetException(
+                        FleetException.Code.UNREACHABLE, "the source's connection was closed, and another would not do");
+            }
+            open = opener.get();
             connection = open;
         }
         return open;
@@ -136,6 +149,9 @@ final class SourceStates implements AutoCloseable {
             return asking.ask();
         } catch (FleetException e) {
             close();
+            if (opener == null) {
+                throw new IOException("the source does not give the state of a key: " + e.getMessage(), e);
+            }
             LOG.debug("the source broke off while it was asked for states, and is asked again", e);
         }
         try {

@@ -13,6 +13,12 @@ public final class DumpReader {
 
     private DumpReader() {}
 
+    /** Whether the value is a stream; where something is attached to the key that stands before its type, it may be one. */
+    public static boolean mayBeStream(byte[] payload, Product source) {
+        int type = payload.length == 0 ? RdbTypes.STRING : payload[0] & 0xff;
+        return RdbTypes.isStream(source, type) || type == RdbTypes.OPCODE_243;
+    }
+
     /**
      * Reads exactly {@code payloadBytes}. As with a snapshot, the checksum stands at the end: what was given out is known to be right once
      * this returns.

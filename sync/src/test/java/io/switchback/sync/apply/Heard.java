@@ -7,7 +7,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 
 /** Keeps what a link says. */
-final class Heard implements LinkListener {
+class Heard implements LinkListener {
     final AtomicInteger copies = new AtomicInteger();
     volatile @Nullable LinkBase base;
     volatile @Nullable String broken;

@@ -8,6 +8,7 @@ import io.switchback.fleet.Credential;
 import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetAddress;
 import io.switchback.fleet.FleetSpec;
+import io.switchback.sync.Link;
 import io.switchback.sync.LinkStatus.Phase;
 import io.switchback.testkit.Await;
 import io.switchback.testkit.RealCluster;
@@ -27,7 +28,7 @@ final class Links {
     private Links() {}
 
     /** Waits until the target has all that the source has written so far. */
-    static void drain(RealServer source, ApplyLink link) {
+    static void drain(RealServer source, Link link) {
         long end = Long.parseLong(source.info("replication", "master_repl_offset"));
         assertThat(link.awaitApplied(end, Deadline.in(Environment.system(), LIMIT)))
                 .as("%s", link.status())
@@ -47,11 +48,27 @@ final class Links {
         }
     }
 
-    static void streams(ApplyLink link) {
+    static void streams(Link link) {
         Await.until(LIMIT, "the link streams", () -> {
             assertThat(link.status().phase()).as("%s", link.status()).isNotEqualTo(Phase.BROKEN);
             return link.status().phase() == Phase.STREAMING;
         });
+    }
+
+    /** The same server, for a user who may follow nobody, as managed services let nobody be followed. */
+    static FleetSpec withoutPsync(String name, RealServer server) {
+        letScan(server);
+        return spec(name, server).as(new Credential("scan", "secret"));
+    }
+
+    static FleetSpec withoutPsync(String name, RealCluster cluster) {
+        cluster.nodes().forEach(Links::letScan);
+        return cluster(name, cluster).as(new Credential("scan", "secret"));
+    }
+
+    private static void letScan(RealServer server) {
+        server.call(
+                "ACL", "SETUSER", "scan", "on", ">secret", "~*", "+@all", "-psync", "-sync", "-replconf", "-config");
     }
 
     static FleetSpec spec(String name, RealServer server) {
