@@ -38,10 +38,10 @@ public record ServerInfo(
                 info.number("maxmemory", 0),
                 info.number("total_system_memory", 0),
                 info.text("maxmemory_policy", "noeviction"),
-                Integer.parseInt(ServerSettings.read(connection, "databases")),
+                ServerSettings.databases(connection),
                 info.number("cluster_enabled", 0) == 1 || "cluster".equals(info.text("redis_mode", "")),
                 info.number("aof_enabled", 0) == 1,
-                !ServerSettings.read(connection, "save").isEmpty(),
+                !ServerSettings.read(connection, "save", "").isEmpty(),
                 info.text("config_file", ""));
     }
 }

@@ -14,6 +14,9 @@ import java.util.Set;
  */
 public final class ServerSettings {
     private static final Set<String> SECRET = Set.of("masterauth", "requirepass");
+    /** More than anybody has. */
+    private static final int DATABASES_MAX = 1024 * 1024;
+
     private static final String BUFFER_LIMITS = "client-output-buffer-limit";
 
     private ServerSettings() {}
@@ -37,6 +40,34 @@ public final class ServerSettings {
         }
         throw new FleetException(
                 FleetException.Code.REFUSED, connection.endpoint() + " has no setting \"" + name + "\" (CONFIG GET)");
+    }
+
+    /** The value of one setting, or {@code fallback} where this user may not ask for it, as managed services let nobody. */
+    public static String read(ServerConnection connection, String name, String fallback) {
+        Reply reply = connection.call("CONFIG", "GET", name);
+        return reply instanceof Reply.Array(List<Reply> elements) && elements.size() == 2
+                ? elements.get(1).text()
+                : fallback;
+    }
+
+    /** How many databases SELECT accepts; where the server does not say, it is tried. */
+    public static int databases(ServerConnection connection) {
+        String said = read(connection, "databases", "");
+        if (!said.isEmpty()) {
+            return Integer.parseInt(said);
+        }
+        int accepted = 0; // the greatest that is known to be there
+        int refused = DATABASES_MAX; // the least that is known not to be
+        while (refused - accepted > 1) {
+            int middle = accepted + (refused - accepted) / 2;
+            if (connection.call("SELECT", Integer.toString(middle)).isError()) {
+                refused = middle;
+            } else {
+                accepted = middle;
+            }
+        }
+        connection.demand("SELECT", "0");
+        return accepted + 1;
     }
 
     /** What would have to change so that every wanted value is there; what is so already is left out. Changes nothing. */

@@ -1,5 +1,7 @@
 package io.switchback.release;
 
+import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.release.FleetCheck.Findings;
@@ -8,6 +10,7 @@ import io.switchback.release.ReleaseState.Side;
 import io.switchback.resp.Reply;
 import io.switchback.sync.apply.ApplyLink;
 import java.util.List;
+import java.util.Optional;
 
 /** What links that apply ask of the fleets, beyond what any link does. Changes nothing. */
 final class ApplyCheck {
@@ -21,7 +24,39 @@ final class ApplyCheck {
         this.findings = findings;
     }
 
-    void look(List<Primary> old, List<Primary> fresh) {
+    void look(List<Primary> old) {
+        common(old);
+        if (cache.fleet(Side.NEW).isCluster() && file.protect() == Protect.SYNC) {
+            findings.problem("protect: sync cannot be kept in front of fleet "
+                    + cache.fleet(Side.NEW).name() + ", which is a cluster; say protect: async");
+        }
+    }
+
+    /** Where links can only scan. */
+    void lookWhereNobodyFollows(List<Primary> old, List<Primary> fresh) {
+        common(old);
+        for (Side side : Side.values()) {
+            (side == Side.OLD ? old : fresh).forEach(one -> tells(cache.fleet(side), one.endpoint()));
+        }
+        if (file.protect() == Protect.SYNC) {
+            findings.problem("protect: sync cannot be kept by links that scan, since they know no offsets; say protect: async");
+        }
+        findings.warn("the links scan: no backup is written beside, transactions arrive key by key, and a link whose connection"
+                + " breaks looks at every key again, until when there is no switch and no way back (docs/scan.md)");
+    }
+
+    /** Over a connection of its own, since it is told things from then on. */
+    private void tells(FleetSpec fleet, Endpoint primary) {
+        try (ServerConnection server = MovingCache.connect(fleet, primary)) {
+            server.demand("HELLO", "3");
+            server.demand("CLIENT", "TRACKING", "ON", "BCAST");
+        } catch (FleetException e) {
+            findings.problem(e.getMessage() + "; where nobody may follow, links need to be told of changes (CLIENT TRACKING in RESP3,"
+                    + " since Redis 6.0), on both fleets");
+        }
+    }
+
+    private void common(List<Primary> old) {
         for (Side side : Side.values()) {
             FleetSpec fleet = cache.fleet(side);
             ApplyLink.slotsMoving(fleet)
@@ -29,14 +64,8 @@ final class ApplyCheck {
                             + ", and links cannot follow that; start the release once they stand still, and move none until"
                             + " it is finished"));
         }
-        old.forEach(one -> mayBeFollowed(one.server()));
-        fresh.forEach(one -> mayBeFollowed(one.server()));
         if (cache.fleet(Side.NEW).isCluster()) {
             oneDatabaseIsEnough(old);
-            if (file.protect() == Protect.SYNC) {
-                findings.problem("protect: sync cannot be kept in front of fleet "
-                        + cache.fleet(Side.NEW).name() + ", which is a cluster; say protect: async");
-            }
         }
     }
 
@@ -57,10 +86,9 @@ final class ApplyCheck {
     }
 
     /** A link asks for the stream as a replica does; REPLCONF needs the same right as PSYNC, and changes nothing. */
-    private void mayBeFollowed(ServerConnection server) {
-        if (server.call("REPLCONF", "capa", "psync2") instanceof Reply.Failure(String message)) {
-            findings.problem(server.endpoint() + " does not let this user follow it (" + message
-                    + "); links need the rights to PSYNC and REPLCONF on both fleets");
-        }
+    static Optional<String> whyNotFollowed(ServerConnection server) {
+        return server.call("REPLCONF", "capa", "psync2") instanceof Reply.Failure(String message)
+                ? Optional.of(server.endpoint() + " does not let this user follow it (" + message + ")")
+                : Optional.empty();
     }
 }

@@ -1,5 +1,6 @@
 package io.switchback.release;
 
+import io.switchback.environment.Deadline;
 import io.switchback.environment.Environment;
 import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetAddress;
@@ -20,6 +21,8 @@ import io.switchback.sync.LinkStatus;
 import io.switchback.sync.LinkStatus.Phase;
 import io.switchback.sync.apply.ApplyLink;
 import io.switchback.sync.apply.ApplySettings;
+import io.switchback.sync.apply.ClientLink;
+import io.switchback.sync.apply.ScanLink;
 import io.switchback.sync.source.Backlog;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -27,6 +30,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.ToLongFunction;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
@@ -34,13 +38,18 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Links that are clients of their target: one, or, from a cluster, one for each of its shards. No server changes its role.
+ * Links that are clients of their target: one, or, from a cluster, one for each of its shards. No server changes its role. They follow their source's stream, or scan it where that is not to be had.
+ *
+ * <p>Links that scan have no place from which another could go on later. So those of the way back are opened before a switch, listen where clients will write ({@link #openAhead}), and are admitted while
+ * nobody writes ({@link #admitAhead}); they write nothing before the switch is decided, or one that wakes up after another's abort would carry back what it hears. Where they were not, as when another node leads by then, the links of the way back look at every key first, and until they have there is none.
  *
  * <p>Owned by the release's thread; what the links tell from their own threads goes to {@link MovingCache#remember}.
  */
 final class ApplyLinks implements CacheLinks {
     /** For so long a server may say nothing while it makes the snapshot by which it begins to keep its stream. */
     private static final Duration BACKLOG_SILENCE_MAX = Duration.ofSeconds(60);
+
+    private static final Duration LISTENING_POLL = Duration.ofMillis(1);
 
     private static final List<Phase> WORST_FIRST = List.of(
             Phase.BROKEN,
@@ -52,6 +61,7 @@ final class ApplyLinks implements CacheLinks {
 
     private static final Logger LOG = LoggerFactory.getLogger(ApplyLinks.class);
 
+    private final boolean scans;
     private final MovingCache cache;
     private final Path backupFolder;
     private final Environment environment;
@@ -60,9 +70,16 @@ final class ApplyLinks implements CacheLinks {
     private @Nullable Token openedBy;
 
     /** The link of one shard of the source. */
-    record ShardLink(String slots, ApplyLink link) {}
+    record ShardLink(String slots, ClientLink link) {}
 
-    ApplyLinks(MovingCache cache, Path backupFolder, Environment environment) {
+    /** Links that listen at the fleet that a switch leads to. */
+    private List<ShardLink> ahead = List.of();
+
+    private @Nullable Side aheadOf;
+
+    /** @param scans whether the links ask for keys, since nobody may follow the servers' streams */
+    ApplyLinks(MovingCache cache, Path backupFolder, Environment environment, boolean scans) {
+        this.scans = scans;
         this.cache = cache;
         this.backupFolder = backupFolder;
         this.environment = environment;
@@ -113,7 +130,7 @@ final class ApplyLinks implements CacheLinks {
     @Override
     public Optional<LinkStatus> status() {
         List<LinkStatus> all =
-                open.stream().map(ShardLink::link).map(ApplyLink::status).toList();
+                open.stream().map(ShardLink::link).map(ClientLink::status).toList();
         if (all.isEmpty()) {
             return Optional.empty();
         }
@@ -162,7 +179,9 @@ final class ApplyLinks implements CacheLinks {
                     + known.stream().map(ShardCopy::slots).toList() + " and has now " + shards
                     + "; start a new release once they stand still");
         }
-        fresh.topologyNow().primaries().forEach(primary -> keepStream(fresh, primary));
+        if (!scans) {
+            fresh.topologyNow().primaries().forEach(primary -> keepStream(fresh, primary));
+        }
         cache.remember(now -> now.withCopyOf(shards));
         List<ShardLink> opened = new ArrayList<>();
         source = Side.OLD;
@@ -222,12 +241,13 @@ final class ApplyLinks implements CacheLinks {
         if (bases.isEmpty() || (source == inUse && isWhole(bases))) {
             return;
         }
-        close();
+        closeOpen();
         cache.demandStanding();
-        List<ShardLink> opened = new ArrayList<>();
+        List<ShardLink> listening = takeAhead(inUse, bases);
+        List<ShardLink> opened = new ArrayList<>(listening);
         source = inUse;
         openedBy = cache.token();
-        for (SourceBase base : bases) {
+        for (SourceBase base : listening.isEmpty() ? bases : List.<SourceBase>of()) {
             LinkStart start = base.noted() ? new LinkStart.Again(base.base()) : new LinkStart.From(base.base());
             opened.add(open(inUse, base.slots(), start));
         }
@@ -235,6 +255,78 @@ final class ApplyLinks implements CacheLinks {
         open.forEach(one -> one.link().confirmPromptly(cache.isProtected(inUse)));
         cache.linksAreOpened();
         cache.wasReopened();
+    }
+
+    // ---- links that scan, before and in a switch ----
+
+    boolean scan() {
+        return scans;
+    }
+
+    /** Has links of the way back listen at the fleet that a switch leads to, and waits until they do. */
+    void openAhead(Side to, List<String> shards, Deadline deadline) {
+        closeAhead();
+        List<ShardLink> opened = new ArrayList<>();
+        aheadOf = to;
+        for (String slots : shards) {
+            opened.add(open(to, slots, new LinkStart.Later()));
+            ahead = List.copyOf(opened);
+        }
+        while (!ahead.stream().allMatch(one -> scanning(one).isListening())) {
+            String detail = ahead.stream()
+                    .map(one -> one.link().status().detail())
+                    .filter(one -> !one.isEmpty())
+                    .findFirst()
+                    .orElse("");
+            boolean broken =
+                    ahead.stream().anyMatch(one -> one.link().status().phase() == Phase.BROKEN);
+            if (broken || deadline.passed()) {
+                throw failed("the link of the way back is not told of changes at "
+                        + cache.fleet(to).name() + (detail.isEmpty() ? "" : ": " + detail));
+            }
+            LockSupport.parkNanos(LISTENING_POLL.toNanos());
+        }
+    }
+
+    /** Both fleets are equal now, and nobody writes: what is written from here on those links will carry, once {@link #reopen} has them begin. False where one may have missed something, and has to look at every key. */
+    boolean admitAhead(List<SourceBase> begins, Deadline deadline) {
+        boolean all = ahead.size() == begins.size();
+        for (int i = 0; i < Math.min(ahead.size(), begins.size()); i++) {
+            all &= scanning(ahead.get(i)).admit(begins.get(i).base(), deadline);
+        }
+        return all;
+    }
+
+    /** Has those begin that were admitted there, if they are for the same places. */
+    private List<ShardLink> takeAhead(Side inUse, List<SourceBase> bases) {
+        List<ShardLink> listening = ahead;
+        boolean same = aheadOf == inUse
+                && listening.stream()
+                        .map(ShardLink::slots)
+                        .toList()
+                        .equals(bases.stream().map(SourceBase::slots).toList());
+        if (!same) {
+            closeAhead();
+            return List.of();
+        }
+        ahead = List.of();
+        aheadOf = null;
+        listening.forEach(one -> scanning(one).begin());
+        return listening;
+    }
+
+    void closeAhead() {
+        List<ShardLink> closing = ahead;
+        ahead = List.of();
+        aheadOf = null;
+        closing.forEach(one -> one.link().close());
+    }
+
+    private static ScanLink scanning(ShardLink one) {
+        if (one.link() instanceof ScanLink link) {
+            return link;
+        }
+        throw new IllegalStateException(one.link().name() + " does not scan");
     }
 
     private boolean isWhole(List<SourceBase> bases) {
@@ -289,11 +381,19 @@ final class ApplyLinks implements CacheLinks {
                 start,
                 SourceBase.parse(slots),
                 cache.copyLimits());
-        return new ShardLink(slots, ApplyLink.open(settings, environment, new Told(from, slots)));
+        Told told = new Told(from, slots);
+        return new ShardLink(
+                slots,
+                scans ? ScanLink.open(settings, environment, told) : ApplyLink.open(settings, environment, told));
     }
 
     @Override
     public void close() {
+        closeAhead();
+        closeOpen();
+    }
+
+    private void closeOpen() {
         List<ShardLink> closing = open;
         open = List.of();
         source = null;
@@ -339,7 +439,11 @@ final class ApplyLinks implements CacheLinks {
 
         @Override
         public void based(LinkBase base) {
-            cache.remember(now -> now.withCopied(slots, base));
+            if (from == Side.OLD && scans) {
+                cache.remember(now -> now.isCopied() ? now : now.withCopiedAlone(slots, base));
+            } else if (!scans) {
+                cache.remember(now -> now.withCopied(slots, base));
+            }
         }
 
         @Override

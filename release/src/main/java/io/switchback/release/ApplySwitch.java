@@ -33,6 +33,8 @@ import org.slf4j.LoggerFactory;
  * <p>After an abort a newer note than that of this switch stands at A, so a fence that comes late is refused, and the links are opened again by a newer owner than
  * the note's, which goes on over it.
  *
+ * <p>Links that scan ({@link LinkKind#SCAN}) come to the note as a key that they are told of; those of the way back listen at B before anybody is held, and are admitted once B has what A had.
+ *
  * <p>Subscribers: links carry no messages. What is published at A before the mark is for them, and so is all that is published at B ever: so the mark is published at both, and
  * is at all of B's nodes before anybody may publish there.
  */
@@ -79,9 +81,13 @@ final class ApplySwitch extends CacheSwitch {
                 throw failed(named(one) + " does not stream: " + status.phase() + " " + status.detail());
             }
             if (!one.link().awaitApplied(primaryOffset(left.primaries().get(shard)), deadline)) {
-                throw failed(named(one) + " is " + one.link().status().lagBytes()
-                        + " bytes behind and did not catch up; nothing was held");
+                throw failed(named(one) + " is " + behind(one.link().status())
+                        + " and did not catch up; nothing was held");
             }
+        }
+        if (links.scan()) {
+            links.openAhead(part.to(), shardsOfB, deadline);
+            return;
         }
         for (int shard = 0; shard < primariesOfB.size(); shard++) {
             demandContinues(primariesOfB.get(shard), ApplyLinks.shard(b, shardsOfB.get(shard)));
@@ -104,6 +110,11 @@ final class ApplySwitch extends CacheSwitch {
                 throw failed("slots of fleet " + fleet.name() + " have moved in the middle of the switch");
             }
         }
+    }
+
+    private static String behind(LinkStatus status) {
+        String lag = status.lagBytes() < 0 ? status.lagMillis() + " ms behind" : status.lagBytes() + " bytes behind";
+        return status.detail().isEmpty() ? lag : lag + " (" + status.detail() + ")";
     }
 
     private static String named(ShardLink one) {
@@ -167,9 +178,8 @@ final class ApplySwitch extends CacheSwitch {
         began = lap("fence", began);
         for (int shard = 0; shard < open.size(); shard++) {
             ShardLink one = open.get(shard);
-            if (!one.link().awaitApplied(ends.get(shard), deadline)) {
-                throw failed("the drain took too long: " + named(one) + " is still "
-                        + one.link().status().lagBytes() + " bytes behind");
+            if (!one.link().awaitEnd(part.token(), ends.get(shard), deadline)) {
+                throw failed("the drain took too long: " + named(one) + " is still " + behind(one.link().status()));
             }
         }
         began = lap("drain", began);
@@ -191,6 +201,10 @@ final class ApplySwitch extends CacheSwitch {
             String slots = shardsOfB.get(shard);
             ServerConnection server = primariesOfB.get(shard);
             begins.add(new SourceBase(slots, ApplyLink.begin(server, ApplyLinks.name(back, slots)), false));
+        }
+        if (links.scan() && !links.admitAhead(begins, deadline)) {
+            cache.linkNote("the links of the way back may have missed something: they look at every key of fleet "
+                    + cache.fleet(part.to()).name() + " again, and until they have there is no way back");
         }
         lap("freeze", began);
         return evidence(begins);
@@ -239,9 +253,13 @@ final class ApplySwitch extends CacheSwitch {
             long end = isLeft ? ends.get(shard) : one.link().status().sourceOffset();
             one.link().awaitApplied(end, isLeft ? deadline : deadline.orIn(LAST_BYTES_LIMIT));
             LinkStatus last = one.link().status();
-            ranges.add((one.slots().equals(SourceBase.ALL) ? "" : "of slots " + one.slots() + " ") + "up to offset "
-                    + last.appliedSourceOffset() + " of its stream (" + Math.max(0, last.lagBytes())
-                    + " bytes after it were seen)");
+            String slots = one.slots().equals(SourceBase.ALL) ? "" : "of slots " + one.slots() + " ";
+            ranges.add(
+                    slots
+                            + (links.scan()
+                                    ? "and told of, but for the last " + last.lagMillis() + " ms"
+                                    : "up to offset " + last.appliedSourceOffset() + " of its stream ("
+                                            + Math.max(0, last.lagBytes()) + " bytes after it were seen)"));
         }
         if (!ranges.isEmpty()) {
             unconfirmed = "fleet " + cache.fleet(part.to()).name() + " has everything that "
@@ -259,7 +277,9 @@ final class ApplySwitch extends CacheSwitch {
 
     @Override
     void openWayBack(CacheEvidence evidence) {
-        links.close();
+        if (!links.scan() || evidence.bases().isEmpty()) {
+            links.close();
+        }
         if (evidence.bases().isEmpty()) {
             closeWayBack(lossAccepted());
             return;
@@ -275,6 +295,7 @@ final class ApplySwitch extends CacheSwitch {
 
     @Override
     void abort() {
+        links.closeAhead();
         cache.token(part.token().close());
         try {
             left.abort();

@@ -41,12 +41,15 @@ public record CacheRecord(
         List<SetOnServer> oldSettings,
         List<SetOnServer> newSettings) {
 
+    /** In place of a backup's file: the link copies without a snapshot. */
+    static final String NO_BACKUP = "";
+
     /**
      * The copy of one shard of the old fleet.
      *
      * @param slots as in {@link SourceBase}
      * @param base absent until it is complete
-     * @param backup the file that was written beside; absent until it is complete
+     * @param backup the file that was written beside; absent until it is complete; {@link #NO_BACKUP} where there is none
      */
     public record ShardCopy(
             String slots, @Nullable LinkBase base, @Nullable String backup) {
@@ -192,6 +195,11 @@ public record CacheRecord(
         return with(copies, List.of(), why);
     }
 
+    /** As {@link #withCopied}, where no backup is written beside. */
+    CacheRecord withCopiedAlone(String slots, LinkBase base) {
+        return withCopy(slots, copy -> new ShardCopy(slots, base, NO_BACKUP));
+    }
+
     /** Whether the new fleet has all that the old one had, and the links can go on from there. */
     boolean isCopied() {
         return !bases.isEmpty() && !copies.isEmpty() && copies.stream().allMatch(ShardCopy::isComplete);
@@ -199,7 +207,11 @@ public record CacheRecord(
 
     /** The files of the backup that are complete. */
     List<String> backups() {
-        return copies.stream().map(ShardCopy::backup).filter(Objects::nonNull).toList();
+        return copies.stream()
+                .map(ShardCopy::backup)
+                .filter(Objects::nonNull)
+                .filter(file -> !file.equals(NO_BACKUP))
+                .toList();
     }
 
     /** Whether nothing that is written to the fleet in use can reach the other one. */

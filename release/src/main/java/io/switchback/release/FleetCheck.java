@@ -17,6 +17,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.stream.Stream;
 
 /**
  * Asks both fleets whether a move, and its way back, can work at all, and by which kind of link. Changes nothing on either.
@@ -122,7 +123,11 @@ final class FleetCheck {
             return;
         }
         targetIsEmpty(fresh);
-        LinkChoice choice = choice(old.getFirst(), fresh.getFirst());
+        LinkChoice choice = Stream.concat(old.stream(), fresh.stream())
+                .flatMap(one -> ApplyCheck.whyNotFollowed(one.server()).stream())
+                .findFirst()
+                .map(why -> new LinkChoice(LinkKind.SCAN, why + "; it promises less (docs/scan.md)"))
+                .orElseGet(() -> choice(old.getFirst(), fresh.getFirst()));
         findings.choice = Optional.of(choice);
         switch (choice.kind()) {
             case RELAY -> {
@@ -130,7 +135,8 @@ final class FleetCheck {
                 relay.look(old.getFirst().server(), old.getFirst().info(), cache.fleet(Side.OLD));
                 relay.look(fresh.getFirst().server(), fresh.getFirst().info(), cache.fleet(Side.NEW));
             }
-            case APPLY -> new ApplyCheck(cache, file, findings).look(old, fresh);
+            case APPLY -> new ApplyCheck(cache, file, findings).look(old);
+            case SCAN -> new ApplyCheck(cache, file, findings).lookWhereNobodyFollows(old, fresh);
         }
         databases(old, fresh);
         new CopyCheck(file.copy(), choice.kind(), findings).look(old);

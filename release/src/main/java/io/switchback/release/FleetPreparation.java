@@ -80,6 +80,9 @@ final class FleetPreparation {
 
     /** A fleet's replicas as well: one of them may become the primary while the release is open. */
     private List<SetOnServer> plan(MovingCache cache, Side side) {
+        if (cache.kind() == LinkKind.SCAN) {
+            return List.of(); // nobody follows a stream, and such servers' settings are their owners'
+        }
         FleetSpec fleet = cache.fleet(side);
         List<SetOnServer> settings = new ArrayList<>();
         for (Endpoint server : fleet.topologyNow().servers()) {
@@ -141,7 +144,7 @@ final class FleetPreparation {
                 try {
                     switch (cache.kind()) {
                         case RELAY -> releaseFollower(cache, side, inUse);
-                        case APPLY -> forgetLinks(cache, side, inUse);
+                        case APPLY, SCAN -> forgetLinks(cache, side, inUse);
                     }
                 } finally {
                     restore(cache.fleet(side), settings);

@@ -7,11 +7,15 @@ import io.switchback.fleet.RoleCommands.OtherClients;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.Token;
 import io.switchback.fleet.Topology;
+import io.switchback.resp.CommandEncoder;
 import io.switchback.resp.Reply;
 import io.switchback.sync.apply.ApplyLink;
+import io.switchback.sync.apply.ScanLink;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -21,6 +25,11 @@ import org.slf4j.LoggerFactory;
  */
 final class LeftFleet implements SwitchRoles {
     private static final Logger LOG = LoggerFactory.getLogger(LeftFleet.class);
+
+    /** In the answer to CLIENT KILL: it went by itself. */
+    private static final String NO_SUCH_CLIENT = "No such client";
+
+    private static final Pattern CLIENT = Pattern.compile("^id=(\\d+) .*? name=(\\S*) ");
 
     /** Clients are held while these are asked. */
     private static final Duration ANSWER_MAX = Duration.ofSeconds(2);
@@ -127,20 +136,51 @@ final class LeftFleet implements SwitchRoles {
      */
     List<Long> leave(Token token, OtherClients others) {
         List<Long> ends = new ArrayList<>();
+        OtherClients withNote = others;
         try {
             if (others == OtherClients.KILLED) {
                 replicas.forEach(LeftFleet::killOthers);
+                if (part.link() == LinkKind.SCAN) {
+                    primaries.forEach(LeftFleet::killAllButLinks);
+                    withNote = OtherClients.KEPT;
+                }
             }
             for (int shard = 0; shard < shards.size(); shard++) {
                 String slots = shards.get(shard);
                 ends.add(
-                        ApplyLink.leave(primaries.get(shard), ApplyLinks.firstSlot(slots), name(slots), token, others));
+                        ApplyLink.leave(primaries.get(shard), ApplyLinks.firstSlot(slots), name(slots), token, withNote));
             }
         } catch (FleetException e) {
             close(); // another attempt looks anew
             throw e;
         }
         return ends;
+    }
+
+    /**
+     * A link by scan listens over a connection like a client's, and would have to look at every key again without it. The others go one by one, before the note instead of together with it: whoever connects after
+     * they were listed asks the ledger before anything is sent ({@link LedgerRouteCheck}), and that knows of the switch by then.
+     */
+    private static void killAllButLinks(ServerConnection server) {
+        String self = server.demand("CLIENT", "ID").text();
+        List<byte[][]> kills = new ArrayList<>();
+        for (String type : List.of("normal", "pubsub")) {
+            for (String line :
+                    server.demand("CLIENT", "LIST", "TYPE", type).text().lines().toList()) {
+                Matcher client = CLIENT.matcher(line);
+                if (client.find()
+                        && !client.group(1).equals(self)
+                        && !ScanLink.isOfLink(client.group(2))) {
+                    kills.add(CommandEncoder.bytes("CLIENT", "KILL", "ID", client.group(1)));
+                }
+            }
+        }
+        for (Reply reply : server.pipeline(kills)) {
+            if (reply instanceof Reply.Failure(String message) && !message.contains(NO_SUCH_CLIENT)) {
+                throw new FleetException(
+                        FleetException.Code.REFUSED, server.endpoint() + " keeps its connections: " + message);
+            }
+        }
     }
 
     private static void killOthers(ServerConnection server) {

@@ -2,12 +2,14 @@ package io.switchback.release;
 
 import java.util.Locale;
 
-/** How a link carries one fleet's writes to the other (ARCHITECTURE.md, "Two kinds of link"). */
+/** How a link carries one fleet's writes to the other (ARCHITECTURE.md, "Three kinds of link"). */
 public enum LinkKind {
     /** The target follows it as it would follow a primary. For single servers. */
     RELAY,
-    /** It is a client of the target. For everything else. */
-    APPLY;
+    /** It is a client of the target. For everything else whose stream may be followed. */
+    APPLY,
+    /** It asks for keys of which the source tells that they change. For servers that nobody may follow; it promises less (docs/scan.md). */
+    SCAN;
 
     /** The name as people write it. */
     public String title() {

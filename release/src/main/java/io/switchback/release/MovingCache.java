@@ -157,7 +157,8 @@ final class MovingCache implements AutoCloseable {
         if (known == null) {
             known = switch (kind()) {
                 case RELAY -> new RelayLinks(this, backupFolder, environment);
-                case APPLY -> new ApplyLinks(this, backupFolder, environment);
+                case APPLY -> new ApplyLinks(this, backupFolder, environment, false);
+                case SCAN -> new ApplyLinks(this, backupFolder, environment, true);
             };
             links = known;
         }

@@ -440,7 +440,9 @@ final class ReleaseRun {
 
     private void backup() {
         standing.say("sees that there is room for the backup in " + backupFolder);
-        caches.forEach(cache -> BackupRoom.demand(cache, backupFolder));
+        caches.stream()
+                .filter(cache -> cache.kind() != LinkKind.SCAN) // nothing passes that could be saved
+                .forEach(cache -> BackupRoom.demand(cache, backupFolder));
         standing.advance(Step.MIGRATE);
     }
 
@@ -484,7 +486,7 @@ final class ReleaseRun {
                                 () -> failure(
                                         "the fleets of " + cache.name() + " are not linked any more: a rollback"
                                                 + " accepted a loss, so they are not equal at any offset; start a new release"));
-                standing.say(cache.name() + ": " + link.lagBytes() + " bytes, " + link.lagMillis()
+                standing.say(cache.name() + ": " + (link.lagBytes() < 0 ? "" : link.lagBytes() + " bytes, ") + link.lagMillis()
                         + " ms behind, at most " + lagMillisMax + "; " + words(link.phase()));
                 if (link.phase() != LinkStatus.Phase.STREAMING || link.lagMillis() > lagMillisMax) {
                     stays = Deadline.in(environment, LAG_STAYS);

@@ -24,7 +24,7 @@ sealed interface SwitchRoles extends AutoCloseable permits SwitchServers, LeftFl
     static SwitchRoles of(SwitchPart part, FleetSpec fleetA, FleetSpec fleetB) {
         return switch (part.link()) {
             case RELAY -> new SwitchServers(part.token(), fleetA, fleetB);
-            case APPLY -> new LeftFleet(part, fleetA);
+            case APPLY, SCAN -> new LeftFleet(part, fleetA);
         };
     }
 }

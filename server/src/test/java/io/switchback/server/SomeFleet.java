@@ -41,6 +41,31 @@ interface SomeFleet extends AutoCloseable {
         };
     }
 
+    /** One server whose user may follow nobody's stream and change no settings, as managed services have it. */
+    static SomeFleet managed(ServerBinary binary, Path folder) {
+        RealServer server = RealServer.start(binary, folder);
+        server.call("ACL", "SETUSER", "node", "on", ">secret", "~*", "+@all", "-psync", "-sync", "-replconf", "-config");
+        if (binary.isValkey() || !binary.version().startsWith("6.0")) {
+            server.call("ACL", "SETUSER", "node", "allchannels");
+        }
+        return new SomeFleet() {
+            @Override
+            public String yaml() {
+                return "{ standalone: \"127.0.0.1:" + server.port() + "\", user: node, password: secret }";
+            }
+
+            @Override
+            public List<RealServer> primaries() {
+                return List.of(server);
+            }
+
+            @Override
+            public void close() {
+                server.close();
+            }
+        };
+    }
+
     /** A primary with one replica, under three sentinels. */
     static SomeFleet watched(ServerBinary binary, Path folder) {
         RealSentinels sentinels = RealSentinels.start(binary, folder, 1);

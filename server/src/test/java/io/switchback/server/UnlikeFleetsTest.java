@@ -80,8 +80,27 @@ class UnlikeFleetsTest {
         thereAndBack(
                 SomeFleet.single(binary("valkey-9.1"), folder.resolve("blue")),
                 fresh -> SomeFleet.single(binary("redis-7.0"), fresh),
+                LinkKind.APPLY,
                 "cannot load a snapshot of",
                 "protect: sync");
+    }
+
+    @Test
+    void betweenServersThatLetNobodyFollowAndBack() {
+        thereAndBack(
+                SomeFleet.managed(binary("redis-7.0"), folder.resolve("blue")),
+                fresh -> SomeFleet.managed(binary("valkey-9.1"), fresh),
+                LinkKind.SCAN,
+                "does not let this user follow it");
+    }
+
+    @Test
+    void downToAnOlderServerThatLetsNobodyFollowAndBack() {
+        thereAndBack(
+                SomeFleet.single(binary("valkey-9.1"), folder.resolve("blue")),
+                fresh -> SomeFleet.managed(binary("redis-6.0"), fresh),
+                LinkKind.SCAN,
+                "does not let this user follow it");
     }
 
     /** The fleet that comes next takes no writes for a moment, again and again: what was acknowledged last is still on its way whenever a hold begins. */
@@ -153,10 +172,15 @@ class UnlikeFleetsTest {
     }
 
     private void thereAndBack(SomeFleet old, Function<Path, SomeFleet> fresh, String because) {
-        thereAndBack(old, fresh, because, "protect: async");
+        thereAndBack(old, fresh, LinkKind.APPLY, because);
     }
 
-    private void thereAndBack(SomeFleet old, Function<Path, SomeFleet> fresh, String because, String protect) {
+    private void thereAndBack(SomeFleet old, Function<Path, SomeFleet> fresh, LinkKind kind, String because) {
+        thereAndBack(old, fresh, kind, because, "protect: async");
+    }
+
+    private void thereAndBack(
+            SomeFleet old, Function<Path, SomeFleet> fresh, LinkKind kind, String because, String protect) {
         try (SomeFleet blue = old;
                 SomeFleet green = fresh.apply(folder.resolve("green"));
                 TwoFleets fleets = SomeFleet.between(blue, green, folder)) {
@@ -182,7 +206,7 @@ class UnlikeFleetsTest {
                 history = load.stop();
             }
             LinkChoice choice = Objects.requireNonNull(last.caches().getFirst().choice());
-            assertThat(choice.kind()).isEqualTo(LinkKind.APPLY);
+            assertThat(choice.kind()).isEqualTo(kind);
             assertThat(choice.because()).contains(because);
             CheckReport check;
             try (Jedis client = fleets.client()) {

@@ -15,6 +15,6 @@ public record Dialect(ServerVersion version, ServerCommands commands, int databa
         return new Dialect(
                 ServerVersion.read(connection),
                 ServerCommands.read(connection),
-                Integer.parseInt(ServerSettings.read(connection, "databases")));
+                ServerSettings.databases(connection));
     }
 }

@@ -17,7 +17,6 @@ import io.switchback.fleet.dialect.StreamTranslator;
 import io.switchback.sync.BackupManifest;
 import io.switchback.sync.BackupWriter;
 import io.switchback.sync.BrokenLinkException;
-import io.switchback.sync.Link;
 import io.switchback.sync.LinkBase;
 import io.switchback.sync.LinkListener;
 import io.switchback.sync.LinkStart;
@@ -64,7 +63,7 @@ import org.slf4j.LoggerFactory;
  *   <li>Nothing behind a newer owner's note ({@link #leave}) is applied, and the target's checkpoint stays before it: an older owner that begins again stops there again.
  * </ul>
  */
-public final class ApplyLink implements Link {
+public final class ApplyLink implements ClientLink {
     /** For a server that is no cluster's. */
     public static final int NO_SLOT = LinkKeys.NO_SLOT;
 
@@ -275,9 +274,15 @@ public final class ApplyLink implements Link {
                 : new LinkStatus.Speed(pace.bytesPerSecond(), pace.bytesPerSecondMax(), copyBytesAtMost);
     }
 
-    /** By whose note at its source it has ended ({@link #leave}); empty where it has not. */
+    @Override
     public Optional<Token> endedBy() {
         return Optional.ofNullable(endedBy);
+    }
+
+    /** The note's end is in the stream, at an offset. */
+    @Override
+    public boolean awaitEnd(Token by, long end, Deadline deadline) {
+        return awaitApplied(end, deadline);
     }
 
     private Place applied() {

@@ -15,7 +15,6 @@ import io.switchback.fleet.Token;
 import io.switchback.resp.CommandEncoder;
 import io.switchback.resp.Reply;
 import io.switchback.sync.BrokenLinkException;
-import io.switchback.sync.Link;
 import io.switchback.sync.LinkBase;
 import io.switchback.sync.LinkListener;
 import io.switchback.sync.LinkStart;
@@ -52,7 +51,7 @@ import org.slf4j.LoggerFactory;
  *   <li>Once {@link #freeze} has said true, nothing is sent; nor after a newer owner's note.
  * </ul>
  */
-public final class ScanLink implements Link {
+public final class ScanLink implements ClientLink {
     private static final Logger LOG = LoggerFactory.getLogger(ScanLink.class);
 
     /** States that are asked for together. */
@@ -112,9 +111,7 @@ public final class ScanLink implements Link {
 
     private volatile @Nullable String slotsMoved;
     private volatile @Nullable String sourceMoved;
-    private volatile boolean admitted;
-    /** Whether the session that listened when the link was admitted need not walk. */
-    private volatile boolean equalSinceAdmitted;
+    private volatile boolean begun;
 
     private final Object lock = new Object();
     private @Nullable LinkBase admittedAt; // guarded by lock
@@ -135,7 +132,7 @@ public final class ScanLink implements Link {
         this.listener = listener;
         this.beganAtNanos = environment.nanoTime();
         this.dirty = new DirtyKeys(environment, settings.name(), dirtyBytesMax);
-        this.admitted = !(settings.start() instanceof LinkStart.Later);
+        this.begun = !(settings.start() instanceof LinkStart.Later);
         this.known = switch (settings.start()) {
             case LinkStart.From(LinkBase base) -> SourceIdentity.ofHistory(base.sourceId());
             case LinkStart.Again(LinkBase base) -> SourceIdentity.ofHistory(base.sourceId());
@@ -146,7 +143,7 @@ public final class ScanLink implements Link {
     }
 
     /**
-     * Begins at once. With {@link LinkStart.Later} it listens at once, and copies nothing until {@link #admit}; with every other start it walks over all keys first. No backup is written: there is no snapshot.
+     * Begins at once. With {@link LinkStart.Later} it listens at once, and does nothing else until {@link #begin}; with every other start it walks over all keys first. No backup is written: there is no snapshot.
      */
     public static ScanLink open(ApplySettings settings, Environment environment, LinkListener listener) {
         return open(settings, DirtyKeys.BYTES_MAX, environment, listener);
@@ -162,7 +159,8 @@ public final class ScanLink implements Link {
     }
 
     /**
-     * For a link that was opened with {@link LinkStart.Later}: both sides are equal now, and nobody writes at the source until this returns. What was told before is forgotten, and what is told from now on is copied.
+     * For a link that was opened with {@link LinkStart.Later}: both sides are equal now, and nobody writes at the source until this returns. What was told before is forgotten, and what is told from now on is copied,
+     * once it is to {@link #begin}.
      *
      * @return false where something may have been missed: the link then walks over all keys before it holds all
      */
@@ -171,14 +169,23 @@ public final class ScanLink implements Link {
         boolean equal =
                 listening != null && listening.barrier(deadline) && dirty.forget(listening.attachment());
         synchronized (lock) {
-            if (!admitted) {
-                admittedAt = base;
-                equalSinceAdmitted = equal;
-                admitted = true;
-            }
+            admittedAt = base;
         }
-        dirty.wake();
         return equal;
+    }
+
+    /**
+     * For a link that was opened with {@link LinkStart.Later}: from here on it writes to its target. (Whoever admits it does not know yet whether it is wanted; one that was left behind by a switch that was given up must not
+     * carry anything.)
+     */
+    public void begin() {
+        begun = true;
+        dirty.wake();
+    }
+
+    /** Whether a client of a server that has this name (CLIENT SETNAME) is a link that listens or asks there. */
+    public static boolean isOfLink(String clientName) {
+        return clientName.startsWith(Tracking.CLIENT_NAME);
     }
 
     @Override
@@ -234,13 +241,14 @@ public final class ScanLink implements Link {
         return completions;
     }
 
-    /** By whose note at its source it has ended ({@link ApplyLink#leave}); empty where it has not. */
+    @Override
     public Optional<Token> endedBy() {
         return Optional.ofNullable(endedBy);
     }
 
-    /** Waits until the link has ended by this owner's note; true once the target has everything that stood before it. */
-    public boolean awaitEnd(Token by, Deadline deadline) {
+    /** It ends where it is told of the note. */
+    @Override
+    public boolean awaitEnd(Token by, long end, Deadline deadline) {
         while (!frozen) {
             if (isOver(deadline)) {
                 return false;
@@ -248,6 +256,11 @@ public final class ScanLink implements Link {
             LockSupport.parkNanos(POLL.toNanos());
         }
         return endedWhole && endedBy().equals(Optional.of(by));
+    }
+
+    /** Whether the source tells it of changes now: what {@link #admit} needs. */
+    public boolean isListening() {
+        return tracking != null;
     }
 
     /** Waits until the target has everything that the source had written when this was called; true once it has. */
@@ -282,7 +295,7 @@ public final class ScanLink implements Link {
     /** The offset must be one that the source has come to: what was written up to there was written before this was called. */
     @Override
     public boolean awaitApplied(long sourceOffset, Deadline deadline) {
-        return awaitCaughtUp(deadline);
+        return frozen ? endedWhole : awaitCaughtUp(deadline);
     }
 
     /** Nothing is confirmed to the source. */
@@ -349,7 +362,7 @@ public final class ScanLink implements Link {
 
     /** From the beginning of listening to the end of any of the connections. */
     private void session() throws IOException, BrokenLinkException, InterruptedException {
-        phase = admitted ? Phase.WAITING_FOR_TARGET : Phase.CLOSED_TO_TARGET;
+        phase = begun ? Phase.WAITING_FOR_TARGET : Phase.CLOSED_TO_TARGET;
         sourceMoved = null;
         if (shard != null) {
             slotsMoved = shard.moved().orElse(null);
@@ -365,10 +378,9 @@ public final class ScanLink implements Link {
         }
     }
 
-    /** Waits for the admission; false where it is closed before. */
+    /** Waits until it is to begin; false where it is closed before. */
     private boolean listen(Tracking listening) throws IOException, BrokenLinkException, InterruptedException {
-        boolean waited = !admitted;
-        while (!admitted) {
+        while (!begun) {
             if (closed || frozenWanted) {
                 return false;
             }
@@ -379,9 +391,7 @@ public final class ScanLink implements Link {
         phase = Phase.WAITING_FOR_TARGET;
         synchronized (lock) {
             if (admittedAt != null && known == null) {
-                known = waited && equalSinceAdmitted
-                        ? listening.identity()
-                        : SourceIdentity.ofHistory(admittedAt.sourceId());
+                known = SourceIdentity.ofHistory(admittedAt.sourceId());
             }
         }
         return true;

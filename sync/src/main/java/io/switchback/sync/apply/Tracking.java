@@ -49,6 +49,7 @@ final class Tracking implements AutoCloseable {
     /** Errors that say that it is to be tried again. */
     private static final Set<String> FOR_NOW = Set.of("LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "OOM");
 
+    static final String CLIENT_NAME = "switchback-scan-";
     private static final byte[] PING = CommandEncoder.encode("PING");
 
     private final Endpoint server;
@@ -139,7 +140,7 @@ final class Tracking implements AutoCloseable {
 
     /** What the connections of a link are called at its source. */
     static String clientName(String link) {
-        return "switchback-scan-" + link;
+        return CLIENT_NAME + link;
     }
 
     private Reply demand(String... words) throws IOException, BrokenLinkException {

@@ -107,9 +107,13 @@ class ScanLinkTest {
                     drain(source, link);
                     assertThat(target.call("GET", "flushed")).isNull();
                     source.call("SWAPDB", "5", "6");
-                    writeOn(writes);
+                    drain(source, link);
+                    int walks = link.completions();
+                    writeOn(writes, 3 * BETWEEN);
+                    writes.end();
+                    drain(source, link);
+                    assertThat(link.completions()).as("no walk has hidden anything").isEqualTo(walks);
                 }
-                drain(source, link);
                 assertThat(in(5, target, "GET", "last")).isNull();
                 assertThat(in(6, target, "GET", "last")).isEqualTo("x");
                 boolean exact = Contents.saysWhenItEnds(source) && Contents.saysWhenItEnds(target);
@@ -183,7 +187,7 @@ class ScanLinkTest {
                     source.call("SET", "before", Integer.toString(i));
                     leave(source, i + 1);
                     Token by = Token.open(i + 1, "switch");
-                    assertThat(link.awaitEnd(by, soon()))
+                    assertThat(link.awaitEnd(by, 0, soon()))
                             .as("%s", link.status())
                             .isTrue();
                     assertThat(link.isFrozen()).isTrue();
@@ -191,13 +195,13 @@ class ScanLinkTest {
                     equal(List.of(source), List.of(target), false);
                     source.call("SET", "behind", Integer.toString(i));
                     assertThat(link.awaitCaughtUp(soon())).isFalse();
-                    assertThat(link.awaitEnd(Token.open(i + 2, "other"), soon())).isFalse();
+                    assertThat(link.awaitEnd(Token.open(i + 2, "other"), 0, soon())).isFalse();
                 }
                 // Whoever has the token of then does nothing, and does not say that all is there.
                 try (ScanLink again = open(from, to, i, heard)) {
                     Await.until(LIMIT, "it stops again", again::isFrozen);
                     assertThat(again.endedBy()).contains(Token.open(i + 1, "switch"));
-                    assertThat(again.awaitEnd(Token.open(i + 1, "switch"), soon()))
+                    assertThat(again.awaitEnd(Token.open(i + 1, "switch"), 0, soon()))
                             .isFalse();
                     assertThat(target.call("GET", "before")).isEqualTo(Integer.toString(i));
                     assertThat(target.call("GET", "behind")).isEqualTo(behind);
@@ -275,13 +279,16 @@ class ScanLinkTest {
                 }
                 drain(from, forth);
                 leave(from, forth.name(), i + 1);
-                assertThat(forth.awaitEnd(Token.open(i + 1, "switch"), soon()))
+                assertThat(forth.awaitEnd(Token.open(i + 1, "switch"), 0, soon()))
                         .as("%s", forth.status())
                         .isTrue();
                 equal(List.of(from), List.of(to), false);
-                Await.until(LIMIT, "it listens", () -> back.status().phase() == Phase.CLOSED_TO_TARGET);
+                Await.until(LIMIT, "it listens", back::isListening);
+                assertThat(back.status().phase()).isEqualTo(Phase.CLOSED_TO_TARGET);
                 assertThat(back.admit(base(to), soon())).isTrue();
                 to.call("SET", "first" + i, "x"); // at once
+                assertThat(from.call("GET", "first" + i)).isNull();
+                back.begin();
                 forth.close();
                 streams(back);
                 forth = back;
@@ -306,12 +313,13 @@ class ScanLinkTest {
             source.call("SET", "key", "x");
             target.call("SET", "other", "x");
             try (ScanLink link = open(NAME, source, target, 1, new LinkStart.Later(), new Heard())) {
-                Await.until(LIMIT, "it listens", () -> link.status().phase() == Phase.CLOSED_TO_TARGET);
+                Await.until(LIMIT, "it listens", link::isListening);
                 LinkBase base = base(source);
                 source.stop();
                 assertThat(link.admit(base, Deadline.in(Environment.system(), Duration.ofMillis(50))))
                         .isFalse();
                 source.resume();
+                link.begin();
                 streams(link);
                 equal(List.of(source), List.of(target), false);
             }
