@@ -272,6 +272,15 @@ final class ApplyLinks implements CacheLinks {
             opened.add(open(to, slots, new LinkStart.Later()));
             ahead = List.copyOf(opened);
         }
+        try {
+            awaitListening(to, deadline);
+        } catch (ReleaseException e) {
+            closeAhead();
+            throw e;
+        }
+    }
+
+    private void awaitListening(Side to, Deadline deadline) {
         while (!ahead.stream().allMatch(one -> scanning(one).isListening())) {
             String detail = ahead.stream()
                     .map(one -> one.link().status().detail())

@@ -76,8 +76,14 @@ class KnownTrapsTest {
 
     /** The two servers, with no node yet. */
     private SeveralNodes start() {
-        return SeveralNodes.start(old(), fresh(), ensemble, 0, folder);
+        SeveralNodes nodes = SeveralNodes.start(old(), fresh(), ensemble, 0, folder);
+        set(nodes.blue);
+        set(nodes.green);
+        return nodes;
     }
+
+    /** What is set at each of the servers before there is a node. */
+    void set(RealServer server) {}
 
     ServerBinary old() {
         return ServerBinary.named("redis-7.0").orElseGet(ServerBinary::embedded);

@@ -402,16 +402,16 @@ public final class ScanLink implements ClientLink {
                 Lanes.open(settings.name(), settings.owner(), settings.target(), new Troubles())) {
             keep(lanes);
             demandStanding();
-            for (String mark : lanes.notes().values()) {
-                SourceIdentity noted = SourceIdentity.ofMark(mark)
-                        .orElseThrow(() -> new BrokenLinkException(
-                                "the target has a note of this link that is none of a link by scan: \"" + mark + "\""));
-                known = known == null ? noted : known;
-                demandGoesOn(listening, noted);
-            }
+            List<SourceIdentity> earlier = new ArrayList<>();
             if (known != null) {
-                demandGoesOn(listening, known);
+                earlier.add(known);
             }
+            for (String mark : lanes.notes().values()) {
+                earlier.add(SourceIdentity.ofMark(mark)
+                        .orElseThrow(() -> new BrokenLinkException(
+                                "the target has a note of this link that is none of a link by scan: \"" + mark + "\"")));
+            }
+            demandGoesOn(listening, earlier);
             lanes.begin();
             lanes.dropOutdated(Lanes.NOWHERE);
             try (ServerConnection source = connect(listening)) {
@@ -422,11 +422,12 @@ public final class ScanLink implements ClientLink {
         }
     }
 
-    private void demandGoesOn(Tracking listening, SourceIdentity earlier) throws BrokenLinkException {
-        if (!listening.identity().goesOnFrom(earlier)) {
+    /** What is known may be older than what is noted, or the other way round: from one of them it must go on. */
+    private static void demandGoesOn(Tracking listening, List<SourceIdentity> earlier) throws BrokenLinkException {
+        if (!earlier.isEmpty() && earlier.stream().noneMatch(listening.identity()::goesOnFrom)) {
             throw new BrokenLinkException("the source " + listening.server() + " has another history ("
                     + listening.identity().history() + ") than the one that the target was copied from ("
-                    + earlier.history()
+                    + earlier.getFirst().history()
                     + "): it was started again, or replaced, and what it has lost would be deleted at the target");
         }
     }
@@ -557,7 +558,11 @@ public final class ScanLink implements ClientLink {
 
         void run() throws IOException, BrokenLinkException, InterruptedException {
             for (Lane lane : lanes.all()) {
-                databases.addAll(ScanWalk.databasesOf(lane, settings.target()));
+                for (int database : ScanWalk.databasesOf(lane, settings.target())) {
+                    if (!source.call("SELECT", Integer.toString(database)).isError()) {
+                        databases.add(database); // what the source does not have, a walk removes
+                    }
+                }
             }
             if (dirty.isEverything()) {
                 leftOut.clear();
@@ -658,23 +663,28 @@ public final class ScanLink implements ClientLink {
             }
             whole = true;
             completions = completions + 1; // by this thread alone
-            known = listening.identity();
-            lanes.mark(known.mark());
+            SourceIdentity now = listening.identity();
+            boolean renamed = known != null && !known.history().equals(now.history());
+            known = now;
+            lanes.mark(now.mark());
             awaitAnswers();
-            throwUnlessTold();
+            tell(now, renamed);
             say("");
             phase = Phase.STREAMING;
         }
 
         /** What the owner cannot remember now ends this session, and is told again by the next one. */
-        private void throwUnlessTold() throws IOException {
-            if (owesBase) {
-                try {
-                    listener.based(new LinkBase(listening.identity().history(), 0, "", -1));
-                } catch (RuntimeException e) {
-                    throw new IOException("the link's owner cannot take it down: " + e.getMessage(), e);
+        private void tell(SourceIdentity now, boolean renamed) throws IOException {
+            try {
+                if (owesBase) {
+                    listener.based(new LinkBase(now.history(), 0, "", -1));
                 }
                 owesBase = false;
+                if (renamed) {
+                    listener.sourceIdChanged(now.history());
+                }
+            } catch (RuntimeException e) {
+                throw new IOException("the link's owner cannot take it down: " + e.getMessage(), e);
             }
         }
 
