@@ -39,10 +39,12 @@ final class ApplyCheck {
             (side == Side.OLD ? old : fresh).forEach(one -> tells(cache.fleet(side), one.endpoint()));
         }
         if (file.protect() == Protect.SYNC) {
-            findings.problem("protect: sync cannot be kept by links that scan, since they know no offsets; say protect: async");
+            findings.problem(
+                    "protect: sync cannot be kept by links that scan, since they know no offsets; say protect: async");
         }
-        findings.warn("the links scan: no backup is written beside, transactions arrive key by key, and a link whose connection"
-                + " breaks looks at every key again, until when there is no switch and no way back (docs/scan.md)");
+        findings.warn(
+                "the links scan: no backup is written beside, transactions arrive key by key, and a link whose connection"
+                        + " breaks looks at every key again, until when there is no switch and no way back (docs/scan.md)");
     }
 
     /** Over a connection of its own, since it is told things from then on. */
@@ -51,7 +53,8 @@ final class ApplyCheck {
             server.demand("HELLO", "3");
             server.demand("CLIENT", "TRACKING", "ON", "BCAST");
         } catch (FleetException e) {
-            findings.problem(e.getMessage() + "; where nobody may follow, links need to be told of changes (CLIENT TRACKING in RESP3,"
+            findings.problem(e.getMessage()
+                    + "; where nobody may follow, links need to be told of changes (CLIENT TRACKING in RESP3,"
                     + " since Redis 6.0), on both fleets");
         }
     }

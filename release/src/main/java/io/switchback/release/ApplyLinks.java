@@ -287,8 +287,7 @@ final class ApplyLinks implements CacheLinks {
                     .filter(one -> !one.isEmpty())
                     .findFirst()
                     .orElse("");
-            boolean broken =
-                    ahead.stream().anyMatch(one -> one.link().status().phase() == Phase.BROKEN);
+            boolean broken = ahead.stream().anyMatch(one -> one.link().status().phase() == Phase.BROKEN);
             if (broken || deadline.passed()) {
                 throw failed("the link of the way back is not told of changes at "
                         + cache.fleet(to).name() + (detail.isEmpty() ? "" : ": " + detail));

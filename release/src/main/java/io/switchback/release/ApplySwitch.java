@@ -81,8 +81,8 @@ final class ApplySwitch extends CacheSwitch {
                 throw failed(named(one) + " does not stream: " + status.phase() + " " + status.detail());
             }
             if (!one.link().awaitApplied(primaryOffset(left.primaries().get(shard)), deadline)) {
-                throw failed(named(one) + " is " + behind(one.link().status())
-                        + " and did not catch up; nothing was held");
+                throw failed(
+                        named(one) + " is " + behind(one.link().status()) + " and did not catch up; nothing was held");
             }
         }
         if (links.scan()) {
@@ -179,7 +179,8 @@ final class ApplySwitch extends CacheSwitch {
         for (int shard = 0; shard < open.size(); shard++) {
             ShardLink one = open.get(shard);
             if (!one.link().awaitEnd(part.token(), ends.get(shard), deadline)) {
-                throw failed("the drain took too long: " + named(one) + " is still " + behind(one.link().status()));
+                throw failed("the drain took too long: " + named(one) + " is still "
+                        + behind(one.link().status()));
             }
         }
         began = lap("drain", began);
@@ -254,12 +255,11 @@ final class ApplySwitch extends CacheSwitch {
             one.link().awaitApplied(end, isLeft ? deadline : deadline.orIn(LAST_BYTES_LIMIT));
             LinkStatus last = one.link().status();
             String slots = one.slots().equals(SourceBase.ALL) ? "" : "of slots " + one.slots() + " ";
-            ranges.add(
-                    slots
-                            + (links.scan()
-                                    ? "and told of, but for the last " + last.lagMillis() + " ms"
-                                    : "up to offset " + last.appliedSourceOffset() + " of its stream ("
-                                            + Math.max(0, last.lagBytes()) + " bytes after it were seen)"));
+            ranges.add(slots
+                    + (links.scan()
+                            ? "and told of, but for the last " + last.lagMillis() + " ms"
+                            : "up to offset " + last.appliedSourceOffset() + " of its stream ("
+                                    + Math.max(0, last.lagBytes()) + " bytes after it were seen)"));
         }
         if (!ranges.isEmpty()) {
             unconfirmed = "fleet " + cache.fleet(part.to()).name() + " has everything that "

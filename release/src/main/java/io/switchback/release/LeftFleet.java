@@ -147,8 +147,8 @@ final class LeftFleet implements SwitchRoles {
             }
             for (int shard = 0; shard < shards.size(); shard++) {
                 String slots = shards.get(shard);
-                ends.add(
-                        ApplyLink.leave(primaries.get(shard), ApplyLinks.firstSlot(slots), name(slots), token, withNote));
+                ends.add(ApplyLink.leave(
+                        primaries.get(shard), ApplyLinks.firstSlot(slots), name(slots), token, withNote));
             }
         } catch (FleetException e) {
             close(); // another attempt looks anew
@@ -168,9 +168,7 @@ final class LeftFleet implements SwitchRoles {
             for (String line :
                     server.demand("CLIENT", "LIST", "TYPE", type).text().lines().toList()) {
                 Matcher client = CLIENT.matcher(line);
-                if (client.find()
-                        && !client.group(1).equals(self)
-                        && !ScanLink.isOfLink(client.group(2))) {
+                if (client.find() && !client.group(1).equals(self) && !ScanLink.isOfLink(client.group(2))) {
                     kills.add(CommandEncoder.bytes("CLIENT", "KILL", "ID", client.group(1)));
                 }
             }

@@ -486,8 +486,8 @@ final class ReleaseRun {
                                 () -> failure(
                                         "the fleets of " + cache.name() + " are not linked any more: a rollback"
                                                 + " accepted a loss, so they are not equal at any offset; start a new release"));
-                standing.say(cache.name() + ": " + (link.lagBytes() < 0 ? "" : link.lagBytes() + " bytes, ") + link.lagMillis()
-                        + " ms behind, at most " + lagMillisMax + "; " + words(link.phase()));
+                standing.say(cache.name() + ": " + (link.lagBytes() < 0 ? "" : link.lagBytes() + " bytes, ")
+                        + link.lagMillis() + " ms behind, at most " + lagMillisMax + "; " + words(link.phase()));
                 if (link.phase() != LinkStatus.Phase.STREAMING || link.lagMillis() > lagMillisMax) {
                     stays = Deadline.in(environment, LAG_STAYS);
                 }

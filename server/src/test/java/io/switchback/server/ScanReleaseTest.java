@@ -30,7 +30,9 @@ class ScanReleaseTest {
                 client.set("kept", "y");
             }
             RealServer inUse = green.primaries().getFirst();
-            assertThat(inUse.info("commandstats")).as("a walk asks which keys there are").doesNotContainKey("cmdstat_exists");
+            assertThat(inUse.info("commandstats"))
+                    .as("a walk asks which keys there are")
+                    .doesNotContainKey("cmdstat_exists");
             fleets.stopNode();
             inUse.call("DEL", "gone"); // nobody hears it
             inUse.call("SET", "late", "x");

@@ -13,8 +13,6 @@ public record Dialect(ServerVersion version, ServerCommands commands, int databa
     /** Asks the server. */
     public static Dialect read(ServerConnection connection) {
         return new Dialect(
-                ServerVersion.read(connection),
-                ServerCommands.read(connection),
-                ServerSettings.databases(connection));
+                ServerVersion.read(connection), ServerCommands.read(connection), ServerSettings.databases(connection));
     }
 }

@@ -150,8 +150,7 @@ public final class ScanLink implements ClientLink {
     }
 
     /** As above, with another limit of what is remembered to be changed. */
-    static ScanLink open(
-            ApplySettings settings, long dirtyBytesMax, Environment environment, LinkListener listener) {
+    static ScanLink open(ApplySettings settings, long dirtyBytesMax, Environment environment, LinkListener listener) {
         ScanLink link = new ScanLink(settings, dirtyBytesMax, environment, listener);
         link.thread.start();
         link.watchThread.start();
@@ -166,8 +165,7 @@ public final class ScanLink implements ClientLink {
      */
     public boolean admit(LinkBase base, Deadline deadline) {
         Tracking listening = tracking;
-        boolean equal =
-                listening != null && listening.barrier(deadline) && dirty.forget(listening.attachment());
+        boolean equal = listening != null && listening.barrier(deadline) && dirty.forget(listening.attachment());
         synchronized (lock) {
             admittedAt = base;
         }
@@ -224,7 +222,10 @@ public final class ScanLink implements ClientLink {
             since = Math.min(since, offset(listening.silentSinceNanos()));
         }
         since = Math.min(since, offset(walkingSinceNanos));
-        return Math.max(0, Duration.ofNanos(now - beganAtNanos - Math.min(since, now - beganAtNanos)).toMillis());
+        return Math.max(
+                0,
+                Duration.ofNanos(now - beganAtNanos - Math.min(since, now - beganAtNanos))
+                        .toMillis());
     }
 
     private long offset(long nanos) {
@@ -271,7 +272,8 @@ public final class ScanLink implements ClientLink {
                 LockSupport.parkNanos(POLL.toNanos());
                 continue;
             }
-            // All that was written is told. Should the connection break now, then the next session walks before it is caught up.
+            // All that was written is told. Should the connection break now, then the next session walks before it is
+            // caught up.
             long number = wanted.incrementAndGet();
             dirty.wake();
             while (caughtUp < number) {
@@ -398,8 +400,7 @@ public final class ScanLink implements ClientLink {
     }
 
     private void work(Tracking listening) throws IOException, BrokenLinkException, InterruptedException {
-        try (Lanes lanes =
-                Lanes.open(settings.name(), settings.owner(), settings.target(), new Troubles())) {
+        try (Lanes lanes = Lanes.open(settings.name(), settings.owner(), settings.target(), new Troubles())) {
             keep(lanes);
             demandStanding();
             List<SourceIdentity> earlier = new ArrayList<>();
@@ -409,7 +410,8 @@ public final class ScanLink implements ClientLink {
             for (String mark : lanes.notes().values()) {
                 earlier.add(SourceIdentity.ofMark(mark)
                         .orElseThrow(() -> new BrokenLinkException(
-                                "the target has a note of this link that is none of a link by scan: \"" + mark + "\"")));
+                                "the target has a note of this link that is none of a link by scan: \"" + mark
+                                        + "\"")));
             }
             demandGoesOn(listening, earlier);
             lanes.begin();
@@ -637,9 +639,10 @@ public final class ScanLink implements ClientLink {
             walkingSinceNanos = Math.min(walkingSinceNanos, dirty.sinceNanos().orElse(environment.nanoTime()));
             dirty.beginWalk();
             phase = Phase.COPYING;
-            say(whole || completions > 0
-                    ? "every key is looked at again, since any may have changed: until that is done the target is behind"
-                    : "");
+            say(
+                    whole || completions > 0
+                            ? "every key is looked at again, since any may have changed: until that is done the target is behind"
+                            : "");
             equal = false;
             whole = false;
             walk = ScanWalk.ofAll(lanes, share, settings.target(), source, stillness);
@@ -698,7 +701,8 @@ public final class ScanLink implements ClientLink {
             List<byte[]> names = dirty.take(max);
             List<Key> keys = new ArrayList<>();
             if (!names.isEmpty()) {
-                databases.addAll(ScanWalk.databases(source)); // of behind the taking: whatever was told of is in one of these
+                databases.addAll(
+                        ScanWalk.databases(source)); // of behind the taking: whatever was told of is in one of these
             }
             for (byte[] name : names) {
                 Key named = new Key(0, name);
@@ -800,8 +804,7 @@ public final class ScanLink implements ClientLink {
         private Optional<Token> newerNote() {
             String key = LinkKeys.of(settings.name(), share.sourceSlot()).left();
             Reply note = source.pipeline(List.of(
-                            CommandEncoder.bytes("SELECT", "0"),
-                            new byte[][] {Lanes.word("GET"), key.getBytes(UTF_8)}))
+                            CommandEncoder.bytes("SELECT", "0"), new byte[][] {Lanes.word("GET"), key.getBytes(UTF_8)}))
                     .getLast();
             return Token.parse(note.text()).filter(settings.owner()::isOlderThan);
         }

@@ -74,8 +74,7 @@ final class ScanWalk implements AutoCloseable {
     }
 
     /** Over all keys of both sides. */
-    static ScanWalk ofAll(
-            Lanes lanes, Share share, FleetSpec target, ServerConnection source, ShardRemoval stillness)
+    static ScanWalk ofAll(Lanes lanes, Share share, FleetSpec target, ServerConnection source, ShardRemoval stillness)
             throws IOException {
         ScanWalk walk = new ScanWalk(lanes, share, target, source, stillness, false);
         stillness.demandStillness();
@@ -163,10 +162,10 @@ final class ScanWalk implements AutoCloseable {
         byte[][] scan = ofStreamsAlone
                 ? CommandEncoder.bytes("SCAN", cursor, "COUNT", PAGE_KEYS, "TYPE", "stream")
                 : CommandEncoder.bytes("SCAN", cursor, "COUNT", PAGE_KEYS);
-        Reply reply = server.pipeline(
-                        List.of(CommandEncoder.bytes("SELECT", Integer.toString(part.database())), scan))
+        Reply reply = server.pipeline(List.of(CommandEncoder.bytes("SELECT", Integer.toString(part.database())), scan))
                 .getLast();
-        if (!(reply instanceof Reply.Array(List<Reply> answer)) || !(answer.getLast() instanceof Reply.Array(var names))) {
+        if (!(reply instanceof Reply.Array(List<Reply> answer))
+                || !(answer.getLast() instanceof Reply.Array(var names))) {
             throw new IOException(server.endpoint() + " does not answer SCAN as it should: " + reply.text());
         }
         cursor = answer.getFirst().text();

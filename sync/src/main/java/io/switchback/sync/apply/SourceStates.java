@@ -129,7 +129,8 @@ final class SourceStates implements AutoCloseable {
         if (open == null) {
             if (opener == null) {
                 throw new FleetException(
-                        FleetException.Code.UNREACHABLE, "the source's connection was closed, and another would not do");
+                        FleetException.Code.UNREACHABLE,
+                        "the source's connection was closed, and another would not do");
             }
             open = opener.get();
             connection = open;

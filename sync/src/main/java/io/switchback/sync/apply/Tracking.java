@@ -95,10 +95,7 @@ final class Tracking implements AutoCloseable {
         this.attachment = dirty.attach();
         demand("CLIENT", "TRACKING", "ON", "BCAST");
         stream.silenceMax(SILENCE_MAX);
-        Thread.ofPlatform()
-                .daemon()
-                .name("link-" + link + "-tracking")
-                .start(this::read);
+        Thread.ofPlatform().daemon().name("link-" + link + "-tracking").start(this::read);
     }
 
     private SourceIdentity identity(InfoReport info) throws IOException {

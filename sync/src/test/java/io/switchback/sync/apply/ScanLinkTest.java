@@ -35,11 +35,11 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
-import org.jspecify.annotations.Nullable;
 import redis.clients.jedis.Jedis;
 
 /** What a link by scan brings to its target, from sources that let nobody follow them, and what it does when it has missed something. */
@@ -112,7 +112,9 @@ class ScanLinkTest {
                     writeOn(writes, 3 * BETWEEN);
                     writes.end();
                     drain(source, link);
-                    assertThat(link.completions()).as("no walk has hidden anything").isEqualTo(walks);
+                    assertThat(link.completions())
+                            .as("no walk has hidden anything")
+                            .isEqualTo(walks);
                 }
                 assertThat(in(5, target, "GET", "last")).isNull();
                 assertThat(in(6, target, "GET", "last")).isEqualTo("x");
@@ -195,7 +197,8 @@ class ScanLinkTest {
                     equal(List.of(source), List.of(target), false);
                     source.call("SET", "behind", Integer.toString(i));
                     assertThat(link.awaitCaughtUp(soon())).isFalse();
-                    assertThat(link.awaitEnd(Token.open(i + 2, "other"), 0, soon())).isFalse();
+                    assertThat(link.awaitEnd(Token.open(i + 2, "other"), 0, soon()))
+                            .isFalse();
                 }
                 // Whoever has the token of then does nothing, and does not say that all is there.
                 try (ScanLink again = open(from, to, i, heard)) {
@@ -260,8 +263,7 @@ class ScanLinkTest {
     @MethodSource("pairs")
     void clientsGoThereAndBackAndNothingIsMissedOrDoneTwice(String pair) throws Exception {
         String[] names = pair.split(" ", -1);
-        try (RealServer old =
-                        RealServer.start(ServerBinary.named(names[0]).orElseThrow(), folder.resolve("old"));
+        try (RealServer old = RealServer.start(ServerBinary.named(names[0]).orElseThrow(), folder.resolve("old"));
                 RealServer fresh =
                         RealServer.start(ServerBinary.named(names[1]).orElseThrow(), folder.resolve("fresh"))) {
             RealServer from = old;

@@ -99,7 +99,8 @@ class TrackingTest {
             Await.until(LIMIT, "it is gone", () -> told(tracking, dirty).equals("expires"));
             if (isKnown(server, "HPEXPIRE", "h", "20", "FIELDS", "1", "f")) {
                 told(tracking, dirty);
-                Await.until(LIMIT, "the field is gone", () -> told(tracking, dirty).equals("h"));
+                Await.until(
+                        LIMIT, "the field is gone", () -> told(tracking, dirty).equals("h"));
             }
             for (String flush : List.of("FLUSHALL", "FLUSHDB", "FLUSHALL ASYNC")) {
                 server.call(flush.split(" ", -1));
