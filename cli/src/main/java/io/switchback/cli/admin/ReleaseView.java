@@ -82,9 +82,12 @@ public final class ReleaseView {
 
     private static String lag(JsonNode cache) {
         long bytes = cache.path("lagBytes").asLong(-1);
-        return bytes < 0
-                ? ""
-                : ", " + bytes + " bytes, " + cache.path("lagMillis").asLong() + " ms behind";
+        long millis = cache.path("lagMillis").asLong(-1);
+        if (bytes < 0) {
+            boolean scans = cache.path("choice").path("kind").asText().equals("SCAN"); // which counts no bytes
+            return scans && millis >= 0 ? ", " + millis + " ms behind" : "";
+        }
+        return ", " + bytes + " bytes, " + millis + " ms behind";
     }
 
     private static String wayBack(JsonNode cache) {

@@ -46,8 +46,8 @@ final class Tracking implements AutoCloseable {
     private static final Duration BARRIER_POLL = Duration.ofNanos(50_000);
     /** A name that is longer is read over: then any key may be meant. */
     private static final int NAME_BYTES_MAX = 1024 * 1024;
-    /** Errors that say that it is to be tried again. */
-    private static final Set<String> FOR_NOW = Set.of("LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "OOM");
+    /** Errors that would come again: the server does not know the command, or does not let this user run it. */
+    private static final Set<String> NOT_OFFERED = Set.of("ERR", "NOPERM", "NOPROTO");
 
     static final String CLIENT_NAME = "switchback-scan-";
     private static final byte[] PING = CommandEncoder.encode("PING");
@@ -144,12 +144,12 @@ final class Tracking implements AutoCloseable {
         out.write(CommandEncoder.encode(words));
         Reply reply = replies.read();
         if (reply instanceof Reply.Failure failed) {
-            String what = "the source " + server + " refused " + words[0]
-                    + (words[0].equals("CLIENT") ? " " + words[1] : "") + ": " + failed.message();
-            if (FOR_NOW.contains(failed.code())) {
-                throw new IOException(what);
+            String command = words[0].equals("CLIENT") ? "CLIENT " + words[1] : words[0];
+            String what = "the source " + server + " refused " + command + ": " + failed.message();
+            if (NOT_OFFERED.contains(failed.code()) && !words[0].equals("AUTH")) {
+                throw new BrokenLinkException(what + "; a link by scan needs CLIENT TRACKING in RESP3 (Redis 6.0)");
             }
-            throw new BrokenLinkException(what + "; a link by scan needs CLIENT TRACKING in RESP3 (Redis 6.0)");
+            throw new IOException(what);
         }
         return reply;
     }
