@@ -6,6 +6,7 @@ import io.switchback.release.Order;
 import io.switchback.release.ReleaseState.Status;
 import io.switchback.testkit.RealServer;
 import io.switchback.testkit.ServerBinary;
+import io.switchback.testkit.SwitchbackUser;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -55,7 +56,7 @@ class ScanReleaseTest {
                 SomeFleet green = SomeFleet.managed(
                         ServerBinary.named("redis-7.0").orElseGet(ServerBinary::any), folder.resolve("green"));
                 TwoFleets fleets = SomeFleet.between(blue, green, folder)) {
-            green.primaries().getFirst().call("ACL", "SETUSER", "node", "-client|tracking");
+            green.primaries().getFirst().call("ACL", "SETUSER", SwitchbackUser.SCAN.name(), "-client|tracking");
             fleets.startNode();
             fleets.begin(TwoFleets.release("r", "protect: sync"));
             assertThat(fleets.awaitStatus("r", Status.FAILED).detail())

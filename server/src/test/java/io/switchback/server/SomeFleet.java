@@ -44,15 +44,10 @@ interface SomeFleet extends AutoCloseable {
     /** One server whose user may follow nobody's stream and change no settings, as managed services have it. */
     static SomeFleet managed(ServerBinary binary, Path folder) {
         RealServer server = RealServer.start(binary, folder);
-        server.call(
-                "ACL", "SETUSER", "node", "on", ">secret", "~*", "+@all", "-psync", "-sync", "-replconf", "-config");
-        if (binary.isValkey() || !binary.version().startsWith("6.0")) {
-            server.call("ACL", "SETUSER", "node", "allchannels");
-        }
         return new SomeFleet() {
             @Override
             public String yaml() {
-                return "{ standalone: \"127.0.0.1:" + server.port() + "\", user: node, password: secret }";
+                return "{ standalone: \"127.0.0.1:" + server.port() + "\", " + SwitchbackUser.SCAN.yaml() + " }";
             }
 
             @Override

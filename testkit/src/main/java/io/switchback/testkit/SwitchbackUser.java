@@ -13,7 +13,7 @@ import java.util.stream.Stream;
  * @param rules as ACL SETUSER takes them
  */
 public record SwitchbackUser(String name, List<String> rules) {
-    /** Both have the same. */
+    /** All have the same. */
     public static final String PASSWORD = "switchback-secret";
 
     private static final List<String> ANY_LINK = List.of(
@@ -27,13 +27,6 @@ public record SwitchbackUser(String name, List<String> rules) {
             "+role",
             "+time",
             "+cluster",
-            // the stream
-            "+psync",
-            "+replconf",
-            // settings, for as long as a release is open
-            "+config|get",
-            "+config|set",
-            "+config|rewrite",
             // verify, and keys of its own
             "+@read",
             "+set",
@@ -43,19 +36,32 @@ public record SwitchbackUser(String name, List<String> rules) {
             "+publish",
             "+subscribe");
 
+    private static final List<String> STREAM = List.of(
+            "+psync",
+            "+replconf",
+            // settings, for as long as a release is open
+            "+config|get",
+            "+config|set",
+            "+config|rewrite");
+
+    private static final List<String> CLIENT_OF_TARGET = List.of("+@write", "+@scripting", "+asking");
+
     private static final List<String> KEYS = List.of("~*");
     private static final List<String> CHANNELS = List.of("resetchannels", "&switchback:reserved:*");
 
     /** Where releases go by links that relay. */
-    public static final SwitchbackUser RELAY = of("switchback-relay", List.of("+replicaof"));
+    public static final SwitchbackUser RELAY = of("switchback-relay", STREAM, List.of("+replicaof"));
 
     /** Where they go by links that apply. */
-    public static final SwitchbackUser APPLY = of("switchback-apply", List.of("+@write", "+@scripting", "+asking"));
+    public static final SwitchbackUser APPLY = of("switchback-apply", STREAM, CLIENT_OF_TARGET);
 
-    private static SwitchbackUser of(String name, List<String> beyond) {
+    /** Where they go by links that scan: no stream, and no settings, as managed services give neither. */
+    public static final SwitchbackUser SCAN = of("switchback-scan", List.of(), CLIENT_OF_TARGET);
+
+    private static SwitchbackUser of(String name, List<String> ofSource, List<String> beyond) {
         return new SwitchbackUser(
                 name,
-                Stream.of(KEYS, CHANNELS, ANY_LINK, beyond)
+                Stream.of(KEYS, CHANNELS, ANY_LINK, ofSource, beyond)
                         .flatMap(List::stream)
                         .toList());
     }

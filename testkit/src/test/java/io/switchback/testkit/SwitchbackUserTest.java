@@ -11,7 +11,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 class SwitchbackUserTest {
     private static Stream<SwitchbackUser> users() {
-        return Stream.of(SwitchbackUser.RELAY, SwitchbackUser.APPLY);
+        return Stream.of(SwitchbackUser.RELAY, SwitchbackUser.APPLY, SwitchbackUser.SCAN);
     }
 
     @ParameterizedTest

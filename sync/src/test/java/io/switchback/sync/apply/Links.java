@@ -57,18 +57,11 @@ final class Links {
 
     /** The same server, for a user who may follow nobody, as managed services let nobody be followed. */
     static FleetSpec withoutPsync(String name, RealServer server) {
-        letScan(server);
-        return spec(name, server).as(new Credential("scan", "secret"));
+        return spec(name, server).as(new Credential(SwitchbackUser.SCAN.name(), SwitchbackUser.PASSWORD));
     }
 
     static FleetSpec withoutPsync(String name, RealCluster cluster) {
-        cluster.nodes().forEach(Links::letScan);
-        return cluster(name, cluster).as(new Credential("scan", "secret"));
-    }
-
-    private static void letScan(RealServer server) {
-        server.call(
-                "ACL", "SETUSER", "scan", "on", ">secret", "~*", "+@all", "-psync", "-sync", "-replconf", "-config");
+        return cluster(name, cluster).as(new Credential(SwitchbackUser.SCAN.name(), SwitchbackUser.PASSWORD));
     }
 
     static FleetSpec spec(String name, RealServer server) {

@@ -339,7 +339,6 @@ class ScanLinkTest {
                 streams(link);
                 source.kill();
                 source.restart();
-                withoutPsync("source", source);
                 Await.until(LIMIT, "it is noticed", () -> heard.broken != null);
                 assertThat(heard.broken).contains("has another history");
             }
