@@ -28,6 +28,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.TreeSet;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
@@ -107,7 +108,7 @@ public final class ScanLink implements ClientLink {
 
     private volatile long caughtUp;
     /** How often the target has come to hold all of the source. */
-    private volatile int completions;
+    private final AtomicInteger completions = new AtomicInteger();
 
     private volatile @Nullable String slotsMoved;
     private volatile @Nullable String sourceMoved;
@@ -239,7 +240,7 @@ public final class ScanLink implements ClientLink {
 
     /** How often the target has come to hold all of the source: once for each walk. */
     int completions() {
-        return completions;
+        return completions.get();
     }
 
     @Override
@@ -312,7 +313,7 @@ public final class ScanLink implements ClientLink {
         int vain = 0;
         try {
             while (!closed && !frozenWanted) {
-                int before = completions;
+                int before = completions.get();
                 boolean refused = false;
                 try {
                     session();
@@ -320,7 +321,7 @@ public final class ScanLink implements ClientLink {
                     say("interrupted: " + e.getMessage());
                     refused = e instanceof Lane.RefusedException;
                 }
-                boolean further = completions > before;
+                boolean further = completions.get() > before;
                 pause = further ? BETWEEN_SESSIONS : min(pause.multipliedBy(2), BETWEEN_SESSIONS_MAX);
                 vain = further || !refused ? 0 : vain + 1;
                 if (vain == VAIN_SESSIONS_MAX) {
@@ -571,7 +572,7 @@ public final class ScanLink implements ClientLink {
             } else {
                 // Equal since it was admitted; only which streams there are is not known.
                 equal = true;
-                walk = ScanWalk.ofStreams(lanes, share, settings.target(), source, stillness);
+                walk = ScanWalk.ofStreams(share, settings.target(), source, stillness);
                 walkingSinceNanos = environment.nanoTime();
             }
             Optional<Token> by = newerNote();
@@ -640,7 +641,7 @@ public final class ScanLink implements ClientLink {
             dirty.beginWalk();
             phase = Phase.COPYING;
             say(
-                    whole || completions > 0
+                    whole || completions.get() > 0
                             ? "every key is looked at again, since any may have changed: until that is done the target is behind"
                             : "");
             equal = false;
@@ -665,7 +666,7 @@ public final class ScanLink implements ClientLink {
                 return;
             }
             whole = true;
-            completions = completions + 1; // by this thread alone
+            completions.incrementAndGet();
             SourceIdentity now = listening.identity();
             boolean renamed = known != null && !known.history().equals(now.history());
             known = now;

@@ -29,7 +29,6 @@ final class ScanWalk implements AutoCloseable {
     private static final Duration ANSWER_MAX = Duration.ofSeconds(10);
     private static final String END = "0";
 
-    private final Lanes lanes;
     private final Share share;
     private final FleetSpec target;
     private final ServerConnection source;
@@ -59,13 +58,11 @@ final class ScanWalk implements AutoCloseable {
     }
 
     private ScanWalk(
-            Lanes lanes,
             Share share,
             FleetSpec target,
             ServerConnection source,
             ShardRemoval stillness,
             boolean ofStreamsAlone) {
-        this.lanes = lanes;
         this.share = share;
         this.target = target;
         this.source = source;
@@ -76,7 +73,7 @@ final class ScanWalk implements AutoCloseable {
     /** Over all keys of both sides. */
     static ScanWalk ofAll(Lanes lanes, Share share, FleetSpec target, ServerConnection source, ShardRemoval stillness)
             throws IOException {
-        ScanWalk walk = new ScanWalk(lanes, share, target, source, stillness, false);
+        ScanWalk walk = new ScanWalk(share, target, source, stillness, false);
         stillness.demandStillness();
         for (Lane lane : lanes.all()) {
             for (int database : databasesOf(lane, target)) {
@@ -89,8 +86,8 @@ final class ScanWalk implements AutoCloseable {
 
     /** Over the source's streams. */
     static ScanWalk ofStreams(
-            Lanes lanes, Share share, FleetSpec target, ServerConnection source, ShardRemoval stillness) {
-        ScanWalk walk = new ScanWalk(lanes, share, target, source, stillness, true);
+            Share share, FleetSpec target, ServerConnection source, ShardRemoval stillness) {
+        ScanWalk walk = new ScanWalk(share, target, source, stillness, true);
         walk.addSource();
         return walk;
     }

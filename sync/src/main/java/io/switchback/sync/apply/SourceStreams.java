@@ -65,7 +65,7 @@ final class SourceStreams {
     private static long checksum(byte[] payload) {
         long checksum = 0;
         for (int i = payload.length - CHECKSUM_BYTES; i < payload.length; i++) {
-            checksum = checksum << Byte.SIZE | payload[i] & 0xff;
+            checksum = (checksum << Byte.SIZE) | (payload[i] & 0xff);
         }
         return checksum;
     }

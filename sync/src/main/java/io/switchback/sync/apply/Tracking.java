@@ -201,7 +201,8 @@ final class Tracking implements AutoCloseable {
 
     /** Waits until everything that had run at the source before this was called has been heard; false where it was not by then, and nothing is known. */
     boolean barrier(Deadline deadline) {
-        return answeredBy(deadline) && answeredBy(deadline);
+        boolean first = answeredBy(deadline);
+        return first && answeredBy(deadline);
     }
 
     private boolean answeredBy(Deadline deadline) {
