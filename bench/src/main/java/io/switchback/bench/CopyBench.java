@@ -1,6 +1,6 @@
 package io.switchback.bench;
 
-import io.switchback.bench.LinkProcess.Kind;
+import io.switchback.bench.MeasuredLink.Kind;
 import io.switchback.testkit.Await;
 import io.switchback.testkit.RealServer;
 import io.switchback.testkit.ServerBinary;
@@ -181,7 +181,7 @@ final class CopyBench implements Callable<Integer> {
         for (Kind kind : Kind.values()) {
             try (RealServer target = RealServer.start(newer, folder.resolve("by-" + kind.name()))) {
                 taken.add(timed(kind.title(), source, target, () -> {
-                    LinkProcess link = LinkProcess.start(kind, source, target, heapMib, folder);
+                    MeasuredLink link = MeasuredLink.start(kind, source, target, heapMib, folder);
                     link.awaitStreaming();
                     return Optional.of(link);
                 }));
@@ -216,11 +216,11 @@ final class CopyBench implements Callable<Integer> {
     }
 
     /** The source's child that writes the snapshot is among its processor time once it has ended. */
-    private Copy timed(String way, RealServer source, RealServer target, Supplier<Optional<LinkProcess>> copy) {
+    private Copy timed(String way, RealServer source, RealServer target, Supplier<Optional<MeasuredLink>> copy) {
         double ofSource = processorSeconds(source);
         double ofTarget = Machine.processSeconds(target.pid());
         long began = System.nanoTime();
-        Optional<LinkProcess> link = copy.get();
+        Optional<MeasuredLink> link = copy.get();
         double seconds = (System.nanoTime() - began) / NANOS;
         try {
             return new Copy(
@@ -232,7 +232,7 @@ final class CopyBench implements Callable<Integer> {
                     link.map(one -> Machine.memoryKib(one.processId(), "VmHWM") / MIB)
                             .orElse(0.0));
         } finally {
-            link.ifPresent(LinkProcess::close);
+            link.ifPresent(MeasuredLink::close);
         }
     }
 
@@ -306,7 +306,7 @@ final class CopyBench implements Callable<Integer> {
         for (Kind kind : Kind.values()) {
             source.call("FLUSHALL");
             try (RealServer target = RealServer.start(newer, folder.resolve("stream-" + kind.name()));
-                    LinkProcess link = LinkProcess.start(kind, source, target, heapMib, folder)) {
+                    MeasuredLink link = MeasuredLink.start(kind, source, target, heapMib, folder)) {
                 link.awaitStreaming();
                 all.addAll(lateness(kind.title(), source, target, Optional.of(link)));
             }
@@ -330,7 +330,7 @@ final class CopyBench implements Callable<Integer> {
         results.put("streams", all);
     }
 
-    private List<Late> lateness(String way, RealServer source, RealServer target, Optional<LinkProcess> link) {
+    private List<Late> lateness(String way, RealServer source, RealServer target, Optional<MeasuredLink> link) {
         List<Late> all = new ArrayList<>();
         written(source, QUICK_AT_A_RATE, RATES.getLast()); // compiled before it counts
         for (int rate : quick ? QUICK_RATES : RATES) {

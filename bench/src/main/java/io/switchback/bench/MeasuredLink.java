@@ -34,7 +34,7 @@ import java.util.Locale;
 import java.util.Optional;
 
 /** One link in a process of its own, so that its heap is bounded and its processor time is nobody else's. For one thread. */
-final class LinkProcess implements AutoCloseable {
+final class MeasuredLink implements AutoCloseable {
     private static final String SECRET = "face-of-the-bench";
     private static final String STREAMS = "streams";
     private static final Duration LIMIT = Duration.ofMinutes(10);
@@ -53,14 +53,14 @@ final class LinkProcess implements AutoCloseable {
     private final BufferedReader said;
     private final Path log;
 
-    private LinkProcess(Process process, Path log) {
+    private MeasuredLink(Process process, Path log) {
         this.process = process;
         this.log = log;
         this.said = new BufferedReader(new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8));
     }
 
     /** Begins a full copy. */
-    static LinkProcess start(Kind kind, RealServer source, RealServer target, int heapMib, Path folder) {
+    static MeasuredLink start(Kind kind, RealServer source, RealServer target, int heapMib, Path folder) {
         Path log = folder.resolve(kind + "-" + target.port() + ".log");
         List<String> command = new ArrayList<>(List.of(
                 ProcessHandle.current().info().command().orElse("java"),
@@ -68,7 +68,7 @@ final class LinkProcess implements AutoCloseable {
                 "-Xmx" + heapMib + "m",
                 "-cp",
                 System.getProperty("java.class.path"),
-                LinkProcess.class.getName(),
+                MeasuredLink.class.getName(),
                 kind.name(),
                 Integer.toString(source.port()),
                 Integer.toString(target.port())));
@@ -76,7 +76,7 @@ final class LinkProcess implements AutoCloseable {
             Process started =
                     new ProcessBuilder(command).redirectError(log.toFile()).start();
             ChildProcesses.started(started);
-            return new LinkProcess(started, log);
+            return new MeasuredLink(started, log);
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
