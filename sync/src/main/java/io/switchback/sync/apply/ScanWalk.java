@@ -58,11 +58,7 @@ final class ScanWalk implements AutoCloseable {
     }
 
     private ScanWalk(
-            Share share,
-            FleetSpec target,
-            ServerConnection source,
-            ShardRemoval stillness,
-            boolean ofStreamsAlone) {
+            Share share, FleetSpec target, ServerConnection source, ShardRemoval stillness, boolean ofStreamsAlone) {
         this.share = share;
         this.target = target;
         this.source = source;
@@ -85,8 +81,7 @@ final class ScanWalk implements AutoCloseable {
     }
 
     /** Over the source's streams. */
-    static ScanWalk ofStreams(
-            Share share, FleetSpec target, ServerConnection source, ShardRemoval stillness) {
+    static ScanWalk ofStreams(Share share, FleetSpec target, ServerConnection source, ShardRemoval stillness) {
         ScanWalk walk = new ScanWalk(share, target, source, stillness, true);
         walk.addSource();
         return walk;
