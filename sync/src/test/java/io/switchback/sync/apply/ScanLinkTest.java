@@ -289,6 +289,10 @@ class ScanLinkTest {
                 assertThat(back.status().phase()).isEqualTo(Phase.CLOSED_TO_TARGET);
                 assertThat(back.admit(base(to), soon())).isTrue();
                 to.call("SET", "first" + i, "x"); // at once
+                if (i == 1) {
+                    Deadline moment = Deadline.in(Environment.system(), Duration.ofMillis(300));
+                    assertThat(back.awaitCaughtUp(moment)).as("before it begins").isFalse();
+                }
                 assertThat(from.call("GET", "first" + i)).isNull();
                 back.begin();
                 forth.close();
