@@ -43,6 +43,7 @@ final class RdbInput {
     private byte[] buffer;
 
     /** Invariant: {@code summed <= position <= end}, and {@code summed <= marked <= position} where there is a mark. */
+    private long longestSkipped;
     private int position;
 
     private int end;
@@ -89,7 +90,13 @@ final class RdbInput {
 
     // A mark
 
+    /** Of the strings that were skipped since the last mark, the length of the longest, as it is when it is not compressed. */
+    long longestSkipped() {
+        return longestSkipped;
+    }
+
     void mark(int bytesMax) {
+        longestSkipped = 0;
         marked = position;
         markedMax = bytesMax;
     }
@@ -288,10 +295,11 @@ final class RdbInput {
     void skipString() throws IOException {
         long length = lengthOrEncoding();
         if (length >= 0) {
+            longestSkipped = Math.max(longestSkipped, length);
             skip(length);
         } else if (length == -1L - StringBytes.ENCODING_LZF) {
             long compressed = length();
-            length();
+            longestSkipped = Math.max(longestSkipped, length());
             skip(compressed);
         } else {
             int encoding = (int) (-1L - length);

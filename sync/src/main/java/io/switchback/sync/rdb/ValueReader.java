@@ -100,11 +100,16 @@ final class ValueReader {
 
     // As it stands
 
-    /** False: it is larger than that, and nothing of it was taken. */
+    /** False: it is larger than that, or the target may not take it, and nothing of it was taken. */
     private boolean restored(int type, int bytesMax, KeyCommands commands, Attributes attributes) throws IOException {
         in.mark(bytesMax);
         try {
-            if (walk.skip(type)) {
+            boolean holdsAnything = walk.skip(type);
+            if (target.readsListpacksOtherwise(source) && in.longestSkipped() > ValueTarget.LISTPACK_BYTES_SURE) {
+                in.reset();
+                return false;
+            }
+            if (holdsAnything) {
                 restore(type, in.takeMarked(1, FOOTER_BYTES), commands, attributes);
             } else {
                 in.dropMark();
@@ -189,7 +194,7 @@ final class ValueReader {
         if (asItStands && restored(type, limits.streamPayloadBytesMax(), commands, attributes)) {
             return;
         }
-        if (!asItStands) {
+        if (!asItStands && !mayHoldOtherListpacks(type)) {
             StreamPayload payload = new StreamPayload(in, walk, type, target.streamType(), commands);
             byte @Nullable [] older = payload.rewritten(limits.streamPayloadBytesMax(), 1, FOOTER_BYTES);
             if (older != null) {
@@ -198,6 +203,22 @@ final class ValueReader {
             }
         }
         new StreamCommands(in, walk, type, target, commands).rebuild(attributes.expiresAtMillis());
+    }
+
+    /** Of a stream that is small enough to be sent in one piece. */
+    private boolean mayHoldOtherListpacks(int type) throws IOException {
+        if (!target.readsListpacksOtherwise(source)) {
+            return false;
+        }
+        in.mark(limits.streamPayloadBytesMax());
+        try {
+            walk.skip(type);
+            return in.longestSkipped() > ValueTarget.LISTPACK_BYTES_SURE;
+        } catch (PastMark e) {
+            return true;
+        } finally {
+            in.reset();
+        }
     }
 
     // By commands

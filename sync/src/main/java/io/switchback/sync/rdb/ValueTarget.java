@@ -8,6 +8,21 @@ public record ValueTarget(ServerVersion version) {
     /** The last millisecond that Redis takes for a field of a hash; Valkey has no such limit. */
     static final long REDIS_FIELD_EXPIRY_MAX = (1L << 46) - 1;
 
+    /** A listpack up to this size holds no element whose length servers write in different ways. */
+    static final int LISTPACK_BYTES_SURE = 16_383;
+
+    /**
+     * Whether a listpack of {@code source} in which an element takes 16,383 bytes is another one to the target: Valkey 9 writes and expects that length in two bytes, all others in three.
+     * Seen on 9.1: it refuses theirs ("Bad data format"), and the process of each of the others ends when it is sent one of 9.1.
+     */
+    boolean readsListpacksOtherwise(ServerVersion source) {
+        return isValkey9(version) != isValkey9(source);
+    }
+
+    private static boolean isValkey9(ServerVersion version) {
+        return version.product() == Product.VALKEY && version.isAtLeast(9, 0);
+    }
+
     private boolean redis() {
         return version.product() == Product.REDIS;
     }

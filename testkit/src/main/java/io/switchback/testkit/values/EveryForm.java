@@ -126,6 +126,7 @@ public final class EveryForm {
         }
         packing(true);
         lists();
+        edges();
         streams("small", 100);
         streams("large", 4096);
         if (knowsFieldExpiry(binary)) {
@@ -406,6 +407,18 @@ public final class EveryForm {
             many.add(i * 7 - 3000);
         }
         add(many.toArray());
+    }
+
+    /** Small values with an element of the length at which versions write listpacks in different ways. */
+    private void edges() {
+        for (byte[] element : List.of(noise(16_378), repetitive(16_378, 4))) {
+            String name = "edge" + (element[0] & 0xff);
+            add("RPUSH", "list:" + name, element, "z");
+            add("HSET", "hash:" + name, "f", element);
+            add("ZADD", "zset:" + name, "1", element);
+            add("SADD", "set:" + name, element, "z");
+            add("XADD", "stream:" + name, "1-1", "f", element);
+        }
     }
 
     private void lists() {
