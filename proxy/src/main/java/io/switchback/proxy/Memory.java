@@ -179,7 +179,7 @@ final class Memory {
     }
 
     /** What is known of one key; at most {@link #ANSWERS_PER_KEY_MAX}. */
-    private final class Answers {
+    private static final class Answers {
         private final List<Answer> all = new ArrayList<>(1);
         int bytes;
 
