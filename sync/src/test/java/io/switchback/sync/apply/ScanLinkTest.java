@@ -25,6 +25,7 @@ import io.switchback.testkit.Await;
 import io.switchback.testkit.RealCluster;
 import io.switchback.testkit.RealServer;
 import io.switchback.testkit.ServerBinary;
+import io.switchback.testkit.values.RandomWrites;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
