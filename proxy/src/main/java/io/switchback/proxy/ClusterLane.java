@@ -15,10 +15,8 @@ import java.nio.ByteBuffer;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.Collections;
 import java.util.HashMap;
 import java.util.HashSet;
-import java.util.IdentityHashMap;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
@@ -690,7 +688,7 @@ final class ClusterLane {
 
     /** Those that have turns. */
     private Set<Part> parts() {
-        Set<Part> all = Collections.newSetFromMap(new IdentityHashMap<>());
+        Set<Part> all = new HashSet<>();
         turns.forEach(turn -> all.add(turn.part));
         return all;
     }
@@ -708,7 +706,7 @@ final class ClusterLane {
         }
         markThoseThatAreTooLate();
         List<LostCommands.Lost> rest = new ArrayList<>();
-        Map<Part, Ungiven> ungiven = new IdentityHashMap<>();
+        Map<Part, Ungiven> ungiven = new HashMap<>();
         for (Turn turn : turns) {
             giveUp(turn, ungiven.computeIfAbsent(turn.part, Ungiven::new), rest);
         }
@@ -812,8 +810,8 @@ final class ClusterLane {
     private void markThoseThatAreTooLate() {
         Set<ByteBuffer> run = new HashSet<>();
         CommandKeys keys = session.loop().keys();
-        Map<Part, int[]> begins = new IdentityHashMap<>();
-        Map<Part, Integer> behind = new IdentityHashMap<>();
+        Map<Part, int[]> begins = new HashMap<>();
+        Map<Part, Integer> behind = new HashMap<>();
         for (Iterator<Turn> backwards = turns.descendingIterator(); backwards.hasNext(); ) {
             Turn turn = backwards.next();
             Part part = turn.part;

@@ -140,8 +140,7 @@ final class CampaignFleet implements AutoCloseable {
 
     void write(Properties order, String which) {
         order.setProperty(
-                which,
-                servers.stream().map(one -> endpoint(one).toString()).collect(Collectors.joining(" ")));
+                which, servers.stream().map(one -> endpoint(one).toString()).collect(Collectors.joining(" ")));
         if (cluster != null) {
             order.setProperty(which + ".cluster", "yes");
         }

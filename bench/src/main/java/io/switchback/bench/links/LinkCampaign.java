@@ -48,8 +48,9 @@ public final class LinkCampaign {
     private static final ObjectMapper JSON = new ObjectMapper();
 
     /** Where each start of a process finds its classes ready; written by the first that ends by itself. */
-    private static final Path SHARED_CLASSES =
-            Path.of(System.getProperty("java.io.tmpdir"), "switchback-links-" + ProcessHandle.current().pid() + ".jsa");
+    private static final Path SHARED_CLASSES = Path.of(
+            System.getProperty("java.io.tmpdir"),
+            "switchback-links-" + ProcessHandle.current().pid() + ".jsa");
 
     private final PrintStream out = System.out;
     private int rounds = ROUNDS_DEFAULT;

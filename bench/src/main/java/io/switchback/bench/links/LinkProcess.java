@@ -100,8 +100,9 @@ public final class LinkProcess {
     }
 
     private FleetSpec fleet(String which) {
-        List<Endpoint> servers =
-                Arrays.stream(of(which).split(" ", -1)).map(LinkProcess::endpoint).toList();
+        List<Endpoint> servers = Arrays.stream(of(which).split(" ", -1))
+                .map(LinkProcess::endpoint)
+                .toList();
         return order.getProperty(which + ".cluster") == null
                 ? new FleetSpec(which, servers.getFirst(), Optional.empty())
                 : new FleetSpec(which, new FleetAddress.Cluster(servers), Optional.empty());

@@ -197,8 +197,8 @@ final class LinkRound implements AutoCloseable {
                 ServerConnection to = CampaignFleet.connect(b)) {
             RoleCommands.writeToken(from, token);
             forward.awaitApplied(0, CampaignFleet.offset(a));
-            RoleChange.Changed fenced = changed(RoleCommands.follow(
-                    from, new Endpoint("127.0.0.1", back.port()), token));
+            RoleChange.Changed fenced =
+                    changed(RoleCommands.follow(from, new Endpoint("127.0.0.1", back.port()), token));
             long drained = forward.awaitApplied(0, fenced.offsetAtChange());
             RoleChange.Changed promoted = changed(RoleCommands.promote(to, token));
             if (promoted.offsetAtChange() != drained) {
@@ -206,7 +206,10 @@ final class LinkRound implements AutoCloseable {
             }
             forward.end();
             back.admit(new LinkBase(
-                    promoted.after().id(), promoted.offsetAtChange(), fenced.after().id(), fenced.offsetAtChange()));
+                    promoted.after().id(),
+                    promoted.offsetAtChange(),
+                    fenced.after().id(),
+                    fenced.offsetAtChange()));
         }
         note("switched");
         carry(back, green, blue, false);
@@ -398,7 +401,9 @@ final class LinkRound implements AutoCloseable {
         }
         note("compared " + report.keysChecked() + " keys, " + report.differenceCount() + " differences, notes "
                 + report.notes() + ", not comparable " + report.keysNotComparable());
-        if (!unlisted.isEmpty() || report.differenceCount() > report.differences().size() || !report.complete()) {
+        if (!unlisted.isEmpty()
+                || report.differenceCount() > report.differences().size()
+                || !report.complete()) {
             throw new AssertionError(unlisted.size() + " keys differ (" + (forward ? "forward" : "back") + ", "
                     + report.differenceCount() + " with those that are listed, complete: " + report.complete() + "): "
                     + unlisted.subList(0, Math.min(DIFFERENCES_SHOWN_MAX, unlisted.size())));

@@ -29,7 +29,8 @@ record RoundPlan(
         ServerBinary source = versions.get(pair / versions.size());
         ServerBinary target = versions.get(pair % versions.size());
         SplittableRandom random = new SplittableRandom(seed);
-        List<String> forms = new ArrayList<>(List.of("apply 1 1", "apply 1 1", "apply 1 1", "apply 1 1", "apply 1 2", "apply 2 1", "apply 2 3"));
+        List<String> forms = new ArrayList<>(
+                List.of("apply 1 1", "apply 1 1", "apply 1 1", "apply 1 1", "apply 1 2", "apply 2 1", "apply 2 3"));
         if (follows(target, source)) {
             forms.addAll(List.of("relay 1 1", "relay 1 1", "relay 1 1"));
         }

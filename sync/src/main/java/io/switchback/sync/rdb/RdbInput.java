@@ -44,6 +44,7 @@ final class RdbInput {
 
     /** Invariant: {@code summed <= position <= end}, and {@code summed <= marked <= position} where there is a mark. */
     private long longestSkipped;
+
     private int position;
 
     private int end;

@@ -55,8 +55,7 @@ final class Contents {
                 .toList();
     }
 
-    private static void read(
-            ServerConnection server, String before, boolean withTimes, Map<String, String> into) {
+    private static void read(ServerConnection server, String before, boolean withTimes, Map<String, String> into) {
         for (Reply key : elements(server.demand("KEYS", "*"))) {
             byte[] name = ((Reply.Bulk) key).bytes();
             if (!ReservedKeys.isReserved(name)) {

@@ -66,7 +66,8 @@ class KnownFailuresOfOtherToolsTest {
                 Await.until(
                         LIMIT,
                         "the snapshot is being made",
-                        () -> source.info("persistence", "rdb_bgsave_in_progress").equals("1"));
+                        () -> source.info("persistence", "rdb_bgsave_in_progress")
+                                .equals("1"));
                 long inTime = source.number(
                         "EVAL",
                         "local n = 0 for i = 0, 9 do n = n + redis.call('PERSIST', 'kept' .. i)"
@@ -77,7 +78,9 @@ class KnownFailuresOfOtherToolsTest {
                         "0");
                 assertThat(inTime).as("before their time").isEqualTo(10);
                 Await.until(LIMIT, "their time is over", () -> source.number("EXISTS", "gone0", "again0") == 0);
-                assertThat(link.status().phase()).as("the snapshot is in flight").isEqualTo(Phase.COPYING);
+                assertThat(link.status().phase())
+                        .as("the snapshot is in flight")
+                        .isEqualTo(Phase.COPYING);
                 IntStream.range(0, 10).forEach(i -> source.call("APPEND", "again" + i, "x"));
                 streams(link);
                 drain(source, link);
@@ -104,9 +107,8 @@ class KnownFailuresOfOtherToolsTest {
             target.call("CONFIG", "SET", "maxmemory", Long.toString(room));
             Heard heard = new Heard();
             ApplyLink link = open(source, target, 1, heard);
-            Await.until(LIMIT, "it says what is wrong", () -> link.status()
-                    .detail()
-                    .contains("interrupted"));
+            Await.until(
+                    LIMIT, "it says what is wrong", () -> link.status().detail().contains("interrupted"));
             assertThat(link.status().detail()).contains("OOM");
             assertThat(link.status().phase()).isNotEqualTo(Phase.STREAMING);
             assertThat(heard.base).as("no copy is told of").isNull();
@@ -191,8 +193,7 @@ class KnownFailuresOfOtherToolsTest {
     void theWayDownDoesNotEndInBadDataFormat(String name) {
         ServerBinary newer = Servers.require(name);
         ServerBinary older = Servers.require("redis-6.0");
-        try (RealServer source =
-                        RealServer.start(newer, folder.resolve("source"), "--enable-debug-command", "yes");
+        try (RealServer source = RealServer.start(newer, folder.resolve("source"), "--enable-debug-command", "yes");
                 RealServer target = RealServer.start(older, folder.resolve("target"))) {
             EveryForm.fill(source);
             try (ApplyLink link = open(source, target, 1, new Heard())) {
@@ -203,7 +204,8 @@ class KnownFailuresOfOtherToolsTest {
                 VerificationReport report = verify(source, target);
                 assertThat(report.keysChecked()).isGreaterThan(150);
                 assertThat(report.differences())
-                        .allMatch(one -> one.key().startsWith("fieldtimes:") || one.key().equals("vectors"));
+                        .allMatch(one ->
+                                one.key().startsWith("fieldtimes:") || one.key().equals("vectors"));
                 assertThat(link.status().detail())
                         .as("what is missing is said")
                         .contains("times to live of", "the library of functions everyform");
@@ -236,8 +238,8 @@ class KnownFailuresOfOtherToolsTest {
     @Test
     void aCommandNewerThanTheLinkDoesNotEndIt() {
         // The server knows a command that nobody else does, as one does whose version came out after the link's.
-        try (RealServer source =
-                        RealServer.start(ServerBinary.any(), folder.resolve("source"), "--rename-command", "APPEND", "NEWCMD");
+        try (RealServer source = RealServer.start(
+                        ServerBinary.any(), folder.resolve("source"), "--rename-command", "APPEND", "NEWCMD");
                 RealServer target = start("target")) {
             Heard heard = new Heard();
             ApplyLink link = open(source, target, 1, heard);

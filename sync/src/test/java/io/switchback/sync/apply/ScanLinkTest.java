@@ -292,7 +292,9 @@ class ScanLinkTest {
                 to.call("SET", "first" + i, "x"); // at once
                 if (i == 1) {
                     Deadline moment = Deadline.in(Environment.system(), Duration.ofMillis(300));
-                    assertThat(back.awaitCaughtUp(moment)).as("before it begins").isFalse();
+                    assertThat(back.awaitCaughtUp(moment))
+                            .as("before it begins")
+                            .isFalse();
                 }
                 assertThat(from.call("GET", "first" + i)).isNull();
                 back.begin();

@@ -238,12 +238,12 @@ class VerificationTest {
     @ValueSource(strings = {"valkey-9.1", "redis-8.0"})
     void aHashOfWhichAllFieldsHaveRunOutDoesNotEndTheComparison(String name) {
         ServerBinary binary = Servers.require(name);
-        try (RealServer here =
-                        RealServer.start(binary, folder.resolve("source"), "--enable-debug-command", "yes");
+        try (RealServer here = RealServer.start(binary, folder.resolve("source"), "--enable-debug-command", "yes");
                 RealServer there =
                         RealServer.start(binary, folder.resolve("target"), "--enable-debug-command", "yes")) {
             for (RealServer server : List.of(here, there)) {
-                server.call("DEBUG", "SET-ACTIVE-EXPIRE", "0"); // so that it stays for a while, as it does on a busy server
+                server.call(
+                        "DEBUG", "SET-ACTIVE-EXPIRE", "0"); // so that it stays for a while, as it does on a busy server
                 server.call("HSET", "hash", "f", "v");
                 server.call("HPEXPIRE", "hash", "1", "FIELDS", "1", "f");
                 server.call("HSET", "other", "f", "v");

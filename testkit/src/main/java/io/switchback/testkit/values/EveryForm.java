@@ -84,7 +84,11 @@ public final class EveryForm {
                     }
                 }
             }
-            new EveryForm(cluster.nodes().getFirst().binary(), List.copyOf(clients.values()), true, slot -> ofSlot[slot])
+            new EveryForm(
+                            cluster.nodes().getFirst().binary(),
+                            List.copyOf(clients.values()),
+                            true,
+                            slot -> ofSlot[slot])
                     .fill();
         } finally {
             clients.values().forEach(Jedis::close);
@@ -210,7 +214,8 @@ public final class EveryForm {
                 replies.get(i).get();
             } catch (JedisDataException e) {
                 throw new AssertionError(
-                        new String(queue.get(i)[0], UTF_8) + " " + new String(queue.get(i)[1], UTF_8) + ": " + e.getMessage(),
+                        new String(queue.get(i)[0], UTF_8) + " " + new String(queue.get(i)[1], UTF_8) + ": "
+                                + e.getMessage(),
                         e);
             }
         }

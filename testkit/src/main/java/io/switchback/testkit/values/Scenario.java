@@ -54,9 +54,7 @@ public record Scenario(int number, String text) {
      * @param before what keys begin with, in front of {@link #keyPrefix}
      */
     public byte[][] words(String command, String before, long nowMs, Payloads payloads) {
-        String[] texts = command.startsWith("&")
-                ? command.substring(1).split(" ", -1)
-                : command.split(" ", -1);
+        String[] texts = command.startsWith("&") ? command.substring(1).split(" ", -1) : command.split(" ", -1);
         byte[][] words = new byte[texts.length][];
         for (int i = 0; i < texts.length; i++) {
             words[i] = word(texts[i], before, nowMs, payloads);
@@ -80,7 +78,9 @@ public record Scenario(int number, String text) {
         if (word.startsWith("@ms")) {
             return bytes(Long.toString(nowMs + Long.parseLong(word.substring(3))));
         }
-        return word.startsWith("@s") ? bytes(Long.toString(nowMs / 1000 + Long.parseLong(word.substring(2)))) : bytes(word);
+        return word.startsWith("@s")
+                ? bytes(Long.toString(nowMs / 1000 + Long.parseLong(word.substring(2))))
+                : bytes(word);
     }
 
     private static byte[] bytes(String text) {
