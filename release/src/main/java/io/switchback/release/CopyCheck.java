@@ -71,6 +71,11 @@ final class CopyCheck {
         if (limits.equals(CopyLimits.NONE)) {
             return;
         }
+        if (kind == LinkKind.SCAN) {
+            findings.warn("copy limits nothing here: the links scan, and walk over all keys as fast as both fleets can;"
+                    + " start the release when little else is asked of them");
+            return;
+        }
         if (kind == LinkKind.RELAY && limits.keysPerSecond().isPresent()) {
             findings.warn("copy.keys-per-second limits nothing here: the copy goes over a relay, which passes bytes and"
                     + " does not see keys; say mib-per-second");
