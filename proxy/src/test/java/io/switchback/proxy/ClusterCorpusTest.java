@@ -14,6 +14,7 @@ import io.switchback.resp.CommandTable;
 import io.switchback.resp.Reply;
 import io.switchback.testkit.RealCluster;
 import io.switchback.testkit.ServerBinary;
+import io.switchback.testkit.SwitchbackUser;
 import java.io.ByteArrayOutputStream;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -66,6 +67,7 @@ class ClusterCorpusTest {
         try (RealCluster direct = RealCluster.start(binary, folder.resolve("direct"), 1, 0);
                 RealCluster behind = RealCluster.start(binary, folder.resolve("behind"), 1, 0);
                 CacheProxy proxy = ProxyFixture.proxy(ClusterFixture.route("blue", behind, 1))) {
+            List.of(direct, behind).forEach(cluster -> cluster.nodes().forEach(SwitchbackUser::removeAll));
             proxy.topology("blue", ClusterFixture.topology(behind.nodes()));
             try (RawClient toServer =
                             new RawClient(ProxyFixture.endpoint(direct.nodes().getFirst()));

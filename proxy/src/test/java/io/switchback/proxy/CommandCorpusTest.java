@@ -14,6 +14,7 @@ import io.switchback.resp.Protocol;
 import io.switchback.resp.Reply;
 import io.switchback.testkit.RealServer;
 import io.switchback.testkit.ServerBinary;
+import io.switchback.testkit.SwitchbackUser;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -135,6 +136,7 @@ class CommandCorpusTest {
             this.version = binary.isValkey() ? 7 : binary.version().charAt(0) - '0';
             direct = RealServer.start(binary, folder.resolve("direct"));
             behind = RealServer.start(binary, folder.resolve("behind"));
+            List.of(direct, behind).forEach(SwitchbackUser::removeAll);
             proxy = ProxyFixture.proxy(ProxyFixture.route("old", behind, 1));
             try (RawClient client = new RawClient(ProxyFixture.endpoint(direct))) {
                 commands = withDocsFromElsewhere(ServerManual.read(client), folder);

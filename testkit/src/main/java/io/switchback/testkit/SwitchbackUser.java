@@ -58,6 +58,11 @@ public record SwitchbackUser(String name, List<String> rules) {
     /** Where they go by links that scan: no stream, and no settings, as managed services give neither. */
     public static final SwitchbackUser SCAN = of("switchback-scan", List.of(), CLIENT_OF_TARGET);
 
+    /** Of all of them none is there any more, until the server is started again: for tests that look at a server's users. */
+    public static void removeAll(RealServer server) {
+        server.call("ACL", "DELUSER", RELAY.name(), APPLY.name(), SCAN.name());
+    }
+
     private static SwitchbackUser of(String name, List<String> ofSource, List<String> beyond) {
         return new SwitchbackUser(
                 name,
