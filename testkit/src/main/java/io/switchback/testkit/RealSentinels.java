@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import redis.clients.jedis.HostAndPort;
+import redis.clients.jedis.exceptions.JedisConnectionException;
 import redis.clients.jedis.exceptions.JedisException;
 
 /**
@@ -106,7 +107,11 @@ public final class RealSentinels implements AutoCloseable {
     }
 
     private static boolean isFollowing(RealServer server) {
-        return "up".equals(server.info("replication").get("master_link_status"));
+        try {
+            return "up".equals(server.info("replication").get("master_link_status"));
+        } catch (JedisConnectionException e) {
+            return false; // sentinels that lead a server elsewhere kill its clients
+        }
     }
 
     /** One field of what a sentinel says about the primary. */
