@@ -60,7 +60,8 @@ final class Pair implements AutoCloseable {
             this.connection = connect();
         }
 
-        private ServerConnection connect() {
+        /** As an operator, who may do anything. */
+        ServerConnection connect() {
             return ServerConnection.open(new Endpoint(server.host(), server.port()), operator, LIMIT);
         }
 

@@ -57,7 +57,7 @@ class RelayBreaksTest {
 
         Load(Pair.Side side, boolean flushes) {
             thread = Thread.ofPlatform().start(() -> {
-                try (ServerConnection connection = ServerConnection.open(side.fleet, Pair.LIMIT)) {
+                try (ServerConnection connection = side.connect()) {
                     for (long i = 1; !stop.get(); i++) {
                         write(connection, i, flushes);
                         written.set(i);
