@@ -111,7 +111,8 @@ class ClusterKillTest {
                 String key = cluster.keyOn(node, "p");
                 client.send("SET", key, "1");
                 assertThat(client.hasReplyWithin(30)).isFalse();
-                // Not through the proxy: where both are clients of one event loop, what waits at the server is in front.
+                // Not through the proxy: where both are clients of one event loop, what waits at the server is in
+                // front.
                 assertThat(node.number("EXISTS", key)).isZero();
                 assertThat(other.text("CLIENT", "UNPAUSE")).isEqualTo("OK");
                 assertThat(client.reply().text()).isEqualTo("OK");

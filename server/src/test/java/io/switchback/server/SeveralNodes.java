@@ -113,13 +113,13 @@ final class SeveralNodes implements AutoCloseable {
                           blue: { standalone: "127.0.0.1:%3$d", %7$s }
                           green: { standalone: "127.0.0.1:%4$d", %7$s }
                     """.formatted(
-                            number,
-                            onLedger,
-                            blue.port(),
-                            green.port(),
-                            data,
-                            holding.contains(number) ? "hold" : "serve",
-                            SwitchbackUser.RELAY.yaml()));
+                    number,
+                    onLedger,
+                    blue.port(),
+                    green.port(),
+                    data,
+                    holding.contains(number) ? "hold" : "serve",
+                    SwitchbackUser.between(blue.binary(), green.binary()).yaml()));
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }

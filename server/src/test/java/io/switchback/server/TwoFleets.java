@@ -85,6 +85,7 @@ public final class TwoFleets implements AutoCloseable {
 
     /** As {@link #writeNodeFile(int)}; {@code more} is one more key of the cache. */
     Path writeNodeFile(int port, String more) {
+        SwitchbackUser user = SwitchbackUser.between(blue.binary(), green.binary());
         return write("node.yaml", """
                 node: test-1
                 admin: { listen: "127.0.0.1:0", token: secret-of-the-test }
@@ -97,8 +98,7 @@ public final class TwoFleets implements AutoCloseable {
                       blue: { standalone: "127.0.0.1:%d", %s }
                       green: { standalone: "127.0.0.1:%d", %s }
                     %s
-                """.formatted(
-                port, blue.port(), SwitchbackUser.RELAY.yaml(), green.port(), SwitchbackUser.RELAY.yaml(), more));
+                """.formatted(port, blue.port(), user.yaml(), green.port(), user.yaml(), more));
     }
 
     Path write(String name, String text) {

@@ -1,7 +1,9 @@
 package io.switchback.testkit;
 
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
 /**
@@ -57,6 +59,20 @@ public record SwitchbackUser(String name, List<String> rules) {
 
     /** Where they go by links that scan: no stream, and no settings, as managed services give neither. */
     public static final SwitchbackUser SCAN = of("switchback-scan", List.of(), CLIENT_OF_TARGET);
+
+    /** Whose rights a release needs between single servers: that of a relay, unless the way is to an older version, or back over the fork. */
+    public static SwitchbackUser between(ServerBinary old, ServerBinary fresh) {
+        boolean backOverTheFork = old.isValkey() && !fresh.isValkey();
+        boolean older = old.isValkey() == fresh.isValkey() && ORDER.compare(fresh, old) < 0;
+        return backOverTheFork || older ? APPLY : RELAY;
+    }
+
+    private static final Comparator<ServerBinary> ORDER =
+            Comparator.comparingInt((ServerBinary one) -> number(one, 0)).thenComparingInt(one -> number(one, 1));
+
+    private static int number(ServerBinary binary, int part) {
+        return Integer.parseInt(Pattern.compile("\\.").split(binary.version(), -1)[part]);
+    }
 
     /** Of all of them none is there any more, until the server is started again: for tests that look at a server's users. */
     public static void removeAll(RealServer server) {
