@@ -1,5 +1,8 @@
 package io.switchback.sync;
 
+import io.switchback.sync.source.CopyPace;
+import org.jspecify.annotations.Nullable;
+
 /**
  * Where a link stands, at one moment.
  *
@@ -56,6 +59,11 @@ public record LinkStatus(
     public record Speed(long bytesPerSecond, long bytesPerSecondMax, long bytesAtMost) {
         /** Of no copy. */
         public static final Speed NONE = new Speed(0, 0, -1);
+
+        /** Of a copy that goes at that pace; without one, of none. */
+        public static Speed of(@Nullable CopyPace pace, long bytesAtMost) {
+            return pace == null ? NONE : new Speed(pace.bytesPerSecond(), pace.bytesPerSecondMax(), bytesAtMost);
+        }
     }
 
     /** What the link is doing. */

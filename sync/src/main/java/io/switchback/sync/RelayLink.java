@@ -335,15 +335,8 @@ public final class RelayLink implements Link {
                     copiedBytes,
                     copyBytesTotal,
                     brokenBecause != null ? brokenBecause : detail,
-                    copySpeed());
+                    LinkStatus.Speed.of(copyPace, copyBytesAtMost));
         }
-    }
-
-    private LinkStatus.Speed copySpeed() {
-        CopyPace pace = copyPace;
-        return pace == null
-                ? LinkStatus.Speed.NONE
-                : new LinkStatus.Speed(pace.bytesPerSecond(), pace.bytesPerSecondMax(), copyBytesAtMost);
     }
 
     private Phase phase() {

@@ -3,7 +3,6 @@ package io.switchback.sync.apply;
 import io.switchback.environment.Deadline;
 import io.switchback.environment.Environment;
 import io.switchback.fleet.Endpoint;
-import io.switchback.fleet.FleetAddress;
 import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.InfoReport;
@@ -63,7 +62,7 @@ import org.slf4j.LoggerFactory;
  *   <li>Nothing behind a newer owner's note ({@link #leave}) is applied, and the target's checkpoint stays before it: an older owner that begins again stops there again.
  * </ul>
  */
-public final class ApplyLink implements ClientLink {
+public final class ApplyLink extends ClientLink {
     /** For a server that is no cluster's. */
     public static final int NO_SLOT = LinkKeys.NO_SLOT;
 
@@ -73,17 +72,9 @@ public final class ApplyLink implements ClientLink {
     /** As the servers' repl-timeout: a live source sends a PING every ten seconds. */
     private static final Duration SILENCE_MAX = Duration.ofSeconds(60);
 
-    private static final Duration BETWEEN_SESSIONS = Duration.ofMillis(200);
-    private static final Duration BETWEEN_SESSIONS_MAX = Duration.ofSeconds(5);
     private static final Duration POLL = Duration.ofMillis(10);
-    private static final Duration DRAIN_POLL = Duration.ofNanos(100_000);
     /** How often the source is told what is applied, and the target's checkpoints are written again. */
     private static final Duration NOTE_EVERY = Duration.ofSeconds(1);
-
-    private static final Duration CLOSE_MAX = Duration.ofSeconds(5);
-
-    /** Each primary is asked something this often, since one that is silent for long is given up. */
-    private static final Duration KEEP_ALIVE_EVERY = Duration.ofSeconds(10);
 
     /** How often it is looked whether the source, a shard, still has the slots that it had. */
     private static final Duration SLOTS_EVERY = Duration.ofSeconds(1);
@@ -93,28 +84,13 @@ public final class ApplyLink implements ClientLink {
     private static final Duration BETWEEN_COPIES = Duration.ofSeconds(10);
     /** A transaction of the source that is larger goes out in parts. */
     private static final long TRANSACTION_BYTES_MAX = 32L * 1024 * 1024;
-    /** Sessions that end by an error of the target without getting any further. */
-    private static final int VAIN_SESSIONS_MAX = 5;
     /** What a Valkey source writes its snapshot for; it withholds times of hash fields from what does not say that it knows them. */
     private static final String UNDERSTOOD_VERSION = "9.1.0";
 
     private static final List<String> CAPABILITIES = List.of("eof", "psync2");
 
-    private final ApplySettings settings;
-    private final Share share;
-    private final @Nullable ShardWatch shard;
-    private final Environment environment;
-    private final LinkListener listener;
     private final LagWatch watch;
-    private final LeftOut leftOut = new LeftOut();
-    private final Thread thread;
-    private final Thread watchThread;
 
-    private volatile Phase phase = Phase.WAITING_FOR_TARGET;
-    private volatile String detail = "";
-    private volatile boolean frozenWanted;
-    private volatile boolean frozen;
-    private volatile boolean closed;
     private volatile boolean prompt;
     private volatile long copiedBytes;
     private volatile long copyBytesTotal = -1;
@@ -125,18 +101,14 @@ public final class ApplyLink implements ClientLink {
     /** The end of a newer owner's note, where the link has stopped. */
     private volatile @Nullable Place leftAt;
 
-    private volatile @Nullable Token endedBy;
     /** Whether a copy is complete and the owner was not told so yet; the link's own thread. */
     private boolean owesBase;
-    /** What the watch has seen of the source's slots. */
-    private volatile @Nullable String slotsMoved;
 
-    private final Object lock = new Object();
     private @Nullable LinkBase admitted; // guarded by lock
     private @Nullable SourceConnection openSource; // guarded by lock
-    private @Nullable Lanes openLanes; // guarded by lock
 
     // The link's own thread.
+    private LinkStart start;
     /** The keys of the checkpoints that the target is known to have held. */
     private Set<String> notedKeys = Set.of();
 
@@ -148,32 +120,15 @@ public final class ApplyLink implements ClientLink {
     private long notedAtNanos;
 
     private ApplyLink(ApplySettings settings, Environment environment, LinkListener listener) {
-        this.settings = settings;
-        this.share = new Share(settings.slots());
-        this.shard = shardWatch(settings);
-        this.environment = environment;
-        this.listener = listener;
+        super("apply", settings, environment, listener);
+        this.start = settings.start();
         this.watch = new LagWatch(settings.source(), Optional.empty(), environment, new WatchOwner());
-        this.thread = thread("apply").unstarted(this::run);
-        this.watchThread = thread("watch").unstarted(this::watch);
-    }
-
-    static @Nullable ShardWatch shardWatch(ApplySettings settings) {
-        if (settings.slots().isEmpty()) {
-            return null;
-        }
-        if (settings.source().address() instanceof FleetAddress.Shard(FleetAddress.Cluster cluster, int _)) {
-            return new ShardWatch(settings.source(), cluster, settings.slots().get());
-        }
-        throw new IllegalArgumentException(
-                "only a shard's link has slots, and " + settings.source().where() + " is none");
     }
 
     /** Begins at once; with {@link LinkStart.Later}, when {@link #admit} says where. */
     public static ApplyLink open(ApplySettings settings, Environment environment, LinkListener listener) {
         ApplyLink link = new ApplyLink(settings, environment, listener);
-        link.thread.start();
-        link.watchThread.start();
+        link.start();
         return link;
     }
 
@@ -247,11 +202,6 @@ public final class ApplyLink implements ClientLink {
     }
 
     @Override
-    public String name() {
-        return settings.name();
-    }
-
-    @Override
     public LinkStatus status() {
         Applying now = applying;
         long sent = now == null ? lastApplied.offset() : now.sent().offset();
@@ -264,19 +214,7 @@ public final class ApplyLink implements ClientLink {
                 copiedBytes,
                 copyBytesTotal,
                 detail.isEmpty() ? leftOut.words() : detail,
-                copySpeed());
-    }
-
-    private LinkStatus.Speed copySpeed() {
-        CopyPace pace = copyPace;
-        return pace == null
-                ? LinkStatus.Speed.NONE
-                : new LinkStatus.Speed(pace.bytesPerSecond(), pace.bytesPerSecondMax(), copyBytesAtMost);
-    }
-
-    @Override
-    public Optional<Token> endedBy() {
-        return Optional.ofNullable(endedBy);
+                LinkStatus.Speed.of(copyPace, copyBytesAtMost));
     }
 
     /** The note's end is in the stream, at an offset. */
@@ -300,10 +238,7 @@ public final class ApplyLink implements ClientLink {
             if (frozen) {
                 return applied().offset() >= sourceOffset;
             }
-            if (closed
-                    || phase == Phase.BROKEN
-                    || deadline.passed()
-                    || Thread.currentThread().isInterrupted()) {
+            if (isOver(deadline)) {
                 return false;
             }
             LockSupport.parkNanos(DRAIN_POLL.toNanos());
@@ -319,68 +254,26 @@ public final class ApplyLink implements ClientLink {
     // -----------------------------------------------------------------------------------------------------------
     // sessions
 
-    private void run() {
-        Duration pause = BETWEEN_SESSIONS;
-        int vain = 0;
-        try {
-            LinkStart start = awaitStart();
-            while (!closed && !frozenWanted) {
-                long before = applied().offset();
-                boolean refused = false;
-                try {
-                    session(start);
-                } catch (IOException | FleetException e) {
-                    say("interrupted: " + e.getMessage());
-                    refused = e instanceof Lane.RefusedException;
-                }
-                boolean further = applied().offset() > before;
-                pause = further ? BETWEEN_SESSIONS : min(pause.multipliedBy(2), BETWEEN_SESSIONS_MAX);
-                vain = further || !refused ? 0 : vain + 1;
-                copiesBrokenOff = copying ? copiesBrokenOff + 1 : 0;
-                if (vain == VAIN_SESSIONS_MAX || copiesBrokenOff == COPIES_BROKEN_OFF_MAX) {
-                    throw new BrokenLinkException(detail);
-                }
-                pause = copying ? BETWEEN_COPIES : pause;
-                copying = false;
-                if (!closed && !frozenWanted) {
-                    environment.sleep(pause);
-                }
-            }
-        } catch (BrokenLinkException e) {
-            breakLink(String.valueOf(e.getMessage()));
-        } catch (InterruptedException e) {
-            // It is closed.
-        } catch (RuntimeException | OutOfMemoryError e) {
-            LOG.error("link {}: an error of Switchback's own", settings.name(), e);
-            breakLink("an error of Switchback's own: " + e);
-        } finally {
-            rest();
+    @Override
+    long progress() {
+        return applied().offset();
+    }
+
+    @Override
+    Duration pauseBeforeNext(Duration pause) throws BrokenLinkException {
+        copiesBrokenOff = copying ? copiesBrokenOff + 1 : 0;
+        if (copiesBrokenOff == COPIES_BROKEN_OFF_MAX) {
+            throw new BrokenLinkException(detail);
         }
+        Duration longer = copying ? BETWEEN_COPIES : pause;
+        copying = false;
+        return longer;
     }
 
-    private void breakLink(String why) {
-        LOG.warn("link {} is broken: {}", settings.name(), why);
-        detail = why;
-        phase = Phase.BROKEN;
-        listener.broken(why);
-    }
-
-    /** Nothing is sent any more once the servers have said so. */
-    private void rest() {
-        @Nullable Lanes lanes;
-        synchronized (lock) {
-            lanes = openLanes;
-        }
-        frozen = frozen || (!closed && (lanes == null || lanes.closeAndConfirm()));
-    }
-
-    private static Duration min(Duration one, Duration other) {
-        return one.compareTo(other) < 0 ? one : other;
-    }
-
-    private LinkStart awaitStart() throws InterruptedException {
-        if (!(settings.start() instanceof LinkStart.Later)) {
-            return settings.start();
+    @Override
+    void awaitBeginning() throws InterruptedException {
+        if (!(start instanceof LinkStart.Later)) {
+            return;
         }
         phase = Phase.CLOSED_TO_TARGET;
         synchronized (lock) {
@@ -390,12 +283,12 @@ public final class ApplyLink implements ClientLink {
             if (admitted == null) {
                 throw new InterruptedException("closed before it was admitted");
             }
-            return new LinkStart.From(admitted);
+            start = new LinkStart.From(admitted);
         }
     }
 
-    /** From the opening of connections to the first of them that breaks. */
-    private void session(LinkStart start) throws IOException, BrokenLinkException, InterruptedException {
+    @Override
+    void session() throws IOException, BrokenLinkException, InterruptedException {
         Troubles troubles = new Troubles();
         phase = Phase.WAITING_FOR_TARGET;
         if (shard != null) {
@@ -414,31 +307,14 @@ public final class ApplyLink implements ClientLink {
             Dialect targetDialect = dialect(lanes.all().getFirst().server(), settings.target());
             try (SourceConnection source = SourceConnection.open(settings.source(), SOURCE_ANSWER_MAX)) {
                 Dialect sourceDialect = dialect(source.server(), settings.source());
-                session(start, lanes, found, troubles, source, sourceDialect, targetDialect);
+                session(lanes, found, troubles, source, sourceDialect, targetDialect);
             } finally {
                 leave();
             }
         }
     }
 
-    /**
-     * Whether whoever runs this link may do so still, asked once it has claimed its target and before anything is sent: what comes later than the claim of a later owner finds that
-     * one's, or, once all is over and the claims are gone, the answer of who keeps account of owners.
-     */
-    private void demandStanding() throws IOException, BrokenLinkException {
-        String why;
-        try {
-            why = listener.whyNotStanding();
-        } catch (RuntimeException e) {
-            throw new IOException("whether this owner may go on cannot be said now: " + e.getMessage(), e);
-        }
-        if (!why.isEmpty()) {
-            throw new BrokenLinkException(why);
-        }
-    }
-
     private void session(
-            LinkStart start,
             Lanes lanes,
             Lanes.Found found,
             Troubles troubles,
@@ -473,21 +349,9 @@ public final class ApplyLink implements ClientLink {
         return true;
     }
 
-    /** Nothing is sent any more, and all that was is answered. */
     private void stopAt(Place end, Token by) {
-        say("ended by " + by + ", which is newer than " + settings.owner());
         leftAt = end;
-        endedBy = by;
-        phase = Phase.CLOSED;
-        frozenWanted = true;
-        frozen = true;
-    }
-
-    private void throwIfSlotsMoved() throws BrokenLinkException {
-        String moved = slotsMoved;
-        if (moved != null) {
-            throw new BrokenLinkException(moved);
-        }
+        stoppedBy(by, "");
     }
 
     /** Where to go on; empty where the target is to be filled. */
@@ -529,19 +393,11 @@ public final class ApplyLink implements ClientLink {
         }
     }
 
-    private void keep(Lanes lanes) {
-        synchronized (lock) {
-            openLanes = lanes;
-        }
-    }
-
     private void keep(SourceConnection source) throws IOException {
         synchronized (lock) {
             openSource = source;
         }
-        if (closed || frozenWanted) {
-            throw new IOException("closed");
-        }
+        throwIfEnding();
     }
 
     private void leave() {
@@ -1023,17 +879,11 @@ public final class ApplyLink implements ClientLink {
         return RelayLink.announcedName(settings.name(), settings.announcement());
     }
 
-    private void say(String what) {
-        if (!what.isEmpty() && !what.equals(detail)) {
-            LOG.info("link {}: {}", settings.name(), what);
-        }
-        detail = what;
-    }
-
     // ---------------------------------------------------------------------------------------------------------- the
     // rest
 
-    private void watch() {
+    @Override
+    void watch() {
         try {
             long lookedAtNanos = environment.nanoTime();
             while (!closed) {
@@ -1071,47 +921,16 @@ public final class ApplyLink implements ClientLink {
         }
     }
 
-    private Thread.Builder.OfPlatform thread(String what) {
-        return Thread.ofPlatform().daemon().name("link-" + settings.name() + "-" + what);
-    }
-
     @Override
-    public boolean freeze(Deadline deadline) {
-        frozenWanted = true;
+    void wake() {
         synchronized (lock) {
             lock.notifyAll();
         }
-        while (!frozen && thread.isAlive() && !deadline.passed()) {
-            LockSupport.parkNanos(DRAIN_POLL.toNanos());
-        }
-        return frozen;
     }
 
     @Override
-    public boolean isFrozen() {
-        return frozen;
-    }
-
-    @Override
-    public void close() {
-        freeze(Deadline.in(environment, CLOSE_MAX));
-        stop();
-        @Nullable Lanes lanes;
+    void closeSource() {
         synchronized (lock) {
-            lanes = openLanes;
-        }
-        if (lanes != null && !lanes.closeAndConfirm()) {
-            LOG.warn("link {}: closed, but not confirmed by every server of its target", settings.name());
-        }
-    }
-
-    /** Closes everything at once, as the end of the process would: nothing is confirmed. */
-    void stop() {
-        closed = true;
-        synchronized (lock) {
-            if (openLanes != null) {
-                openLanes.close();
-            }
             if (openSource != null) {
                 try {
                     openSource.close();
@@ -1119,11 +938,6 @@ public final class ApplyLink implements ClientLink {
                     LOG.debug("closing the source's connection failed; its descriptor is released all the same", e);
                 }
             }
-        }
-        thread.interrupt();
-        watchThread.interrupt();
-        if (phase != Phase.BROKEN) {
-            phase = Phase.CLOSED;
         }
     }
 }

@@ -52,7 +52,7 @@ import org.slf4j.LoggerFactory;
  *   <li>Once {@link #freeze} has said true, nothing is sent; nor after a newer owner's note.
  * </ul>
  */
-public final class ScanLink implements ClientLink {
+public final class ScanLink extends ClientLink {
     private static final Logger LOG = LoggerFactory.getLogger(ScanLink.class);
 
     /** States that are asked for together. */
@@ -62,41 +62,19 @@ public final class ScanLink implements ClientLink {
 
     private static final Duration SOURCE_ANSWER_MAX = Duration.ofSeconds(30);
     private static final Duration BARRIER_MAX = Duration.ofSeconds(5);
-    private static final Duration BETWEEN_SESSIONS = Duration.ofMillis(200);
-    private static final Duration BETWEEN_SESSIONS_MAX = Duration.ofSeconds(5);
     private static final Duration IDLE_WAIT = Duration.ofMillis(100);
-    private static final Duration POLL = Duration.ofNanos(100_000);
     /** How often it is looked for what the source does not tell of, and asked whether everybody is still there. */
     private static final Duration LOOK_EVERY = Duration.ofSeconds(1);
     /** Looking takes no more than a tenth of the time. */
     private static final int LOOK_PAUSE_FACTOR = 10;
 
-    private static final Duration KEEP_ALIVE_EVERY = Duration.ofSeconds(10);
-    private static final Duration CLOSE_MAX = Duration.ofSeconds(5);
-    /** Sessions that end by an error of the target without having come to hold all. */
-    private static final int VAIN_SESSIONS_MAX = 5;
-
     private static final long NONE = Long.MAX_VALUE;
 
-    private final ApplySettings settings;
-    private final Share share;
-    private final @Nullable ShardWatch shard;
-    private final Environment environment;
-    private final LinkListener listener;
-    private final LeftOut leftOut = new LeftOut();
     private final DirtyKeys dirty;
-    private final Thread thread;
-    private final Thread watchThread;
     private final long beganAtNanos;
 
-    private volatile Phase phase = Phase.WAITING_FOR_TARGET;
-    private volatile String detail = "";
-    private volatile boolean frozenWanted;
-    private volatile boolean frozen;
-    private volatile boolean closed;
     private volatile long copiedBytes;
     private volatile @Nullable Tracking tracking;
-    private volatile @Nullable Token endedBy;
     private volatile boolean endedWhole;
     /** Since when the states of keys that were taken are asked for; {@link #NONE} where none are. */
     private volatile long inHandSinceNanos = NONE;
@@ -110,13 +88,10 @@ public final class ScanLink implements ClientLink {
     /** How often the target has come to hold all of the source. */
     private final AtomicInteger completions = new AtomicInteger();
 
-    private volatile @Nullable String slotsMoved;
     private volatile @Nullable String sourceMoved;
     private volatile boolean begun;
 
-    private final Object lock = new Object();
     private @Nullable LinkBase admittedAt; // guarded by lock
-    private @Nullable Lanes openLanes; // guarded by lock
     private @Nullable ServerConnection openSource; // guarded by lock
 
     // The link's own thread.
@@ -126,11 +101,7 @@ public final class ScanLink implements ClientLink {
     private boolean owesBase = true;
 
     private ScanLink(ApplySettings settings, long dirtyBytesMax, Environment environment, LinkListener listener) {
-        this.settings = settings;
-        this.share = new Share(settings.slots());
-        this.shard = ApplyLink.shardWatch(settings);
-        this.environment = environment;
-        this.listener = listener;
+        super("scan", settings, environment, listener);
         this.beganAtNanos = environment.nanoTime();
         this.dirty = new DirtyKeys(environment, settings.name(), dirtyBytesMax);
         this.begun = !(settings.start() instanceof LinkStart.Later);
@@ -139,8 +110,6 @@ public final class ScanLink implements ClientLink {
             case LinkStart.Again(LinkBase base) -> SourceIdentity.ofHistory(base.sourceId());
             case LinkStart.FullCopy _, LinkStart.Later _ -> null;
         };
-        this.thread = thread("scan").unstarted(this::run);
-        this.watchThread = thread("watch").unstarted(this::watch);
     }
 
     /**
@@ -153,8 +122,7 @@ public final class ScanLink implements ClientLink {
     /** As above, with another limit of what is remembered to be changed. */
     static ScanLink open(ApplySettings settings, long dirtyBytesMax, Environment environment, LinkListener listener) {
         ScanLink link = new ScanLink(settings, dirtyBytesMax, environment, listener);
-        link.thread.start();
-        link.watchThread.start();
+        link.start();
         return link;
     }
 
@@ -187,11 +155,6 @@ public final class ScanLink implements ClientLink {
         return clientName.startsWith(Tracking.CLIENT_NAME);
     }
 
-    @Override
-    public String name() {
-        return settings.name();
-    }
-
     /** Offsets are unknown. The lag in time is that of the oldest change that was told and is not known to be at the target, since it was told; or of a walk, since it was owed. */
     @Override
     public LinkStatus status() {
@@ -210,10 +173,7 @@ public final class ScanLink implements ClientLink {
         OptionalLong told = dirty.sinceNanos();
         long now = environment.nanoTime();
         long since = Math.min(told.isPresent() ? told.getAsLong() - beganAtNanos : NONE, offset(inHandSinceNanos));
-        @Nullable Lanes lanes;
-        synchronized (lock) {
-            lanes = openLanes;
-        }
+        @Nullable Lanes lanes = openLanes();
         if (lanes != null) {
             long onTheWay = lanes.applied(at(now)).offset();
             since = onTheWay < 0 ? since : Math.min(since, onTheWay); // below 0: the link's own notes
@@ -243,11 +203,6 @@ public final class ScanLink implements ClientLink {
         return completions.get();
     }
 
-    @Override
-    public Optional<Token> endedBy() {
-        return Optional.ofNullable(endedBy);
-    }
-
     /** It ends where it is told of the note. */
     @Override
     public boolean awaitEnd(Token by, long end, Deadline deadline) {
@@ -255,7 +210,7 @@ public final class ScanLink implements ClientLink {
             if (isOver(deadline)) {
                 return false;
             }
-            LockSupport.parkNanos(POLL.toNanos());
+            LockSupport.parkNanos(DRAIN_POLL.toNanos());
         }
         return endedWhole && endedBy().equals(Optional.of(by));
     }
@@ -270,7 +225,7 @@ public final class ScanLink implements ClientLink {
         while (!isOver(deadline) && !frozen) {
             Tracking listening = tracking;
             if (listening == null || !listening.barrier(deadline)) {
-                LockSupport.parkNanos(POLL.toNanos());
+                LockSupport.parkNanos(DRAIN_POLL.toNanos());
                 continue;
             }
             // All that was written is told. Should the connection break now, then the next session walks before it is
@@ -281,18 +236,11 @@ public final class ScanLink implements ClientLink {
                 if (isOver(deadline) || frozen) {
                     return false;
                 }
-                LockSupport.parkNanos(POLL.toNanos());
+                LockSupport.parkNanos(DRAIN_POLL.toNanos());
             }
             return true;
         }
         return false;
-    }
-
-    private boolean isOver(Deadline deadline) {
-        return closed
-                || phase == Phase.BROKEN
-                || deadline.passed()
-                || Thread.currentThread().isInterrupted();
     }
 
     /** The offset must be one that the source has come to: what was written up to there was written before this was called. */
@@ -308,63 +256,14 @@ public final class ScanLink implements ClientLink {
     // -----------------------------------------------------------------------------------------------------------
     // sessions
 
-    private void run() {
-        Duration pause = BETWEEN_SESSIONS;
-        int vain = 0;
-        try {
-            while (!closed && !frozenWanted) {
-                int before = completions.get();
-                boolean refused = false;
-                try {
-                    session();
-                } catch (IOException | FleetException e) {
-                    say("interrupted: " + e.getMessage());
-                    refused = e instanceof Lane.RefusedException;
-                }
-                boolean further = completions.get() > before;
-                pause = further ? BETWEEN_SESSIONS : min(pause.multipliedBy(2), BETWEEN_SESSIONS_MAX);
-                vain = further || !refused ? 0 : vain + 1;
-                if (vain == VAIN_SESSIONS_MAX) {
-                    throw new BrokenLinkException(detail);
-                }
-                if (!closed && !frozenWanted) {
-                    environment.sleep(pause);
-                }
-            }
-        } catch (BrokenLinkException e) {
-            breakLink(String.valueOf(e.getMessage()));
-        } catch (InterruptedException e) {
-            // It is closed.
-        } catch (RuntimeException | OutOfMemoryError e) {
-            LOG.error("link {}: an error of Switchback's own", settings.name(), e);
-            breakLink("an error of Switchback's own: " + e);
-        } finally {
-            rest();
-        }
-    }
-
-    private void breakLink(String why) {
-        LOG.warn("link {} is broken: {}", settings.name(), why);
-        detail = why;
-        phase = Phase.BROKEN;
-        listener.broken(why);
-    }
-
-    /** Nothing is sent any more once the servers have said so. */
-    private void rest() {
-        @Nullable Lanes lanes;
-        synchronized (lock) {
-            lanes = openLanes;
-        }
-        frozen = frozen || (!closed && (lanes == null || lanes.closeAndConfirm()));
-    }
-
-    private static Duration min(Duration one, Duration other) {
-        return one.compareTo(other) < 0 ? one : other;
+    @Override
+    long progress() {
+        return completions();
     }
 
     /** From the beginning of listening to the end of any of the connections. */
-    private void session() throws IOException, BrokenLinkException, InterruptedException {
+    @Override
+    void session() throws IOException, BrokenLinkException, InterruptedException {
         phase = begun ? Phase.WAITING_FOR_TARGET : Phase.CLOSED_TO_TARGET;
         sourceMoved = null;
         if (shard != null) {
@@ -403,6 +302,7 @@ public final class ScanLink implements ClientLink {
     private void work(Tracking listening) throws IOException, BrokenLinkException, InterruptedException {
         try (Lanes lanes = Lanes.open(settings.name(), settings.owner(), settings.target(), new Troubles())) {
             keep(lanes);
+            throwIfEnding();
             demandStanding();
             List<SourceIdentity> earlier = new ArrayList<>();
             if (known != null) {
@@ -466,40 +366,11 @@ public final class ScanLink implements ClientLink {
         }
     }
 
-    /** Whether whoever runs this link may do so still ({@link ApplyLink}, as there). */
-    private void demandStanding() throws IOException, BrokenLinkException {
-        String why;
-        try {
-            why = listener.whyNotStanding();
-        } catch (RuntimeException e) {
-            throw new IOException("whether this owner may go on cannot be said now: " + e.getMessage(), e);
-        }
-        if (!why.isEmpty()) {
-            throw new BrokenLinkException(why);
-        }
-    }
-
-    private void keep(Lanes lanes) throws IOException {
-        synchronized (lock) {
-            openLanes = lanes;
-        }
-        if (closed || frozenWanted) {
-            throw new IOException("closed");
-        }
-    }
-
     private void forget() {
         dirty.everything(); // of what was in hand or on the way, nothing is known
         inHandSinceNanos = NONE;
         synchronized (lock) {
             openSource = null;
-        }
-    }
-
-    private void throwIfSlotsMoved() throws BrokenLinkException {
-        String moved = slotsMoved;
-        if (moved != null) {
-            throw new BrokenLinkException(moved);
         }
     }
 
@@ -836,7 +707,7 @@ public final class ScanLink implements ClientLink {
             lanes.flush();
             while (!lanes.isIdle()) {
                 lanes.throwIfFailed();
-                LockSupport.parkNanos(POLL.toNanos());
+                LockSupport.parkNanos(DRAIN_POLL.toNanos());
                 if (Thread.interrupted()) {
                     throw new InterruptedException();
                 }
@@ -850,7 +721,7 @@ public final class ScanLink implements ClientLink {
                 return;
             }
             while (environment.nanoTime() - begunAtNanos < BETWEEN_COPIES.toNanos() && !isUrgent()) {
-                LockSupport.parkNanos(POLL.toNanos());
+                LockSupport.parkNanos(DRAIN_POLL.toNanos());
                 if (Thread.interrupted()) {
                     throw new InterruptedException();
                 }
@@ -865,28 +736,16 @@ public final class ScanLink implements ClientLink {
         }
     }
 
-    /** Nothing is sent any more, and all that was is answered. */
     private void stopAt(Token by, boolean complete) {
-        say("ended by " + by + ", which is newer than " + settings.owner()
-                + (complete ? "" : "; the target did not have all by then"));
         endedWhole = complete;
-        endedBy = by;
-        phase = Phase.CLOSED;
-        frozenWanted = true;
-        frozen = true;
-    }
-
-    private void say(String what) {
-        if (!what.isEmpty() && !what.equals(detail)) {
-            LOG.info("link {}: {}", settings.name(), what);
-        }
-        detail = what;
+        stoppedBy(by, complete ? "" : "; the target did not have all by then");
     }
 
     // ----------------------------------------------------------------------------------------------------- the rest
 
     /** Looks whether the source is still where, and what, it was. */
-    private void watch() {
+    @Override
+    void watch() {
         try {
             while (!closed) {
                 if (shard != null) {
@@ -930,57 +789,21 @@ public final class ScanLink implements ClientLink {
         }
     }
 
-    private Thread.Builder.OfPlatform thread(String what) {
-        return Thread.ofPlatform().daemon().name("link-" + settings.name() + "-" + what);
-    }
-
     @Override
-    public boolean freeze(Deadline deadline) {
-        frozenWanted = true;
+    void wake() {
         dirty.wake();
-        while (!frozen && thread.isAlive() && !deadline.passed()) {
-            LockSupport.parkNanos(POLL.toNanos());
-        }
-        return frozen;
     }
 
     @Override
-    public boolean isFrozen() {
-        return frozen;
-    }
-
-    @Override
-    public void close() {
-        freeze(Deadline.in(environment, CLOSE_MAX));
-        stop();
-        @Nullable Lanes lanes;
-        synchronized (lock) {
-            lanes = openLanes;
-        }
-        if (lanes != null && !lanes.closeAndConfirm()) {
-            LOG.warn("link {}: closed, but not confirmed by every server of its target", settings.name());
-        }
-    }
-
-    /** Closes everything at once, as the end of the process would: nothing is confirmed. */
-    void stop() {
-        closed = true;
+    void closeSource() {
         Tracking listening = tracking;
         if (listening != null) {
             listening.close();
         }
         synchronized (lock) {
-            if (openLanes != null) {
-                openLanes.close();
-            }
             if (openSource != null) {
                 openSource.close();
             }
-        }
-        thread.interrupt();
-        watchThread.interrupt();
-        if (phase != Phase.BROKEN) {
-            phase = Phase.CLOSED;
         }
     }
 }
