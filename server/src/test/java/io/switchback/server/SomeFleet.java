@@ -22,32 +22,19 @@ interface SomeFleet extends AutoCloseable {
 
     /** One server. */
     static SomeFleet single(ServerBinary binary, Path folder, String... arguments) {
-        RealServer server = RealServer.start(binary, folder, arguments);
-        return new SomeFleet() {
-            @Override
-            public String yaml() {
-                return "{ standalone: \"127.0.0.1:" + server.port() + "\", " + SwitchbackUser.APPLY.yaml() + " }";
-            }
-
-            @Override
-            public List<RealServer> primaries() {
-                return List.of(server);
-            }
-
-            @Override
-            public void close() {
-                server.close();
-            }
-        };
+        return of(RealServer.start(binary, folder, arguments), SwitchbackUser.APPLY);
     }
 
     /** One server whose user may follow nobody's stream and change no settings, as managed services have it. */
     static SomeFleet managed(ServerBinary binary, Path folder) {
-        RealServer server = RealServer.start(binary, folder);
+        return of(RealServer.start(binary, folder), SwitchbackUser.SCAN);
+    }
+
+    private static SomeFleet of(RealServer server, SwitchbackUser user) {
         return new SomeFleet() {
             @Override
             public String yaml() {
-                return "{ standalone: \"127.0.0.1:" + server.port() + "\", " + SwitchbackUser.SCAN.yaml() + " }";
+                return "{ standalone: \"127.0.0.1:" + server.port() + "\", " + user.yaml() + " }";
             }
 
             @Override

@@ -1,22 +1,19 @@
 package io.switchback.bench.chaos;
 
-import com.fasterxml.jackson.databind.ObjectMapper;
+import io.switchback.bench.CampaignFiles;
 import io.switchback.testkit.NodeNetworks;
 import io.switchback.testkit.ZooKeeperEnsemble;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayDeque;
-import java.util.Comparator;
 import java.util.Deque;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -48,8 +45,6 @@ public final class Chaos {
 
             Exit codes: 0 all held, 1 something did not, 2 a mistake on the command line.
             """;
-
-    private static final ObjectMapper JSON = new ObjectMapper();
 
     private final PrintStream out = System.out;
     private int rounds = ROUNDS_DEFAULT;
@@ -91,12 +86,7 @@ public final class Chaos {
             }
         }
         if (seed < 0) {
-            seed = 1;
-            if (hasCampaign() && Files.exists(campaign)) {
-                for (String line : Files.readAllLines(campaign)) {
-                    seed = Math.max(seed, JSON.readTree(line).path("seed").asLong() + 1);
-                }
-            }
+            seed = CampaignFiles.nextSeed(campaign);
         }
     }
 
@@ -167,12 +157,12 @@ public final class Chaos {
                 }
                 record(commit, networks != null, outcome);
                 if (outcome.problem().isEmpty() || !keep) {
-                    delete(own);
+                    CampaignFiles.delete(own);
                 }
             }
         }
         if (failures == 0 || !keep) {
-            delete(folder);
+            CampaignFiles.delete(folder);
         } else {
             out.println("chaos: what went wrong is in " + folder);
         }
@@ -208,15 +198,6 @@ public final class Chaos {
         line.put("checked", outcome.checked());
         line.put("messages", outcome.messages());
         line.put("elements", outcome.elements());
-        Files.writeString(
-                campaign, JSON.writeValueAsString(line) + "\n", StandardOpenOption.CREATE, StandardOpenOption.APPEND);
-    }
-
-    private static void delete(Path folder) throws IOException {
-        try (Stream<Path> files = Files.walk(folder)) {
-            for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
-                Files.deleteIfExists(file);
-            }
-        }
+        CampaignFiles.append(campaign, line);
     }
 }

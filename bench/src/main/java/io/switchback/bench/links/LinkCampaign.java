@@ -1,20 +1,17 @@
 package io.switchback.bench.links;
 
-import com.fasterxml.jackson.databind.ObjectMapper;
+import io.switchback.bench.CampaignFiles;
 import io.switchback.testkit.ServerBinary;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.time.Instant;
 import java.util.ArrayDeque;
-import java.util.Comparator;
 import java.util.Deque;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.stream.Stream;
 
 /**
  * Kills and cuts of links that anyone can run: {@code bench/links}. Its rounds add up in a campaign, as those of {@link io.switchback.bench.chaos.Chaos} do: a file with a line for each,
@@ -44,8 +41,6 @@ public final class LinkCampaign {
 
             Exit codes: 0 all held, 1 something did not, 2 a mistake on the command line.
             """;
-
-    private static final ObjectMapper JSON = new ObjectMapper();
 
     /** Where each start of a process finds its classes ready; written by the first that ends by itself. */
     private static final Path SHARED_CLASSES = Path.of(
@@ -94,12 +89,7 @@ public final class LinkCampaign {
             }
         }
         if (seed < 0) {
-            seed = 1;
-            if (hasCampaign() && Files.exists(campaign)) {
-                for (String line : Files.readAllLines(campaign)) {
-                    seed = Math.max(seed, JSON.readTree(line).path("seed").asLong() + 1);
-                }
-            }
+            seed = CampaignFiles.nextSeed(campaign);
         }
     }
 
@@ -166,11 +156,11 @@ public final class LinkCampaign {
             }
             record(commit, outcome);
             if (held || !keep) {
-                delete(own);
+                CampaignFiles.delete(own);
             }
         }
         if (failures == 0 || !keep) {
-            delete(folder);
+            CampaignFiles.delete(folder);
         } else {
             out.println("links: what went wrong is in " + folder);
         }
@@ -216,15 +206,6 @@ public final class LinkCampaign {
         line.put("counted", outcome.counted());
         line.put("compared", outcome.compared());
         line.put("listed", outcome.listed());
-        Files.writeString(
-                campaign, JSON.writeValueAsString(line) + "\n", StandardOpenOption.CREATE, StandardOpenOption.APPEND);
-    }
-
-    private static void delete(Path folder) throws IOException {
-        try (Stream<Path> files = Files.walk(folder)) {
-            for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
-                Files.deleteIfExists(file);
-            }
-        }
+        CampaignFiles.append(campaign, line);
     }
 }
