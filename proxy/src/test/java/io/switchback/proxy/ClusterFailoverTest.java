@@ -7,6 +7,7 @@ import io.switchback.testkit.Await;
 import io.switchback.testkit.RealCluster;
 import io.switchback.testkit.RealServer;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -122,6 +123,32 @@ class ClusterFailoverTest {
     }
 
     /** Without a successor the cluster says that it is down: for as long as that is waited for, and then so it is told. */
+    /** The pieces for one server are sent together, and lost together; that of the other one has been answered. */
+    @Test
+    void aSplitWriteOfWhichSomePiecesAreLostIsNotSentAgain() {
+        RealServer dying = cluster.nodes().get(0);
+        String lost = cluster.keyOn(dying, "lost");
+        String alsoLost = cluster.keyOn(dying, "also");
+        String kept = cluster.keyOn(cluster.nodes().get(1), "kept");
+        int slot = RealCluster.slotOf(lost);
+        try (RawClient client = client()) {
+            assertThat(client.text("MSET", lost, "1", kept, "1", alsoLost, "1")).isEqualTo("OK");
+            dying.call("WAIT", "1", "10000");
+            dying.stop();
+            client.send("MSET", lost, "2", kept, "2", alsoLost, "2");
+            Await.until(
+                    Duration.ofSeconds(20),
+                    "the other server has its piece",
+                    () -> "2".equals(cluster.nodes().get(1).call("GET", kept)));
+            dying.kill();
+            assertThat(client.reply().text())
+                    .contains("the connection to fleet blue")
+                    .contains("may or may not have run");
+            cluster.awaitSuccessor(slot, dying);
+            assertThat(client.text("MGET", lost, kept, alsoLost)).isEqualTo("[1, 2, 1]");
+        }
+    }
+
     @Test
     void aClusterThatIsDownIsSaidToBeDown() {
         RealServer dead = cluster.nodes().getFirst();
