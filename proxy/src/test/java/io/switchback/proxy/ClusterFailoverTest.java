@@ -122,7 +122,6 @@ class ClusterFailoverTest {
         }
     }
 
-    /** Without a successor the cluster says that it is down: for as long as that is waited for, and then so it is told. */
     /** The pieces for one server are sent together, and lost together; that of the other one has been answered. */
     @Test
     void aSplitWriteOfWhichSomePiecesAreLostIsNotSentAgain() {
@@ -149,6 +148,7 @@ class ClusterFailoverTest {
         }
     }
 
+    /** Without a successor the cluster says that it is down: for as long as that is waited for, and then so it is told. */
     @Test
     void aClusterThatIsDownIsSaidToBeDown() {
         RealServer dead = cluster.nodes().getFirst();
