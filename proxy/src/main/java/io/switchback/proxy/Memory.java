@@ -11,9 +11,6 @@ import io.switchback.fleet.Credential;
 import io.switchback.resp.CommandRule;
 import io.switchback.resp.CommandTable;
 import io.switchback.resp.Protocol;
-import java.lang.invoke.MethodHandles;
-import java.lang.invoke.VarHandle;
-import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -64,14 +61,6 @@ final class Memory {
     private static final long PAST_NANOS = 1_000_000_000L;
 
     private static final int VIEWS_MAX = 1024;
-    /** Answers that are found by their command alone ({@link #lately}); a longer command is not among them. */
-    private static final int LATELY_MAX = 4096;
-
-    private static final int LATELY_COMMAND_BYTES_MAX = 256;
-    /** The cache is told of one in so many reads that were answered without it. */
-    private static final int TOLD_ONE_IN = 32;
-
-    private static final VarHandle LONGS = MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
     /** What one kept answer takes beside its bytes and names. */
     private static final int OVERHEAD_BYTES = 200;
 
@@ -83,8 +72,6 @@ final class Memory {
     private final long ageMaxNanos;
     private final Cache<Name, Answers> answers;
     private final WrittenLately written;
-    /** Some of the answers that are kept, each where its command's bytes say: a look here is a fraction of one into the cache. */
-    private final @Nullable Answer[] lately = new Answer[LATELY_MAX];
     /** Of every user and database that has ever been read as; at most {@link #VIEWS_MAX}. */
     private final Map<ConnectionKey, View> views = new HashMap<>();
 
@@ -219,70 +206,24 @@ final class Memory {
         }
     }
 
-    /** What one command was answered. */
-    private final class Answer {
-        private final Name name;
-        private final int place;
-        private final byte[] command;
-        /** Null where it is too long to be kept; such reads go past memory. */
-        private final @Nullable ByteBuf reply;
-
-        private final long askedAtNanos;
-        private final long untilNanos;
-        private int given;
-
-        Answer(Name name, byte[] command, @Nullable ByteBuf reply, long askedAtNanos, long untilNanos) {
-            this.name = name;
-            this.place = WrittenLately.place(name.key);
-            this.command = command;
-            this.reply = reply;
-            this.askedAtNanos = askedAtNanos;
-            this.untilNanos = untilNanos;
-        }
-
+    /** {@code reply}: null where it is too long to be kept; such reads go past memory. */
+    private record Answer(byte[] command, @Nullable ByteBuf reply, long askedAtNanos, long untilNanos) {
         int bytes() {
             return command.length + (reply == null ? 0 : reply.readableBytes()) + OVERHEAD_BYTES;
         }
 
-        /** It is not kept any more. */
         void release() {
-            int at = whereLately(Unpooled.wrappedBuffer(command), 0, command.length);
-            if (lately[at] == this) {
-                lately[at] = null;
-            }
             if (reply != null) {
                 reply.release();
             }
         }
     }
 
-    private static int whereLately(ByteBuf in, int from, int length) {
-        long hash = length;
-        int i = 0;
-        for (; i + Long.BYTES <= length; i += Long.BYTES) {
-            hash = (hash ^ in.getLongLE(from + i)) * MIXER;
-            hash ^= hash >>> 32;
-        }
-        for (; i < length; i++) {
-            hash = (hash ^ in.getByte(from + i)) * MIXER;
-        }
-        return (int) (hash ^ hash >>> 32 ^ hash >>> 16) & LATELY_MAX - 1;
-    }
-
-    /** The constant of FNV for 64 bits: odd, and with bits all over. */
-    private static final long MIXER = 0x100000001b3L;
-
     private static boolean isSame(byte[] bytes, ByteBuf in, int from, int length) {
         if (bytes.length != length) {
             return false;
         }
-        int i = 0;
-        for (; i + Long.BYTES <= length; i += Long.BYTES) {
-            if ((long) LONGS.get(bytes, i) != in.getLongLE(from + i)) {
-                return false;
-            }
-        }
-        for (; i < length; i++) {
+        for (int i = 0; i < length; i++) {
             if (bytes[i] != in.getByte(from + i)) {
                 return false;
             }
@@ -331,9 +272,11 @@ final class Memory {
 
         /** Whether this one is answered from memory; what {@link #given} gives contains its answer then. */
         boolean give(int from, int end, int key) {
-            Answer one = find(from, end - from, key);
+            Name name = new Name(view, argument(in, key));
+            Answers of = answers.getIfPresent(name);
+            Answer one = of == null ? null : of.to(in, from, end - from);
             ByteBuf reply = one == null || one.untilNanos - now <= 0 ? null : one.reply;
-            if (one == null || reply == null || written.mayHaveMissed(one.place, one.askedAtNanos)) {
+            if (one == null || reply == null || written.mayHaveMissed(name.key, one.askedAtNanos)) {
                 return false;
             }
             hits++;
@@ -350,24 +293,6 @@ final class Memory {
                 to.writeBytes(reply, reply.readerIndex(), reply.readableBytes());
             }
             return true;
-        }
-
-        private @Nullable Answer find(int from, int length, int key) {
-            int at = whereLately(in, from, length);
-            Answer known = lately[at];
-            if (known != null && known.name.view == view && isSame(known.command, in, from, length)) {
-                known.given++;
-                if (known.given % TOLD_ONE_IN == 0 && answers.getIfPresent(known.name) == null) {
-                    return null;
-                }
-                return lately[at]; // being told, it may have made room
-            }
-            Answers of = answers.getIfPresent(new Name(view, argument(in, key)));
-            Answer one = of == null ? null : of.to(in, from, length);
-            if (one != null && length <= LATELY_COMMAND_BYTES_MAX) {
-                lately[at] = one;
-            }
-            return one;
         }
 
         boolean isFull() {
@@ -559,7 +484,7 @@ final class Memory {
                 until = sentAtNanos + Math.min(ageMaxNanos, TimeUnit.MILLISECONDS.toNanos(millis));
             }
             if (!isDropped && (reply != null || isTooLong)) {
-                keep(new Answer(name, command, reply == null ? null : reply.retainedDuplicate(), sentAtNanos, until));
+                keep(name, new Answer(command, reply == null ? null : reply.retainedDuplicate(), sentAtNanos, until));
             }
             over();
         }
@@ -642,13 +567,13 @@ final class Memory {
         }
     }
 
-    private void keep(Answer answer) {
-        Answers of = answers.getIfPresent(answer.name);
+    private void keep(Name name, Answer answer) {
+        Answers of = answers.getIfPresent(name);
         if (of == null) {
             of = new Answers();
         }
         of.add(answer);
-        answers.put(answer.name, of); // so that it is weighed again
+        answers.put(name, of); // so that it is weighed again
     }
 
     // --- forgetting

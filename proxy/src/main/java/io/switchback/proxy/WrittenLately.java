@@ -63,12 +63,7 @@ final class WrittenLately {
 
     /** Whether what was asked for then cannot have seen all writes of this key that have been answered. */
     boolean mayHaveMissed(byte[] key, long askedAtNanos) {
-        return mayHaveMissed(place(key), askedAtNanos);
-    }
-
-    /** Likewise, where the key's {@link #place} is known. */
-    boolean mayHaveMissed(int place, long askedAtNanos) {
-        return askedAtNanos - writtenAtNanos.get(place) <= 0 || askedAtNanos - allWrittenAtNanos.get() <= 0;
+        return askedAtNanos - writtenAtNanos.get(place(key)) <= 0 || askedAtNanos - allWrittenAtNanos.get() <= 0;
     }
 
     /** Replies to a run that may write have come, and have not been passed on. */
@@ -112,8 +107,7 @@ final class WrittenLately {
         }
     }
 
-    /** Where it is noted when a key was written. */
-    static int place(byte[] key) {
+    private static int place(byte[] key) {
         int hash = Arrays.hashCode(key);
         return (hash ^ hash >>> 16) & PLACES - 1;
     }
