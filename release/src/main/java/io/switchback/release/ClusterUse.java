@@ -28,8 +28,11 @@ final class ClusterUse {
     private final Nodes nodes;
     private final Members members;
 
-    /** @param afresh whether what was seen before is forgotten, once it is told */
-    record Question(String cache, boolean afresh) {}
+    /**
+     * @param release for which it is asked; what was seen for another one does not count
+     * @param afresh whether what was seen before is forgotten, once it is told
+     */
+    record Question(String release, String cache, boolean afresh) {}
 
     record Answer(ClusterObstacles seen) {}
 
@@ -52,8 +55,8 @@ final class ClusterUse {
     }
 
     /** Asks every node that serves the cache; one that does not answer says nothing. */
-    Findings look(String cache, boolean afresh) {
-        byte[] question = ReleaseStore.bytes(new Question(cache, afresh));
+    Findings look(String release, String cache, boolean afresh) {
+        byte[] question = ReleaseStore.bytes(new Question(release, cache, afresh));
         List<String> certain = new ArrayList<>();
         List<String> possible = new ArrayList<>();
         nodes.askThoseWhoServe(cache, members.roster().members(), SUBJECT, question, NODE_LIMIT)

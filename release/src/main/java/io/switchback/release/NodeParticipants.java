@@ -21,7 +21,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.ConcurrentHashMap;
@@ -55,8 +54,8 @@ final class NodeParticipants implements AutoCloseable {
     private final Map<String, LedgerRouteCheck> routeChecks = new LinkedHashMap<>();
     /** The release that each cache is armed for. */
     private final Map<String, String> armedFor = new LinkedHashMap<>();
-    /** The caches whose clients are looked at for what a cluster would refuse. */
-    private final Set<String> watched = ConcurrentHashMap.newKeySet();
+    /** The release for which each cache's clients are looked at for what a cluster would refuse. */
+    private final Map<String, String> watchedFor = new ConcurrentHashMap<>();
 
     NodeParticipants(
             Map<String, ManagedCache> caches, Nodes nodes, Ledger ledger, Ledger ownLedger, Environment environment) {
@@ -143,7 +142,11 @@ final class NodeParticipants implements AutoCloseable {
     private CompletionStage<ClusterUse.Answer> clusterUse(ClusterUse.Question asked) {
         CacheProxy proxy = cache(asked.cache()).proxy();
         return Answering.waiting(() -> {
-            watched.add(asked.cache());
+            String before = watchedFor.put(asked.cache(), asked.release());
+            if (before != null && !before.equals(asked.release())) {
+                // It ended so shortly before this one began that no look came between.
+                proxy.watchForCluster(false);
+            }
             proxy.watchForCluster(true);
             ClusterUse.Answer answer =
                     new ClusterUse.Answer(proxy.clusterObstacles().join());
@@ -273,8 +276,15 @@ final class NodeParticipants implements AutoCloseable {
 
     private void arm(CacheParticipant participant, String release) {
         String name = participant.cacheName();
-        if (release.equals(armedFor.get(name))) {
+        String before = armedFor.get(name);
+        if (release.equals(before)) {
             return;
+        }
+        if (before != null) {
+            // It ended so shortly before this one began that no look came between. Check and keys are replaced, so that
+            // there is no moment without.
+            participant.guarding().lift();
+            participant.protecting().lift();
         }
         Rehearsal.once(environment);
         cache(name).proxy().reservedKeys(keysOfLinks(release, cache(name)));
@@ -309,7 +319,7 @@ final class NodeParticipants implements AutoCloseable {
 
     private void disarm(CacheParticipant participant) {
         String name = participant.cacheName();
-        if (watched.remove(name)) {
+        if (watchedFor.remove(name) != null) {
             cache(name).proxy().watchForCluster(false);
         }
         if (armedFor.remove(name) != null) {

@@ -409,13 +409,13 @@ final class ReleaseRun {
             return List.of();
         }
         if (!watching.isZero()) {
-            concerned.forEach(cache -> clusterUse.look(cache.name(), false));
+            concerned.forEach(cache -> clusterUse.look(file.name(), cache.name(), false));
             standing.say("watches for " + watching.toSeconds() + " s whether clients send what a cluster would refuse");
             orders.pause(watching);
         }
         List<String> found = new ArrayList<>();
         for (MovingCache cache : concerned) {
-            ClusterUse.Findings seen = clusterUse.look(cache.name(), afresh);
+            ClusterUse.Findings seen = clusterUse.look(file.name(), cache.name(), afresh);
             seen.possible().forEach(what -> standing.warn("cache " + cache.name() + ": " + what));
             for (String what : seen.certain()) {
                 String sentence = "cache " + cache.name() + ": " + what;
