@@ -12,6 +12,7 @@ import java.util.Collections;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.SortedSet;
 import java.util.TreeMap;
@@ -21,7 +22,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * Compares one key on both sides, chunk by chunk in step, so that neither side's value is ever held whole. For one thread.
  *
- * <p>Memory: one chunk of each side: {@link #CHUNK_ELEMENTS} elements of a collection, or {@link #CHUNK_BYTES} of a string.
+ * <p>Memory: one chunk of each side: {@link #CHUNK_ELEMENTS} elements of a collection, or {@link #CHUNK_BYTES} of a string. Of a vector set, the names of all its elements beside, which no command
+ * gives piece by piece; a link carries none of more than 32 MiB.
  */
 final class KeyComparison {
     static final int CHUNK_ELEMENTS = 1000;
@@ -29,6 +31,14 @@ final class KeyComparison {
 
     /** Two commands in one round trip see times that are at most this far apart, beside what the round trip took. */
     private static final long CLOCK_TICK_MS = 2;
+
+    /** As TYPE says it. */
+    static final String VECTOR_SET = "vectorset";
+
+    private static final int VECTORS_AT_ONCE = 100;
+    /** Of VINFO, what does not depend on how the graph came about. */
+    private static final List<String> VECTOR_SHAPE =
+            List.of("quant-type", "vector-dim", "projection-input-dim", "hnsw-m");
 
     private static final List<String> STREAM_COUNTERS =
             List.of("last-generated-id", "max-deleted-entry-id", "entries-added");
@@ -85,6 +95,7 @@ final class KeyComparison {
                         });
                 byName(source, key).values().forEach(group -> group.values().forEach(this::digest));
             }
+            case VECTOR_SET -> digestVectors(key);
             case "none" -> {}
             default -> digest(source.ask("DUMP", key));
         }
@@ -168,7 +179,7 @@ final class KeyComparison {
 
     static boolean isKnown(String type) {
         return switch (type) {
-            case "string", "list", "set", "hash", "zset", "stream" -> true;
+            case "string", "list", "set", "hash", "zset", "stream", VECTOR_SET -> true;
             default -> false;
         };
     }
@@ -221,6 +232,7 @@ final class KeyComparison {
             case "zset" -> zset(key);
             case "set" -> scanned("SCARD", "SSCAN", key, 1);
             case "hash" -> scanned("HLEN", "HSCAN", key, 2);
+            case VECTOR_SET -> vectors(key);
             default -> stream(key);
         };
     }
@@ -365,6 +377,76 @@ final class KeyComparison {
                 Integer.toString(fields.size()).getBytes(UTF_8)));
         words.addAll(fields);
         return words.toArray(byte[][]::new);
+    }
+
+    // Vector sets
+
+    /**
+     * Element by element: the graph that links them is the server's own, and is not written the same twice. Compared are vectors as they are quantized, their lengths and attributes.
+     */
+    private @Nullable String vectors(byte[] key) {
+        long[] size = new long[1];
+        @Nullable String unlike = sizes("VCARD", key, size);
+        if (unlike == null) {
+            unlike = shapesDiffer(fields(source.ask("VINFO", key)), fields(target.ask("VINFO", key)));
+        }
+        if (unlike != null) {
+            return unlike;
+        }
+        List<Reply> names = vectorNames(key);
+        if (names.size() != size[0]) {
+            return "it changed";
+        }
+        for (int from = 0; unlike == null && from < names.size(); from += VECTORS_AT_ONCE) {
+            List<Reply> some = names.subList(from, Math.min(names.size(), from + VECTORS_AT_ONCE));
+            List<byte[][]> questions = vectorQuestions(key, some);
+            List<Reply> here = source.askAll(questions);
+            List<Reply> there = target.askAll(questions);
+            for (int i = 0; unlike == null && i < questions.size(); i++) {
+                if (!here.get(i).equals(there.get(i))) {
+                    String what = i % 2 == 0 ? "the vector of " : "what is said (VGETATTR) of ";
+                    unlike = what
+                            + shown(some.get(i / 2))
+                            + (there.get(i) instanceof Reply.Nil ? " is not at the target" : " differs");
+                }
+            }
+        }
+        return unlike;
+    }
+
+    private static @Nullable String shapesDiffer(Map<String, Reply> here, Map<String, Reply> there) {
+        for (String name : VECTOR_SHAPE) {
+            if (!Objects.equals(here.get(name), there.get(name))) {
+                return name + " is " + here.get(name) + " at the source, " + there.get(name) + " at the target";
+            }
+        }
+        return null;
+    }
+
+    /** All of them: as many at random as there are, none of them twice. No command walks through them. */
+    private List<Reply> vectorNames(byte[] key) {
+        return elements(source.ask("VRANDMEMBER", key, Integer.toString(Integer.MAX_VALUE)));
+    }
+
+    private static List<byte[][]> vectorQuestions(byte[] key, List<Reply> names) {
+        List<byte[][]> questions = new ArrayList<>();
+        for (Reply name : names) {
+            questions.add(new byte[][] {"VEMB".getBytes(UTF_8), key, bytes(name), "RAW".getBytes(UTF_8)});
+            questions.add(new byte[][] {"VGETATTR".getBytes(UTF_8), key, bytes(name)});
+        }
+        return questions;
+    }
+
+    /** Whatever the order in which their names come. */
+    private void digestVectors(byte[] key) {
+        List<Reply> names = vectorNames(key).stream()
+                .sorted((one, other) -> Arrays.compareUnsigned(bytes(one), bytes(other)))
+                .toList();
+        for (int from = 0; from < names.size(); from += VECTORS_AT_ONCE) {
+            List<Reply> some = names.subList(from, Math.min(names.size(), from + VECTORS_AT_ONCE));
+            some.forEach(this::digest);
+            source.askAll(vectorQuestions(key, some)).forEach(this::digest);
+        }
     }
 
     // Streams

@@ -303,7 +303,7 @@ public final class Verification {
     }
 
     private static boolean isSimple(String type) {
-        return KeyComparison.isKnown(type) && !type.equals("stream");
+        return KeyComparison.isKnown(type) && !type.equals("stream") && !type.equals(KeyComparison.VECTOR_SET);
     }
 
     private static String sizeCommand(String type) {

@@ -205,6 +205,46 @@ class VerificationTest {
         }
     }
 
+    /** Two servers link the same vectors by other graphs, and serialize them otherwise. */
+    @Test
+    void vectorSetsAreComparedElementByElement() {
+        ServerBinary binary = Servers.require("redis-8.0");
+        int count = 350;
+        try (RealServer here = start(binary, "source");
+                RealServer there = start(binary, "target")) {
+            for (int i = 0; i < count; i++) {
+                vector(here, i);
+                vector(there, count - 1 - i);
+            }
+            here.call("VSETATTR", "vectors", "e7", "{\"year\":1}");
+            there.call("VSETATTR", "vectors", "e7", "{\"year\":1}");
+            assertThat(String.valueOf(here.call("DUMP", "vectors")))
+                    .isNotEqualTo(String.valueOf(there.call("DUMP", "vectors")));
+            assertThat(verify(QUICK, here, there).holds()).isTrue();
+
+            there.call("VSETATTR", "vectors", "e7", "{\"year\":2}");
+            assertThat(onlyDifference(here, there)).isEqualTo("vectorset: what is said (VGETATTR) of \"e7\" differs");
+            there.call("VSETATTR", "vectors", "e7", "{\"year\":1}");
+            there.call("VADD", "vectors", "VALUES", "3", "1", "0", "0", "e300");
+            assertThat(onlyDifference(here, there)).isEqualTo("vectorset: the vector of \"e300\" differs");
+            there.call("VREM", "vectors", "e300");
+            assertThat(onlyDifference(here, there)).contains("a size of 350 at the source, of 349 at the target");
+            there.call("VADD", "vectors", "VALUES", "3", "1", "0", "0", "other");
+            assertThat(onlyDifference(here, there)).isEqualTo("vectorset: the vector of \"e300\" is not at the target");
+            there.call("DEL", "vectors");
+            there.call("VADD", "vectors", "VALUES", "2", "1", "0", "e0", "NOQUANT");
+            assertThat(onlyDifference(here, there)).contains("a size of");
+        }
+    }
+
+    private static void vector(RealServer server, int number) {
+        server.call("VADD", "vectors", "VALUES", "3", "1", Double.toString(number / 10.0), "-0.5", "e" + number);
+    }
+
+    private static String onlyDifference(RealServer here, RealServer there) {
+        return verify(QUICK, here, there).differences().getFirst().what();
+    }
+
     @Test
     void aMillisecondOfExpiryIsADifferenceWhereBothSidesKnowItExactly() {
         ServerBinary binary = Servers.require("redis-7.0");
