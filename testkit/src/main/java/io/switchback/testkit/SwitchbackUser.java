@@ -36,7 +36,13 @@ public record SwitchbackUser(String name, List<String> rules) {
             "+@transaction",
             // what tells subscribers of a switch
             "+publish",
-            "+subscribe");
+            "+subscribe",
+            // scripts of clients, brought to where a switch leads
+            "+script",
+            // clients' WAIT and WAITAOF
+            "+wait",
+            "+waitaof",
+            "+swapdb");
 
     private static final List<String> STREAM = List.of(
             "+psync",
@@ -92,11 +98,16 @@ public record SwitchbackUser(String name, List<String> rules) {
         return "user: " + name + ", password: " + PASSWORD;
     }
 
-    /** On a server's command line. Servers below 6.2 know no rights to channels. */
+    /** On a server's command line. Servers below 6.2 know no rights to channels, those below 7.2 no WAITAOF, and whoever names what a server does not know has it refuse to start. */
     List<String> arguments(ServerBinary binary) {
         List<String> arguments = new ArrayList<>(List.of("--user", name, "on", ">" + PASSWORD));
         boolean knowsChannels = !binary.version().startsWith("6.0.");
-        rules.stream().filter(rule -> knowsChannels || !CHANNELS.contains(rule)).forEach(arguments::add);
+        boolean knowsWaitAof =
+                binary.isValkey() || number(binary, 0) > 7 || (number(binary, 0) == 7 && number(binary, 1) >= 2);
+        rules.stream()
+                .filter(rule -> knowsChannels || !CHANNELS.contains(rule))
+                .filter(rule -> knowsWaitAof || !rule.equals("+waitaof"))
+                .forEach(arguments::add);
         return arguments;
     }
 }
