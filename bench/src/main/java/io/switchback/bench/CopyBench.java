@@ -1,6 +1,11 @@
 package io.switchback.bench;
 
 import io.switchback.bench.MeasuredLink.Kind;
+import io.switchback.environment.Environment;
+import io.switchback.sync.source.CopyLimits;
+import io.switchback.sync.verify.Verification;
+import io.switchback.sync.verify.VerificationReport;
+import io.switchback.sync.verify.VerificationSettings;
 import io.switchback.testkit.Await;
 import io.switchback.testkit.RealServer;
 import io.switchback.testkit.ServerBinary;
@@ -16,9 +21,11 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.concurrent.Callable;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.Supplier;
+import org.HdrHistogram.Histogram;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -30,9 +37,9 @@ import redis.clients.jedis.Pipeline;
         name = "bench/run copy",
         description = {
             "A full copy by a relay link and by an apply link, each in a process with a bounded heap, beside the servers' own REPLICAOF and beside"
-                    + " a file written by redis-cli --rdb that the target loads; then how late writes at several rates arrive at the target, by the links"
-                    + " and by the servers' own replication.",
-            "Takes about five minutes, with --quick one."
+                    + " a file written by redis-cli --rdb that the target loads; how long it takes to verify the copy; what a client of the source feels of each way"
+                    + " to copy it; then how late writes at several rates arrive at the target, by the links and by the servers' own replication.",
+            "Takes about eight minutes, with --quick one."
         },
         mixinStandardHelpOptions = true)
 final class CopyBench implements Callable<Integer> {
@@ -50,6 +57,9 @@ final class CopyBench implements Callable<Integer> {
     private static final Duration AT_A_RATE = Duration.ofSeconds(6);
     private static final Duration QUICK_AT_A_RATE = Duration.ofSeconds(2);
     private static final int WRITES_AT_ONCE = 100;
+    private static final Duration QUIET = Duration.ofSeconds(10);
+    private static final long FELT_PACE_NANOS = 1_000_000;
+    private static final long SLOW_BYTES = 16L << 20;
 
     private final PrintStream out = System.out;
     private final Map<String, Object> results = new LinkedHashMap<>();
@@ -72,6 +82,10 @@ final class CopyBench implements Callable<Integer> {
 
     /** What a copy took: seconds of the clock, and of the processor by whom. */
     private record Copy(String way, double seconds, double ofSource, double ofTarget, double ofLink, double linkMib) {}
+
+    /** What a client's commands took, in microseconds. */
+    private record Felt(
+            String beside, double seconds, long commands, double p50, double p99, double p999, double worst) {}
 
     /** How late writes arrived, in milliseconds, and what the link used meanwhile. */
     private record Late(String way, int asked, double written, double p50, double p99, double worst, double ofLink) {}
@@ -101,6 +115,7 @@ final class CopyBench implements Callable<Integer> {
                         keys,
                         source.info("memory", "used_memory_human"));
                 copies(source, newer, folder);
+                disturbances(source, newer, folder);
             }
             try (RealServer source = source(older, folder.resolve("stream"))) {
                 streams(source, newer, folder);
@@ -181,11 +196,14 @@ final class CopyBench implements Callable<Integer> {
         for (Kind kind : Kind.values()) {
             try (RealServer target = RealServer.start(newer, folder.resolve("by-" + kind.name()))) {
                 taken.add(timed(kind.title(), source, target, () -> {
-                    MeasuredLink link = MeasuredLink.start(kind, source, target, heapMib, folder);
+                    MeasuredLink link = MeasuredLink.start(kind, source, target, heapMib, CopyLimits.NONE, folder);
                     link.awaitStreaming();
                     return Optional.of(link);
                 }));
                 demandAll(source, target);
+                if (kind == Kind.APPLY) {
+                    verify(source, target);
+                }
             }
         }
         file(source, newer, folder).ifPresent(taken::add);
@@ -205,6 +223,122 @@ final class CopyBench implements Callable<Integer> {
         }
         out.println();
         results.put("copies", taken);
+    }
+
+    /** As fast as it goes, and with the quarter of the time that a release leaves to clients. */
+    private void verify(RealServer source, RealServer target) {
+        Map<String, Double> perMillion = new LinkedHashMap<>();
+        for (double share : new double[] {1, VerificationSettings.defaults().busyShareMax()}) {
+            long began = System.nanoTime();
+            VerificationReport report = Verification.run(
+                    VerificationSettings.defaults().withBusyShareMax(share),
+                    MeasuredLink.spec("source", source.port()),
+                    MeasuredLink.spec("target", target.port()),
+                    Environment.system(),
+                    progress -> {},
+                    () -> false);
+            double seconds = (System.nanoTime() - began) / NANOS;
+            if (report.differenceCount() > 0) {
+                throw new IllegalStateException("the copy is none: " + report.differences());
+            }
+            double ofAMillion = seconds * 1e6 / report.keysChecked();
+            out.printf(
+                    Locale.ROOT,
+                    "verified   %,d keys, types, values and times to live in %.1f s with the servers asked %.0f %% of the time: a million keys in %.1f s%n",
+                    report.keysChecked(),
+                    seconds,
+                    share * 100,
+                    ofAMillion);
+            perMillion.put("asked " + share, ofAMillion);
+        }
+        out.println();
+        results.put("secondsToVerifyAMillion", perMillion);
+    }
+
+    // ---- what clients feel of a copy ----
+
+    /** The source's clients alone, then beside each way to copy it. */
+    private void disturbances(RealServer source, ServerBinary newer, Path folder) {
+        List<Felt> all = new ArrayList<>();
+        all.add(feels("no copy", source, QUIET));
+        try (RealServer target = RealServer.start(newer, folder.resolve("felt-replica"))) {
+            all.add(feelsUntil("REPLICAOF", source, () -> follow(source, target)));
+        }
+        CopyLimits gentle =
+                new CopyLimits(OptionalLong.empty(), OptionalLong.empty(), Optional.of(Duration.ofMillis(1)));
+        CopyLimits slow = new CopyLimits(OptionalLong.of(SLOW_BYTES), OptionalLong.empty(), Optional.empty());
+        Map<String, CopyLimits> ways = new LinkedHashMap<>();
+        ways.put("as fast as it goes", CopyLimits.NONE);
+        ways.put("source-latency: 1ms", gentle);
+        ways.put("mib-per-second: " + (SLOW_BYTES >> 20), slow);
+        for (Kind kind : Kind.values()) {
+            ways.forEach((name, limits) -> {
+                try (RealServer target = RealServer.start(newer, folder.resolve("felt-" + all.size()));
+                        MeasuredLink link = MeasuredLink.start(kind, source, target, heapMib, limits, folder)) {
+                    all.add(feelsUntil(kind.title() + ", " + name, source, link::awaitStreaming));
+                }
+            });
+        }
+        all.add(feels("no copy, again", source, QUIET));
+        out.println(
+                "| a client's commands beside | s | commands | p50, us | p99, us | p99.9, us | worst, ms | p99 over that without |");
+        out.println("| --- | --- | --- | --- | --- | --- | --- | --- |");
+        for (Felt one : all) {
+            out.printf(
+                    Locale.ROOT,
+                    "| %s | %.1f | %,d | %.0f | %.0f | %.0f | %.1f | %.2f |%n",
+                    one.beside(),
+                    one.seconds(),
+                    one.commands(),
+                    one.p50(),
+                    one.p99(),
+                    one.p999(),
+                    one.worst() / 1e3,
+                    one.p99() / all.getFirst().p99());
+        }
+        out.println();
+        results.put("disturbances", all);
+    }
+
+    private static Felt feels(String beside, RealServer source, Duration how) {
+        return feelsUntil(beside, source, () -> Pause.of(how));
+    }
+
+    /** One client that reads and writes by turns, a thousand commands a second, until the action ends. */
+    private static Felt feelsUntil(String beside, RealServer source, Runnable action) {
+        Histogram micros = new Histogram(3);
+        Thread client = Thread.ofPlatform().daemon().start(() -> {
+            try (Jedis commands = source.client()) {
+                for (int i = 0; !Thread.currentThread().isInterrupted(); i++) {
+                    String key = "key:" + (i % 1_000 * 10 + 1);
+                    long began = System.nanoTime();
+                    if (i % 2 == 0) {
+                        commands.get(key);
+                    } else {
+                        commands.set(key, "value-of-" + i);
+                    }
+                    micros.recordValue((System.nanoTime() - began) / 1_000);
+                    LockSupport.parkNanos(FELT_PACE_NANOS);
+                }
+            }
+        });
+        long began = System.nanoTime();
+        action.run();
+        double seconds = (System.nanoTime() - began) / NANOS;
+        client.interrupt();
+        try {
+            client.join();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+        return new Felt(
+                beside,
+                seconds,
+                micros.getTotalCount(),
+                micros.getValueAtPercentile(50),
+                micros.getValueAtPercentile(99),
+                micros.getValueAtPercentile(99.9),
+                micros.getMaxValue());
     }
 
     private static void follow(RealServer source, RealServer target) {
@@ -253,7 +387,7 @@ final class CopyBench implements Callable<Integer> {
 
     /** What people do who have no replication between the two: a snapshot as a file, which the target loads as it starts. */
     private Optional<Copy> file(RealServer source, ServerBinary newer, Path folder) {
-        Optional<Path> tool = source.binary().tool("redis-cli");
+        Optional<Path> tool = source.binary().tool("cli");
         if (tool.isEmpty()) {
             out.println("redis-cli is not there beside the server, so its way is left out");
             return Optional.empty();
@@ -306,7 +440,7 @@ final class CopyBench implements Callable<Integer> {
         for (Kind kind : Kind.values()) {
             source.call("FLUSHALL");
             try (RealServer target = RealServer.start(newer, folder.resolve("stream-" + kind.name()));
-                    MeasuredLink link = MeasuredLink.start(kind, source, target, heapMib, folder)) {
+                    MeasuredLink link = MeasuredLink.start(kind, source, target, heapMib, CopyLimits.NONE, folder)) {
                 link.awaitStreaming();
                 all.addAll(lateness(kind.title(), source, target, Optional.of(link)));
             }

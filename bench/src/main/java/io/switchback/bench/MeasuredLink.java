@@ -17,6 +17,7 @@ import io.switchback.sync.LinkStatus.Phase;
 import io.switchback.sync.RelayLink;
 import io.switchback.sync.apply.ApplyLink;
 import io.switchback.sync.apply.ApplySettings;
+import io.switchback.sync.source.CopyLimits;
 import io.switchback.testkit.Await;
 import io.switchback.testkit.ChildProcesses;
 import io.switchback.testkit.RealServer;
@@ -32,6 +33,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.OptionalLong;
 
 /** One link in a process of its own, so that its heap is bounded and its processor time is nobody else's. For one thread. */
 final class MeasuredLink implements AutoCloseable {
@@ -59,8 +61,9 @@ final class MeasuredLink implements AutoCloseable {
         this.said = new BufferedReader(new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8));
     }
 
-    /** Begins a full copy. */
-    static MeasuredLink start(Kind kind, RealServer source, RealServer target, int heapMib, Path folder) {
+    /** Begins a full copy. Of the limits, bytes and latency are passed on. */
+    static MeasuredLink start(
+            Kind kind, RealServer source, RealServer target, int heapMib, CopyLimits copy, Path folder) {
         Path log = folder.resolve(kind + "-" + target.port() + ".log");
         List<String> command = new ArrayList<>(List.of(
                 ProcessHandle.current().info().command().orElse("java"),
@@ -71,7 +74,9 @@ final class MeasuredLink implements AutoCloseable {
                 MeasuredLink.class.getName(),
                 kind.name(),
                 Integer.toString(source.port()),
-                Integer.toString(target.port())));
+                Integer.toString(target.port()),
+                Long.toString(copy.bytesPerSecond().orElse(0)),
+                Long.toString(copy.sourceLatency().orElse(Duration.ZERO).toMillis())));
         try {
             Process started =
                     new ProcessBuilder(command).redirectError(log.toFile()).start();
@@ -109,12 +114,18 @@ final class MeasuredLink implements AutoCloseable {
         ChildProcesses.ended(process);
     }
 
-    /** Arguments: the kind, the source's port and the target's. Runs until it is killed. */
+    /** Arguments: the kind, the source's port and the target's, bytes a second and milliseconds of latency, where 0 is no limit. Runs until it is killed. */
     public static void main(String[] arguments) throws InterruptedException {
         FleetSpec source = spec("source", Integer.parseInt(arguments[1]));
         FleetSpec target = spec("target", Integer.parseInt(arguments[2]));
+        long bytes = Long.parseLong(arguments[3]);
+        long millis = Long.parseLong(arguments[4]);
+        CopyLimits copy = new CopyLimits(
+                bytes == 0 ? OptionalLong.empty() : OptionalLong.of(bytes),
+                OptionalLong.empty(),
+                millis == 0 ? Optional.empty() : Optional.of(Duration.ofMillis(millis)));
         Link link = switch (Kind.valueOf(arguments[0])) {
-            case RELAY -> relay(source, target);
+            case RELAY -> relay(source, target, copy);
             case APPLY ->
                 ApplyLink.open(
                         new ApplySettings(
@@ -124,7 +135,8 @@ final class MeasuredLink implements AutoCloseable {
                                 source,
                                 target,
                                 new LinkStart.FullCopy(Optional.empty()),
-                                Optional.empty()),
+                                Optional.empty(),
+                                copy),
                         Environment.system(),
                         new Ends());
         };
@@ -133,7 +145,7 @@ final class MeasuredLink implements AutoCloseable {
         Thread.sleep(LIMIT);
     }
 
-    private static Link relay(FleetSpec source, FleetSpec target) {
+    private static Link relay(FleetSpec source, FleetSpec target, CopyLimits copy) {
         try (ServerConnection from = ServerConnection.open(source, LIMIT);
                 ServerConnection to = ServerConnection.open(target, LIMIT)) {
             RelayLink link = RelayLink.open(
@@ -145,7 +157,8 @@ final class MeasuredLink implements AutoCloseable {
                             0,
                             SECRET,
                             new LinkStart.FullCopy(Optional.empty()),
-                            StreamTranslator.between(Dialect.read(from), Dialect.read(to))),
+                            StreamTranslator.between(Dialect.read(from), Dialect.read(to)),
+                            copy),
                     Environment.system(),
                     new Ends());
             link.admit();
@@ -158,7 +171,7 @@ final class MeasuredLink implements AutoCloseable {
         }
     }
 
-    private static FleetSpec spec(String name, int port) {
+    static FleetSpec spec(String name, int port) {
         return new FleetSpec(name, new Endpoint("127.0.0.1", port), Optional.empty());
     }
 
