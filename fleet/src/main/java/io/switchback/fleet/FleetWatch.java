@@ -26,8 +26,10 @@ public final class FleetWatch implements AutoCloseable {
     private static final Duration SENTINEL_EVERY = Duration.ofSeconds(1);
     /** How often the nodes of a cluster are, whose redirects say themselves when something has changed. */
     private static final Duration CLUSTER_EVERY = Duration.ofSeconds(5);
-    /** Two looks are never closer together, however many connections ask. */
-    private static final Duration BETWEEN = Duration.ofMillis(100);
+    /** Two looks are never closer together, however many connections ask: at sentinels, who are few, */
+    private static final Duration SENTINEL_BETWEEN = Duration.ofMillis(25);
+    /** and at the nodes of a cluster. */
+    private static final Duration CLUSTER_BETWEEN = Duration.ofMillis(100);
 
     private static final Duration CLOSE_LIMIT = Duration.ofSeconds(5);
     private static final int PROBLEMS_SAID_MAX = 1_000;
@@ -96,12 +98,14 @@ public final class FleetWatch implements AutoCloseable {
     }
 
     private void watch() {
-        Duration every = fleet.address() instanceof FleetAddress.Cluster ? CLUSTER_EVERY : SENTINEL_EVERY;
+        boolean isCluster = fleet.address() instanceof FleetAddress.Cluster;
+        Duration every = isCluster ? CLUSTER_EVERY : SENTINEL_EVERY;
+        Duration between = isCluster ? CLUSTER_BETWEEN : SENTINEL_BETWEEN;
         try {
             while (!closed) {
                 lookNow();
-                environment.sleep(BETWEEN);
-                var _ = asked.tryAcquire(every.toMillis() - BETWEEN.toMillis(), TimeUnit.MILLISECONDS);
+                environment.sleep(between);
+                var _ = asked.tryAcquire(every.toMillis() - between.toMillis(), TimeUnit.MILLISECONDS);
             }
         } catch (InterruptedException e) {
             // It is closed.

@@ -12,6 +12,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -23,6 +24,8 @@ import org.jspecify.annotations.Nullable;
  *   <li>it says so itself: a sentinel that lags leads nobody to a replica;
  *   <li>at least half of the sentinels that answer name it; of two, the one with the greater epoch: a sentinel that lies leads nobody astray while
  *       the others know better;
+ *   <li>in a failover it is enough that the sentinel which leads it names it: with a greater epoch than before, a replica of the one from before, which does not say any more that it
+ *       is the primary. Sentinels raise the epoch once they have seen the replica promoted, and from there on never go back; the others hear of it a moment later;
  *   <li>where fewer than half of all sentinels answer, the one from before stays for as long as it says itself that it is a primary.
  * </ul>
  *
@@ -37,6 +40,8 @@ final class SentinelSight implements FleetSight {
     private final AskedServers sentinels;
     private final AskedServers servers;
     private @Nullable Endpoint known;
+    private long knownEpoch;
+    private Set<Endpoint> knownReplicas = Set.of();
 
     /** One sentinel's word. */
     private record Word(Endpoint primary, long epoch, List<Endpoint> replicas) {}
@@ -78,7 +83,7 @@ final class SentinelSight implements FleetSight {
                     problems.add(candidate.server() + ", a primary by " + candidate.votes()
                             + " of its sentinels, says that it is a " + said.get(candidate.server()));
                 }
-            } else if (candidate.votes() * 2 >= words.answers().size()) {
+            } else if (candidate.votes() * 2 >= words.answers().size() || isSuccessor(candidate, said)) {
                 return seen(candidate.server(), words.answers(), problems);
             } else {
                 problems.add(candidate.server() + " is a primary by " + candidate.votes()
@@ -88,10 +93,28 @@ final class SentinelSight implements FleetSight {
         return new Sighting(Optional.empty(), problems);
     }
 
+    /** Whether a failover has come to where it is not taken back. */
+    private boolean isSuccessor(Candidate candidate, Map<Endpoint, String> said) {
+        Endpoint before = known;
+        return before != null
+                && knownReplicas.contains(candidate.server())
+                && candidate.epoch() > knownEpoch
+                && !isPrimary(said, before);
+    }
+
     private Sighting seen(Endpoint primary, Map<Endpoint, Word> words, List<String> problems) {
-        known = primary;
-        List<Endpoint> replicas = words.values().stream()
+        List<Word> ofPrimary = words.values().stream()
                 .filter(word -> word.primary().equals(primary))
+                .toList();
+        if (!ofPrimary.isEmpty()) {
+            knownEpoch = ofPrimary.stream().mapToLong(Word::epoch).max().orElseThrow();
+        }
+        if (!primary.equals(known) || !ofPrimary.isEmpty()) {
+            knownReplicas =
+                    ofPrimary.stream().flatMap(word -> word.replicas().stream()).collect(Collectors.toSet());
+        }
+        known = primary;
+        List<Endpoint> replicas = ofPrimary.stream()
                 .flatMap(word -> word.replicas().stream())
                 .filter(replica -> !replica.equals(primary))
                 .distinct()

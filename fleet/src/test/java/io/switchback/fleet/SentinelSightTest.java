@@ -86,7 +86,8 @@ class SentinelSightTest {
         ServerBinary binary = ServerBinary.any();
         try (RealSentinels fleet = RealSentinels.start(binary, folder.resolve("a"), 1);
                 RealSentinels other = RealSentinels.start(binary, folder.resolve("b"), 1)) {
-            Endpoint strangers = endpoint(other.primary());
+            // They know a greater epoch, as those who lead a failover do.
+            Endpoint strangers = endpoint(other.failover());
             // A server that is a replica is not taken for a primary, whoever says so.
             RealServer replica = fleet.replicas().getFirst();
             RealServer liar = other.sentinels().get(1);
