@@ -1,11 +1,18 @@
 'use strict';
 // ioredis, of the version that the package is of: one connection that all work shares, others for who waits, subscribes or
-// watches. It has no cache of its own; by RESP2 one is made here as the documentation of Redis describes.
+// watches. It has no cache of its own; by RESP2, in front of one server, one is made here as
+// the documentation of Redis describes.
 
-module.exports = (Redis, { host, port, protocol, disconnected }) => {
+module.exports = (Redis, { host, port, protocol, mode, disconnected }) => {
   const connections = [];
+  const once = { protocol, maxRetriesPerRequest: 0, retryStrategy: null };
+  const open = {
+    one_server: () => new Redis({ host, port, ...once }),
+    sentinels: () => new Redis({ sentinels: [{ host, port }], name: 'sessions', sentinelRetryStrategy: null, ...once }),
+    cluster: () => new Redis.Cluster([{ host, port }], { clusterRetryStrategy: null, maxRedirections: 1, redisOptions: { protocol } }),
+  }[mode];
   const connect = () => {
-    const connection = new Redis({ host, port, protocol, maxRetriesPerRequest: 0, retryStrategy: null });
+    const connection = open();
     connections.push(connection);
     connection.on('error', (error) => disconnected(`error of a connection: ${error.message}`));
     connection.on('close', () => disconnected('a connection was closed'));
@@ -49,7 +56,7 @@ module.exports = (Redis, { host, port, protocol, disconnected }) => {
     },
     // As RESP2 has it: the server tracks what the reader reads, and tells the listener what to forget.
     async cache() {
-      if (protocol !== 2) return null;
+      if (protocol !== 2 || mode !== 'one_server') return null;
       const reader = connect();
       const listener = connect();
       const id = await listener.client('ID');

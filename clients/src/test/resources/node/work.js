@@ -1,16 +1,16 @@
 'use strict';
 // Every kind of work that a library is tested with, all at once, until a line comes on stdin.
 //
-//   node work.js FOLDER PACKAGE ADAPTER PORT PROTOCOL NAME
+//   node work.js FOLDER PACKAGE ADAPTER PORT PROTOCOL NAME MODE
 //
-// FOLDER holds node_modules. One JSON object a line goes to stdout: {"turns": {...}} while it works, as often as something has got
+// FOLDER holds node_modules. MODE says as what the library takes the node: one_server, sentinels, cluster. One JSON object a line goes to stdout: {"turns": {...}} while it works, as often as something has got
 // on, and in the end {"findings": {...}}, the Java record Findings. It ends by itself when stdin does.
 
 const path = require('node:path');
 const readline = require('node:readline');
 const { setTimeout: pause } = require('node:timers/promises');
 
-const [folder, packageName, adapter, port, protocol, name] = process.argv.slice(2);
+const [folder, packageName, adapter, port, protocol, name, mode] = process.argv.slice(2);
 const PACE_MS = 2;
 const COUNTERS = 2;
 const CONSUMERS = 2;
@@ -90,7 +90,7 @@ async function main() {
   const disconnected = (text) => { if (!closing) note(findings.disconnections, text); };
   const library = await require(path.join(__dirname, `${adapter}.js`))(
     require(path.join(folder, 'node_modules', packageName)),
-    { host: '127.0.0.1', port: Number(port), protocol: Number(protocol), disconnected });
+    { host: '127.0.0.1', port: Number(port), protocol: Number(protocol), mode, disconnected });
 
   await library.subscribe(key('news'), (message) => findings.heard.push(Number(message)));
   await library.subscribeToPattern(key('n*'), (message) => findings.heardByPattern.push(Number(message)));
@@ -115,7 +115,7 @@ async function main() {
   worker('producer', async () => { await library.push(key('queue'), String(findings.pushed)); findings.pushed++; });
   for (let i = 0; i < CONTENDERS; i++) {
     worker(`transaction ${i}`, async () => {
-      const [left, right] = await library.incrementTogether(key('left'), key('right'));
+      const [left, right] = await library.incrementTogether(key('{pair}left'), key('{pair}right'));
       findings.together++;
       if (left !== right) note(findings.halves, `${left} and ${right}`);
     });

@@ -47,6 +47,11 @@ record Findings(
         List<String> failures,
         List<String> disconnections) {
 
+    /** The two counters that are incremented together; in a cluster they are of one slot. */
+    static final String LEFT = "{pair}left";
+
+    static final String RIGHT = "{pair}right";
+
     /** The full name of one of their keys. */
     String key(String name) {
         return clients + ":" + name;

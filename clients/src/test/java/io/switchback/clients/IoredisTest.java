@@ -9,10 +9,10 @@ final class IoredisTest extends PromisesToClients {
 
     @Override
     void start(int port, List<Clients> started) {
-        started.add(NodeAtWork.start("ioredis", "ioredis", 2, port));
+        started.add(ScriptAtWork.node("ioredis", "ioredis", 2, port));
         for (int protocol : new int[] {2, 3}) {
-            if (NodeAtWork.majorVersion() >= CURRENT_WANTS) {
-                started.add(NodeAtWork.start("ioredis-6", "ioredis", protocol, port));
+            if (ScriptAtWork.majorVersion() >= CURRENT_WANTS) {
+                started.add(ScriptAtWork.node("ioredis-6", "ioredis", protocol, port));
             }
         }
     }

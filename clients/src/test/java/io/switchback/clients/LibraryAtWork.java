@@ -177,7 +177,7 @@ final class LibraryAtWork implements Clients {
     }
 
     private void incrementTogether() {
-        List<Long> now = library.incrementTogether(key("left"), key("right"));
+        List<Long> now = library.incrementTogether(key(Findings.LEFT), key(Findings.RIGHT));
         together.incrementAndGet();
         if (now.size() != 2 || !now.getFirst().equals(now.getLast())) {
             halves.add(now.toString());

@@ -10,9 +10,9 @@ final class NodeRedisTest extends PromisesToClients {
     @Override
     void start(int port, List<Clients> started) {
         for (int protocol : new int[] {2, 3}) {
-            started.add(NodeAtWork.start("redis", "node-redis", protocol, port));
-            if (NodeAtWork.majorVersion() >= CURRENT_WANTS) {
-                started.add(NodeAtWork.start("redis-6", "node-redis", protocol, port));
+            started.add(ScriptAtWork.node("redis", "node-redis", protocol, port));
+            if (ScriptAtWork.majorVersion() >= CURRENT_WANTS) {
+                started.add(ScriptAtWork.node("redis-6", "node-redis", protocol, port));
             }
         }
     }

@@ -52,13 +52,18 @@ abstract class PromisesToClients {
         return "valkey-9.1";
     }
 
-    private static ServerBinary server(String name) {
+    /** What the cache is moved between. */
+    TwoFleets between(Path folder) {
+        return TwoFleets.start(server(oldServer()), server(newServer()), folder);
+    }
+
+    static ServerBinary server(String name) {
         return ServerBinary.named(name).orElseGet(ServerBinary::any);
     }
 
     @BeforeAll
     void moveTheCacheThereAndBackTwiceUnderTheseClients(@TempDir Path folder) throws Exception {
-        TwoFleets started = TwoFleets.start(server(oldServer()), server(newServer()), folder);
+        TwoFleets started = between(folder);
         fleets = started;
         started.startNode();
         start(started.port(), clients);
@@ -86,7 +91,11 @@ abstract class PromisesToClients {
         if (fleets != null) {
             fleets.close();
         }
+        endFleets();
     }
+
+    /** What {@link #between} has started besides. */
+    void endFleets() {}
 
     private void awaitTraffic() {
         clients.forEach(Clients::awaitMore);
@@ -166,7 +175,7 @@ abstract class PromisesToClients {
         try (Jedis client = client()) {
             for (Findings found : findings) {
                 assertThat(found.halves()).as(found.clients()).isEmpty();
-                assertThat(client.mget(found.key("left"), found.key("right")))
+                assertThat(client.mget(found.key(Findings.LEFT), found.key(Findings.RIGHT)))
                         .as(found.clients())
                         .containsOnly(Long.toString(found.together()));
             }

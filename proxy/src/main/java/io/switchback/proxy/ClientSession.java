@@ -1553,6 +1553,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     /** The route is another one now: what this client had on connections of the old one is made up for on the new one. */
     void routeChanged() {
+        Endpoint server = null;
         if (subscriptions.isEmpty()) {
             own.routeChanged();
             subscriptions.closeAhead(); // it has unsubscribed since
@@ -1560,6 +1561,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             own.gone(); // subscriptions see to it
             BackendConnection next = subscriptions.routeChanged();
             if (next != null) {
+                server = next.key.server();
                 own.opened(next);
             }
         }
@@ -1570,7 +1572,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         hasSeenNow();
         waitsForReplica = false;
         lost.routeChanged();
-        ownServer = null;
+        ownServer = server;
         transaction.slot = CommandKeys.NO_SLOT;
         if (lane != null) {
             lane.forgetConnections();

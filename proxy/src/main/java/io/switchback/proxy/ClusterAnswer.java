@@ -146,15 +146,16 @@ final class ClusterAnswer {
         String shown = bulk("id") + bulk(node.id()) + bulk("port") + ":" + address.port() + "\r\n" + bulk("ip")
                 + bulk(address.host()) + bulk("endpoint") + bulk(address.host()) + bulk("role") + bulk("master")
                 + bulk("replication-offset") + ":0\r\n" + bulk("health") + bulk("online");
-        return map(2) + bulk("slots") + "*2\r\n:" + node.firstSlot() + "\r\n:" + node.lastSlot() + "\r\n"
-                + bulk("nodes") + "*1\r\n" + map(7) + shown;
+        return map(protocol, 2) + bulk("slots") + "*2\r\n:" + node.firstSlot() + "\r\n:" + node.lastSlot() + "\r\n"
+                + bulk("nodes") + "*1\r\n" + map(protocol, 7) + shown;
     }
 
-    private String map(int entries) {
+    /** The beginning of a map; of as many names and values in RESP2. */
+    static String map(Protocol protocol, int entries) {
         return protocol == Protocol.RESP3 ? "%" + entries + "\r\n" : "*" + 2 * entries + "\r\n";
     }
 
-    private static String bulk(String text) {
+    static String bulk(String text) {
         return "$" + text.getBytes(UTF_8).length + "\r\n" + text + "\r\n";
     }
 
@@ -163,7 +164,7 @@ final class ClusterAnswer {
     }
 
     /** 40 digits, as the ids of nodes have. */
-    private static String hash(String text) {
+    static String hash(String text) {
         try {
             return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-1").digest(text.getBytes(UTF_8)));
         } catch (NoSuchAlgorithmException e) {

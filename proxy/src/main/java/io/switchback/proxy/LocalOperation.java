@@ -23,14 +23,16 @@ final class LocalOperation extends Operation {
         return forTheAdmitted;
     }
 
+    /** Answered also before a password was given. */
+    static LocalOperation forAnybody(ClientSession session, Runnable action) {
+        return new LocalOperation(session, action, false);
+    }
+
     static LocalOperation quit(ClientSession session) {
-        return new LocalOperation(
-                session,
-                () -> {
-                    session.reply(Wire.ok());
-                    session.closeAfterReplies();
-                },
-                false);
+        return forAnybody(session, () -> {
+            session.reply(Wire.ok());
+            session.closeAfterReplies();
+        });
     }
 
     static LocalOperation reset(ClientSession session) {
@@ -45,7 +47,7 @@ final class LocalOperation extends Operation {
             session.replies(true);
             session.reply(Wire.status("RESET"));
         };
-        return new LocalOperation(session, action, false);
+        return forAnybody(session, action);
     }
 
     @Override

@@ -3,9 +3,12 @@ package io.switchback.proxy;
 import io.switchback.fleet.Endpoint;
 import java.nio.file.attribute.PosixFilePermission;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.SortedSet;
+import java.util.TreeSet;
 
 /**
  * How a cache is served.
@@ -16,7 +19,8 @@ import java.util.Set;
  * @param loops event loops; 0 for one to two processors: the other half is for the kernel's part of the work, which is the greater one
  * @param tls empty where all clients speak in the clear
  * @param socketMode who may connect to a Unix socket
- * @param announce what cluster clients are told that this node's address is; empty for the one that they have come by
+ * @param announce what clients that ask for a cluster's nodes or for a primary are told that this node's address is; empty for the one that they have come by
+ * @param primaryNames under which clients may ask for a primary as they would ask sentinels: the cache's name is always among them
  */
 public record ProxySettings(
         String cache,
@@ -26,13 +30,17 @@ public record ProxySettings(
         ProxyLimits limits,
         Optional<ListenerTls> tls,
         Set<PosixFilePermission> socketMode,
-        Optional<Endpoint> announce) {
+        Optional<Endpoint> announce,
+        SortedSet<String> primaryNames) {
     /** The owner's alone. */
     public static final Set<PosixFilePermission> SOCKET_MODE = Set.copyOf(PosixFilePermissions.fromString("rwx------"));
 
     public ProxySettings {
         listen = List.copyOf(listen);
         socketMode = Set.copyOf(socketMode);
+        SortedSet<String> names = new TreeSet<>(primaryNames);
+        names.add(cache);
+        primaryNames = Collections.unmodifiableSortedSet(names);
     }
 
     /** In the clear. */
@@ -49,7 +57,7 @@ public record ProxySettings(
             ProxyLimits limits,
             Optional<ListenerTls> tls,
             Set<PosixFilePermission> socketMode) {
-        this(cache, node, listen, loops, limits, tls, socketMode, Optional.empty());
+        this(cache, node, listen, loops, limits, tls, socketMode, Optional.empty(), new TreeSet<>());
     }
 
     /** With one loop to two processors and the default limits. */

@@ -267,6 +267,17 @@ final class SessionCommands {
                     "client|reply",
                     "client|list",
                     "client|kill" -> ClientCommands.judge(session, rule, command);
+            case "sentinel|get-master-addr-by-name",
+                    "sentinel|get-primary-addr-by-name",
+                    "sentinel|master",
+                    "sentinel|primary",
+                    "sentinel|masters",
+                    "sentinel|primaries",
+                    "sentinel|replicas",
+                    "sentinel|slaves",
+                    "sentinel|sentinels",
+                    "sentinel|myid",
+                    "sentinel|ckquorum" -> SentinelAnswer.judge(session, rule, command);
             default -> throw new AssertionError("no operation for " + rule.name());
         };
     }

@@ -4,16 +4,23 @@ import static java.nio.charset.StandardCharsets.US_ASCII;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import io.netty.buffer.ByteBuf;
+import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.ReservedKeys;
+import io.switchback.fleet.Topology;
+import io.switchback.resp.KeySlot;
 import io.switchback.resp.Protocol;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.Collections;
 import java.util.EnumMap;
+import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
@@ -129,9 +136,7 @@ final class Subscriptions {
         List<byte[]> command = new ArrayList<>();
         command.add(name.getBytes(US_ASCII));
         for (ByteBuffer argument : arguments) {
-            byte[] bytes = new byte[argument.remaining()];
-            argument.duplicate().get(bytes);
-            command.add(bytes);
+            command.add(bytes(argument));
         }
         return Wire.command(command.toArray(byte[][]::new));
     }
@@ -171,11 +176,28 @@ final class Subscriptions {
     void subscribe(Feed feed, @Nullable ClientSession counted, Consumer<String> ended) {
         Subscribing all = new Subscribing(feed, ended);
         for (Kind kind : Kind.values()) {
-            if (!names(kind).isEmpty()) {
-                all.add(kind.adding, names(kind), counted);
-            }
+            commands(kind.adding, names(kind)).forEach(some -> all.add(kind.adding, some, counted));
         }
         all.complete();
+    }
+
+    /** The names that go with one such command each: a cluster takes shard channels of one slot at a time. */
+    private static Collection<Set<ByteBuffer>> commands(String command, Set<ByteBuffer> names) {
+        if (!command.equals(Kind.SHARD.adding) && !command.equals(Kind.SHARD.removing)) {
+            return names.isEmpty() ? List.of() : List.of(names);
+        }
+        Map<Integer, Set<ByteBuffer>> bySlot = new TreeMap<>();
+        for (ByteBuffer name : names) {
+            bySlot.computeIfAbsent(KeySlot.of(bytes(name)), none -> new LinkedHashSet<>())
+                    .add(name);
+        }
+        return bySlot.values();
+    }
+
+    private static byte[] bytes(ByteBuffer name) {
+        byte[] bytes = new byte[name.remaining()];
+        name.duplicate().get(bytes);
+        return bytes;
     }
 
     /** Commands that nobody has sent but the proxy, and their answers. */
@@ -372,37 +394,65 @@ final class Subscriptions {
             current.forgetMarks();
         }
         lookOutForMarks();
-        BackendOpening begun =
-                new BackendOpening(session.loop(), session.key(Protocol.RESP3), next, new BackendOpening.Result() {
-                    @Override
-                    public void opened(BackendConnection connection) {
-                        opening = null;
-                        session.loop().backends().openedFor(session, connection);
-                        Feed feed = newFeed(connection);
-                        ahead = feed;
-                        // The marks first: a user who may not read them is told so, and gets the messages all the same.
-                        subscribeToMarks(feed);
-                        subscribe(feed, null, ended);
-                    }
+        ConnectionKey at = keyAt(next.fleet());
+        if (at == null) {
+            ended.accept("client " + session.address()
+                    + " is subscribed to shard channels (SSUBSCRIBE) that are of several shards of fleet "
+                    + next.fleet().name()
+                    + ", and one connection has those of one; it has to unsubscribe, or be disconnected (CLIENT KILL)");
+            return;
+        }
+        BackendOpening begun = new BackendOpening(session.loop(), at, next, new BackendOpening.Result() {
+            @Override
+            public void opened(BackendConnection connection) {
+                opening = null;
+                session.loop().backends().openedFor(session, connection);
+                Feed feed = newFeed(connection);
+                ahead = feed;
+                // The marks first: a user who may not read them is told so, and gets the messages all the same.
+                subscribeToMarks(feed);
+                subscribe(feed, null, ended);
+            }
 
-                    @Override
-                    public void failed(String error) {
-                        opening = null;
-                        ended.accept(error);
-                    }
+            @Override
+            public void failed(String error) {
+                opening = null;
+                ended.accept(error);
+            }
 
-                    @Override
-                    public void superseded() {
-                        failed("the route has changed");
-                    }
+            @Override
+            public void superseded() {
+                failed("the route has changed");
+            }
 
-                    @Override
-                    public boolean isWanted() {
-                        return !session.isClosed();
-                    }
-                });
+            @Override
+            public boolean isWanted() {
+                return !session.isClosed();
+            }
+        });
         opening = begun;
         begun.start();
+    }
+
+    /** Over what all of it can be subscribed to: in a cluster, where there are shard channels, at their shard. Null where they are of several. */
+    private @Nullable ConnectionKey keyAt(FleetSpec fleet) {
+        ConnectionKey any = session.key(Protocol.RESP3);
+        Set<ByteBuffer> channels = names(Kind.SHARD);
+        if (channels.isEmpty() || !(session.loop().topology(fleet) instanceof Topology.Sharded cluster)) {
+            return any;
+        }
+        Set<Endpoint> servers = new HashSet<>();
+        for (ByteBuffer channel : channels) {
+            Topology.Shard shard = cluster.shardOf(KeySlot.of(bytes(channel)));
+            if (shard != null) {
+                servers.add(shard.primary());
+            }
+        }
+        return switch (servers.size()) {
+            case 0 -> any;
+            case 1 -> any.at(servers.iterator().next());
+            default -> null;
+        };
     }
 
     private void lookOutForMarks() {
@@ -443,7 +493,7 @@ final class Subscriptions {
                             "client {}: the fleet that comes next refuses {}: {}", session.address(), command, refusal);
                 }
             });
-            one.add(command, changed, null);
+            commands(command, changed).forEach(some -> one.add(command, some, null));
             one.complete();
         }
     }
@@ -482,7 +532,7 @@ final class Subscriptions {
         Feed left = current;
         Feed next = ahead;
         ahead = null;
-        if (next != null && !next.connection.key.equals(session.key(Protocol.RESP3))) {
+        if (next != null && !next.connection.key.at(null).equals(session.key(Protocol.RESP3))) {
             drop(next); // the client has selected another database meanwhile
             next = null;
         }

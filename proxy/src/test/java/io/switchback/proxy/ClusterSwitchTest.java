@@ -1,6 +1,7 @@
 package io.switchback.proxy;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.switchback.fleet.FleetWatch;
 import io.switchback.testkit.Await;
@@ -131,6 +132,46 @@ class ClusterSwitchTest {
             client.text("INCR", "n");
             assertThat(client.text("EXEC")).isEmpty();
             assertThat(client.text("GET", "n")).isEqualTo("2");
+        }
+    }
+
+    /** One server takes shard channels of any slots in one command; a cluster those of one slot. */
+    @Test
+    void shardChannelsOfSeveralSlotsOfAShardGoAlongBothWays() {
+        RealServer node = cluster.nodes().get(2);
+        String one = cluster.keyOn(node, "one");
+        String other = cluster.keyOn(node, "other");
+        assertThat(RealCluster.slotOf(one)).isNotEqualTo(RealCluster.slotOf(other));
+        try (RawClient subscriber = ProxyFixture.client(proxy);
+                RawClient publisher = ProxyFixture.client(proxy)) {
+            subscriber.send("SSUBSCRIBE", one, other);
+            assertThat(subscriber.reply().text()).isEqualTo("[ssubscribe, " + one + ", 1]");
+            assertThat(subscriber.reply().text()).isEqualTo("[ssubscribe, " + other + ", 2]");
+            for (int epoch = 2; epoch < 6; epoch++) {
+                switchTo(epoch % 2 == 0 ? toCluster(epoch) : toServer(epoch));
+                for (String channel : List.of(one, other)) {
+                    assertThat(publisher.text("SPUBLISH", channel, "m" + epoch)).isEqualTo("1");
+                    assertThat(subscriber.reply().text()).isEqualTo("[smessage, " + channel + ", m" + epoch + "]");
+                }
+            }
+        }
+    }
+
+    /** One connection has those of one shard. */
+    @Test
+    void aSwitchToAClusterWaitsForShardChannelsOfSeveralShards() {
+        try (RawClient subscriber = ProxyFixture.client(proxy)) {
+            for (RealServer node : cluster.nodes().subList(0, 2)) {
+                subscriber.send("SSUBSCRIBE", cluster.keyOn(node, "channel"));
+                subscriber.reply();
+            }
+            assertThatThrownBy(() -> proxy.openAhead(toCluster(2)).join())
+                    .hasMessageContaining(
+                            "subscribed to shard channels (SSUBSCRIBE) that are of several shards of fleet green");
+            subscriber.send("SUNSUBSCRIBE", cluster.keyOn(cluster.nodes().getFirst(), "channel"));
+            subscriber.reply();
+            switchTo(toCluster(2));
+            assertThat(subscriber.text("PING")).contains("pong");
         }
     }
 

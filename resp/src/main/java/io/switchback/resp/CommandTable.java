@@ -185,6 +185,13 @@ public final class CommandTable {
                 "over a connection of the session's own; of all clients of the server, other nodes' and Switchback's too: a switch"
                         + " within it waits, and is given up at its limit",
                 "client|pause client|unpause");
+        add(Treatment.BY_SUBCOMMAND, false, "", "sentinel");
+        add(
+                Treatment.SESSION,
+                false,
+                "answered by Switchback: the node is the primary, and one of the sentinels that watch it",
+                "sentinel|get-master-addr-by-name sentinel|get-primary-addr-by-name sentinel|master sentinel|primary sentinel|masters"
+                        + " sentinel|primaries sentinel|replicas sentinel|slaves sentinel|sentinels sentinel|myid sentinel|ckquorum");
         buildSlots();
     }
 

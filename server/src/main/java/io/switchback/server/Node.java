@@ -4,6 +4,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 
 import io.switchback.environment.Environment;
 import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.FleetAddress;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.ledger.EmbeddedLedger;
 import io.switchback.ledger.Lease;
@@ -38,6 +39,8 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.SortedSet;
+import java.util.TreeSet;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
@@ -265,7 +268,8 @@ public final class Node implements AutoCloseable {
                         ProxyLimits.DEFAULT.withClientsMax(cache.clientsMax()),
                         cache.tls(),
                         cache.socketMode(),
-                        cache.announce()),
+                        cache.announce(),
+                        primaryNames(cache)),
                 new BackendRoute(fleet, route.epoch()),
                 held);
         cache.memory().ifPresent(proxy::remember);
@@ -278,6 +282,17 @@ public final class Node implements AutoCloseable {
                 route.epoch(),
                 held ? "; held until the node has looked where its releases stand" : "");
         return proxy;
+    }
+
+    /** By which the sentinels of its fleets know their primaries: of all fleets, so that a switch changes nothing. */
+    private static SortedSet<String> primaryNames(CacheSettings cache) {
+        SortedSet<String> names = new TreeSet<>();
+        for (FleetSpec fleet : cache.fleets().values()) {
+            if (fleet.address() instanceof FleetAddress.Sentinel sentinel) {
+                names.add(sentinel.primary());
+            }
+        }
+        return names;
     }
 
     private static CacheProxy listen(ProxySettings settings, BackendRoute route, boolean held) {

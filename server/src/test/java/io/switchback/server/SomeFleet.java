@@ -10,7 +10,7 @@ import java.util.List;
 import java.util.stream.Collectors;
 
 /** A real fleet of any kind, and how a node's file names it. */
-interface SomeFleet extends AutoCloseable {
+public interface SomeFleet extends AutoCloseable {
     /** What the node's file says of it. */
     String yaml();
 

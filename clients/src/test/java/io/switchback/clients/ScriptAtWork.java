@@ -13,9 +13,8 @@ import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
@@ -24,17 +23,20 @@ import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A library of Node.js at the same work: {@code work.js} in a process of its own, which says on its output how it gets on, and in
+ * A library of another language at the same work: {@code work.js} or {@code work.py} in a process of its own, which says on its output how it gets on, and in
  * the end what it found.
  */
-final class NodeAtWork implements Clients {
+final class ScriptAtWork implements Clients {
     private static final String FOLDER_VARIABLE = "SWITCHBACK_NODE_CLIENTS";
     private static final Path SCRIPTS = Path.of("src/test/resources/node").toAbsolutePath();
+    private static final Path PYTHON = Path.of("src/test/resources/python").toAbsolutePath();
+    private static final String DEBIANS_PYTHON = "/usr/bin/python3";
+    private static final Path DEBIANS_REDIS_PY = Path.of("/usr/lib/python3/dist-packages/redis");
     private static final JsonMapper JSON = new JsonMapper();
     private static final Pattern VERSION = Pattern.compile("^v(\\d+)\\.");
     private static final long TURNS_MORE = 20;
     private static final long SLOW_TURNS_MORE = 4;
-    /** As {@code work.js} names those whose turns have many steps. */
+    /** As the scripts name those whose turns have many steps. */
     private static final Set<String> SLOW = Set.of("cache", "late watch");
 
     private static final long END_LIMIT_SECONDS = 20;
@@ -52,20 +54,54 @@ final class NodeAtWork implements Clients {
      * @param packageName as {@code package.json} names it
      * @param adapter the script that speaks to it
      */
-    static NodeAtWork start(String packageName, String adapter, int protocol, int port) {
+    static ScriptAtWork node(String packageName, String adapter, int protocol, int port) {
+        return node(packageName, adapter, protocol, port, Mode.ONE_SERVER);
+    }
+
+    /** Likewise, where the library takes the node for something else. */
+    static ScriptAtWork node(String packageName, String adapter, int protocol, int port, Mode mode) {
         Path folder = folder();
         String missing = missing(folder, packageName);
         if (missing != null) {
-            String message = missing + "; scripts/fetch-node-clients fetches the libraries";
-            assumeTrue(System.getenv("CI") != null, message);
-            throw new AssertionError(message);
+            skip(missing + "; scripts/fetch-node-clients fetches the libraries");
         }
-        String name = packageName + "-resp" + protocol;
-        List<String> command =
-                new ArrayList<>(List.of("node", SCRIPTS.resolve("work.js").toString(), folder.toString()));
-        command.addAll(List.of(packageName, adapter, Integer.toString(port), Integer.toString(protocol), name));
+        String name = packageName + "-resp" + protocol + mode.suffix();
+        return start(
+                name,
+                "node",
+                SCRIPTS.resolve("work.js").toString(),
+                folder.toString(),
+                packageName,
+                adapter,
+                Integer.toString(port),
+                Integer.toString(protocol),
+                name,
+                word(mode));
+    }
+
+    /** Starts redis-py where Debian's Python has it; else the test is skipped, in continuous integration failed. */
+    static ScriptAtWork redisPy(int port, Mode mode) {
+        if (!Files.isDirectory(DEBIANS_REDIS_PY)) {
+            skip("redis-py is not there; it is Debian's package python3-redis");
+        }
+        String name = "redis-py" + mode.suffix();
+        return start(
+                name, DEBIANS_PYTHON, PYTHON.resolve("work.py").toString(), Integer.toString(port), name, word(mode));
+    }
+
+    private static String word(Mode mode) {
+        return mode.name().toLowerCase(Locale.ROOT);
+    }
+
+    /** Whether a library that is not there is a reason to skip, or to fail. */
+    private static void skip(String message) {
+        assumeTrue(System.getenv("CI") != null, message);
+        throw new AssertionError(message);
+    }
+
+    private static ScriptAtWork start(String name, String... command) {
         try {
-            return new NodeAtWork(
+            return new ScriptAtWork(
                     name,
                     new ProcessBuilder(command)
                             .redirectError(ProcessBuilder.Redirect.INHERIT)
@@ -75,7 +111,7 @@ final class NodeAtWork implements Clients {
         }
     }
 
-    private NodeAtWork(String name, Process process) {
+    private ScriptAtWork(String name, Process process) {
         this.name = name;
         this.process = process;
         this.reading = Thread.ofPlatform().daemon().name(name).start(this::read);
