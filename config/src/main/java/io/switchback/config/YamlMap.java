@@ -187,6 +187,11 @@ public final class YamlMap {
         return has(key) ? many(key, "text", YamlMap::nonEmpty) : List.of();
     }
 
+    /** A text that may be empty. */
+    public Optional<String> anyText(String key) {
+        return optional(key, "text, which may be empty (\"\")", Optional::of);
+    }
+
     /** A file that the YAML file names and that is not read here: {@code file:PATH}, relative to the YAML file. */
     public Optional<Path> optionalFile(String key) {
         return optional(
@@ -233,6 +238,12 @@ public final class YamlMap {
     public Optional<Long> optionalInteger(String key, long min, long max) {
         String form = "a whole number from " + min + " to " + max;
         return optional(key, form, text -> asLong(text).filter(n -> n >= min && n <= max));
+    }
+
+    /** One whole number or a list of them; none where the key is left out. */
+    public List<Long> integers(String key, long min, long max) {
+        String form = "a whole number from " + min + " to " + max;
+        return has(key) ? many(key, form, text -> asLong(text).filter(n -> n >= min && n <= max)) : List.of();
     }
 
     public boolean flag(String key, boolean fallback) {

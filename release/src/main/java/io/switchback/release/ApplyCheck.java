@@ -80,10 +80,12 @@ final class ApplyCheck {
                     .lines()
                     .filter(line -> line.startsWith("db") && !line.startsWith("db0:"))
                     .map(line -> line.substring(0, line.indexOf(':')))
+                    .filter(name -> cache.carriedKeys().hasDatabase(Integer.parseInt(name.substring("db".length()))))
                     .toList();
             if (!others.isEmpty()) {
                 findings.problem(one.endpoint() + " has keys in " + String.join(", ", others)
-                        + ", and a cluster has database 0 alone; move them there, or to a fleet of their own");
+                        + ", and a cluster has database 0 alone; move them there, or to a fleet of their own, or leave them behind"
+                        + " by keys: { databases: [0] }");
             }
         }
     }

@@ -388,7 +388,10 @@ final class ApplyLinks implements CacheLinks {
                 cache.fleet(from.other()),
                 start,
                 SourceBase.parse(slots),
-                cache.copyLimits());
+                cache.copyLimits(),
+                from == Side.OLD
+                        ? cache.carriedKeys().there()
+                        : cache.carriedKeys().back());
         Told told = new Told(from, slots);
         return new ShardLink(
                 slots,

@@ -122,7 +122,11 @@ final class FleetCheck {
         if (!findings.problems.isEmpty()) {
             return;
         }
-        targetIsEmpty(fresh);
+        if (cache.carriedKeys().isAll()) {
+            targetIsEmpty(fresh);
+        }
+        KeysCheck keys = new KeysCheck(cache, file, findings);
+        keys.look(old, fresh);
         LinkChoice choice = Stream.concat(old.stream(), fresh.stream())
                 .flatMap(one -> ApplyCheck.whyNotFollowed(one.server()).stream())
                 .findFirst()
@@ -140,7 +144,7 @@ final class FleetCheck {
         }
         databases(old, fresh);
         new CopyCheck(file.copy(), choice.kind(), findings).look(old);
-        room(old, fresh);
+        room(old, fresh, keys);
         clocks(old.getFirst().server(), fresh.getFirst().server());
         guard(old.getFirst().server(), fresh.getFirst().server());
     }
@@ -183,7 +187,8 @@ final class FleetCheck {
                 return new LinkChoice(LinkKind.APPLY, why.get());
             }
         }
-        return RelayCheck.whyNot(old.server(), old.info(), fresh.server(), fresh.info())
+        return KeysCheck.whyNoRelay(cache.carriedKeys())
+                .or(() -> RelayCheck.whyNot(old.server(), old.info(), fresh.server(), fresh.info()))
                 .map(why -> new LinkChoice(LinkKind.APPLY, why))
                 .orElseGet(() -> new LinkChoice(
                         LinkKind.RELAY, "both fleets are single servers, and each can follow the other"));
@@ -214,18 +219,21 @@ final class FleetCheck {
         int there = fresh.getFirst().info().databases();
         boolean eitherIsACluster =
                 cache.fleet(Side.OLD).isCluster() || cache.fleet(Side.NEW).isCluster();
-        if (!eitherIsACluster && there < wanted) {
+        boolean named = !cache.carriedKeys().databases().isEmpty(); // KeysCheck looks for these
+        if (!eitherIsACluster && !named && there < wanted) {
             findings.problem(fresh.getFirst().endpoint() + " has " + there + " databases, "
                     + old.getFirst().endpoint() + " has " + wanted + "; set databases to as many");
         }
     }
 
-    private void room(List<Primary> old, List<Primary> fresh) {
+    private void room(List<Primary> old, List<Primary> fresh, KeysCheck keys) {
         long used = old.stream().mapToLong(one -> one.info().usedMemoryBytes()).sum();
         long oldLimit = limit(old);
         long newLimit = limit(fresh);
         long wanted = (long) (used * MEMORY_ROOM);
-        if (newLimit > 0 && newLimit < wanted) {
+        if (!cache.carriedKeys().isAll()) {
+            keys.room(old, fresh);
+        } else if (newLimit > 0 && newLimit < wanted) {
             findings.problem(named(Side.NEW, fresh) + " has maxmemory " + newLimit + ", the old fleet uses " + used
                     + "; give it at least " + wanted);
         }

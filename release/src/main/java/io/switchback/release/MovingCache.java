@@ -11,6 +11,7 @@ import io.switchback.ledger.LedgerException;
 import io.switchback.proxy.CacheProxy;
 import io.switchback.proxy.ProtectionState;
 import io.switchback.release.ReleaseState.Side;
+import io.switchback.sync.CarriedKeys;
 import io.switchback.sync.LinkStatus;
 import io.switchback.sync.source.CopyLimits;
 import java.nio.file.Path;
@@ -41,6 +42,7 @@ final class MovingCache implements AutoCloseable {
     private final CacheProxy proxy;
     private final Protect protect;
     private final CopyLimits copyLimits;
+    private final CarriedKeys carriedKeys;
     private final Path backupFolder;
     private final Environment environment;
     private volatile Token token;
@@ -57,6 +59,7 @@ final class MovingCache implements AutoCloseable {
             ManagedCache cache,
             Protect protect,
             CopyLimits copyLimits,
+            CarriedKeys carriedKeys,
             Claim claim,
             Path backupFolder,
             Environment environment) {
@@ -69,6 +72,7 @@ final class MovingCache implements AutoCloseable {
                 claim.holder().term(), release + " led by " + claim.holder().node());
         this.protect = protect;
         this.copyLimits = copyLimits;
+        this.carriedKeys = carriedKeys;
         this.proxy = cache.proxy();
         this.oldFleet = cache.fleet(record.from());
         this.newFleet = cache.fleet(record.to());
@@ -91,6 +95,11 @@ final class MovingCache implements AutoCloseable {
     /** How fast its links may copy. */
     CopyLimits copyLimits() {
         return copyLimits;
+    }
+
+    /** Which of its keys its links carry, and by which names the new fleet has them. */
+    CarriedKeys carriedKeys() {
+        return carriedKeys;
     }
 
     CacheProxy proxy() {

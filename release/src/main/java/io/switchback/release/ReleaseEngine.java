@@ -231,6 +231,7 @@ public final class ReleaseEngine implements AutoCloseable {
                         cache(move.cache()),
                         file.protect(),
                         file.copy(),
+                        move.keys(),
                         claim,
                         folder,
                         environment))

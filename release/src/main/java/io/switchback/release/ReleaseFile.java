@@ -5,6 +5,7 @@ import io.switchback.config.ConfigException;
 import io.switchback.config.YamlFile;
 import io.switchback.config.YamlMap;
 import io.switchback.proxy.OnStall;
+import io.switchback.sync.CarriedKeys;
 import io.switchback.sync.source.CopyLimits;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -14,6 +15,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.Set;
+import java.util.TreeSet;
 import java.util.function.BiFunction;
 
 /**
@@ -87,6 +90,9 @@ public record ReleaseFile(
     static final Duration SOURCE_LATENCY_MIN = Duration.ofMillis(1);
 
     static final Duration SOURCE_LATENCY_MAX = Duration.ofSeconds(1);
+    /** The highest number that a server's {@code databases} can have is one more. */
+    static final long DATABASE_MAX = Integer.MAX_VALUE - 1;
+
     static final double RATIO_MIN = 1;
     static final double RATIO_MAX = 1000;
     static final Duration LAG_MAX = Duration.ofMinutes(10);
@@ -171,7 +177,7 @@ public record ReleaseFile(
                 refuseOtherMove(item);
                 continue;
             }
-            CacheMove move = new CacheMove(item.name("cache"), item.name("to"));
+            CacheMove move = new CacheMove(item.name("cache"), item.name("to"), carriedKeys(item));
             Integer first = lineOf.putIfAbsent(move.cache(), item.line());
             if (first != null && !move.cache().isEmpty()) {
                 item.problem("cache", "\"" + move.cache() + "\" is moved twice, first in line " + first);
@@ -179,6 +185,43 @@ public record ReleaseFile(
             moves.add(move);
         }
         return moves;
+    }
+
+    private static CarriedKeys carriedKeys(YamlMap item) {
+        Optional<YamlMap> given = item.optionalMap("keys");
+        if (given.isEmpty()) {
+            return CarriedKeys.ALL;
+        }
+        YamlMap keys = given.get();
+        List<String> only = keys.texts("only");
+        List<String> except = keys.texts("except");
+        Set<Integer> databases = new TreeSet<>();
+        keys.integers("databases", 0, DATABASE_MAX).forEach(number -> databases.add(Math.toIntExact(number)));
+        List<CarriedKeys.Rename> renames =
+                keys.optionalMap("rename").map(ReleaseFile::renames).orElse(List.of());
+        fewEnough(keys, "only", only.size());
+        fewEnough(keys, "except", except.size());
+        fewEnough(keys, "rename", renames.size());
+        if (keys.keys().isEmpty()) {
+            item.problem("keys", "expected only, except, databases or rename, found none of them");
+        }
+        Map<CarriedKeys.Rename, String> conflicts = CarriedKeys.conflicts(only, except, renames);
+        conflicts.forEach((rename, why) -> keys.map("rename").problem(rename.from(), why));
+        return conflicts.isEmpty() ? new CarriedKeys(only, except, databases, renames) : CarriedKeys.ALL;
+    }
+
+    private static void fewEnough(YamlMap keys, String key, int count) {
+        if (count > CarriedKeys.PATTERNS_MAX) {
+            keys.problem(key, "expected at most " + CarriedKeys.PATTERNS_MAX + ", found " + count);
+        }
+    }
+
+    private static List<CarriedKeys.Rename> renames(YamlMap rename) {
+        List<CarriedKeys.Rename> renames = new ArrayList<>();
+        for (String from : rename.keys()) {
+            rename.anyText(from).ifPresent(to -> renames.add(new CarriedKeys.Rename(from, to)));
+        }
+        return renames;
     }
 
     /** One line for the kind of move that does nothing yet, and none for the keys that go with it. */

@@ -507,6 +507,7 @@ final class ReleaseRun {
                                             : RELATIVE_TIME_TOLERANCE),
                     cache.fleet(Side.OLD),
                     cache.fleet(Side.NEW),
+                    cache.carriedKeys().there(),
                     environment,
                     now -> verifying(cache, now),
                     orders::somethingElse);

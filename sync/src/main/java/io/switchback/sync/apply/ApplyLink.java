@@ -421,7 +421,7 @@ public final class ApplyLink extends ClientLink {
         private final StreamTranslator translator;
         private final ServerVersion version;
         private final ValueTarget target;
-        private final ShardRemoval removal;
+        private final ShareRemoval removal;
         private String sourceId = "";
 
         Session(
@@ -438,7 +438,7 @@ public final class ApplyLink extends ClientLink {
             this.translator = StreamTranslator.between(from, to);
             this.version = from.version();
             this.target = new ValueTarget(to.version());
-            this.removal = new ShardRemoval(lanes, settings.target(), share, this::keepAlive);
+            this.removal = new ShareRemoval(lanes, settings.target(), share, this::keepAlive);
         }
 
         // -------------------------------------------------------------------------------------------------------- copy
@@ -504,16 +504,16 @@ public final class ApplyLink extends ClientLink {
             }
         }
 
-        /** Empties the link's part of the target. */
+        /** Empties the link's part of the target; where not all keys are carried, nothing but what they become there. */
         private void emptyShare() throws IOException, InterruptedException {
             lanes.noteCopying();
-            if (share.hasWhatIsOfNoSlot()) {
+            if (share.hasWhatIsOfNoSlot() && share.hasAllKeys()) {
                 removal.emptyOtherDatabases(Lanes.NOWHERE);
                 if (target.knowsFunctions()) {
                     lanes.forgetFunctions();
                 }
             }
-            removal.run(Lanes.NOWHERE);
+            removal.run(database -> true, Lanes.NOWHERE);
             awaitAnswers();
         }
 
@@ -556,19 +556,27 @@ public final class ApplyLink extends ClientLink {
             public void source(Map<String, String> facts) {}
 
             @Override
-            public void command(int database, byte[] name, byte[][] words) throws IOException {
+            public byte @Nullable [] rebuiltAs(int database, byte[] name) throws IOException {
+                keepAlive();
                 Key key = new Key(database, name);
                 if (key.isReserved()) {
-                    return; // what another link keeps there is about the source
+                    return null; // what another link keeps there is about the source
                 }
-                if (!share.has(key)) {
+                if (!share.hasSlotOf(key)) {
                     throw new IOException("the source has " + key + " of slot " + key.slot()
                             + ", which is none of the shard's: are slots being moved?");
                 }
-                if (lanes.isSharded() && database != 0) {
+                @Nullable Key there = share.target(key);
+                if (there != null && lanes.isSharded() && database != 0) {
                     throw new IOException("database " + database + " has keys, such as " + key
                             + ", and the target is a cluster, which has database 0 alone");
                 }
+                return there == null ? null : there.name();
+            }
+
+            @Override
+            public void command(int database, byte[] name, byte[][] words) throws IOException {
+                Key key = new Key(database, name);
                 expiring.rebuilt(key, words);
                 Lane lane = lanes.of(key);
                 lane.select(database, Lane.Expected.SUCCESS, Lanes.NOWHERE);

@@ -3,6 +3,7 @@ package io.switchback.sync.apply;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.SlotSet;
 import io.switchback.fleet.Token;
+import io.switchback.sync.CarriedKeys;
 import io.switchback.sync.LinkStart;
 import io.switchback.sync.source.CopyLimits;
 import java.util.Optional;
@@ -17,6 +18,7 @@ import java.util.Optional;
  * @param target       of any kind
  * @param slots        of a shard, all that it has: the link's are these slots' keys alone, and others fill the rest of its target. Empty where the source is no cluster's.
  * @param copy         how fast it may copy
+ * @param keys         which of the source's keys it carries, and by which names its target has them
  */
 public record ApplySettings(
         String name,
@@ -26,8 +28,22 @@ public record ApplySettings(
         FleetSpec target,
         LinkStart start,
         Optional<SlotSet> slots,
-        CopyLimits copy) {
-    /** Of a link that copies as fast as both sides can. */
+        CopyLimits copy,
+        CarriedKeys.Way keys) {
+    /** Of a link that carries all keys by their own names. */
+    public ApplySettings(
+            String name,
+            String announcement,
+            Token owner,
+            FleetSpec source,
+            FleetSpec target,
+            LinkStart start,
+            Optional<SlotSet> slots,
+            CopyLimits copy) {
+        this(name, announcement, owner, source, target, start, slots, copy, CarriedKeys.Way.ALL);
+    }
+
+    /** Of one that copies as fast as both sides can, too. */
     public ApplySettings(
             String name,
             String announcement,

@@ -19,11 +19,15 @@ import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.Set;
 import java.util.concurrent.locks.LockSupport;
+import java.util.function.IntPredicate;
 import java.util.function.LongUnaryOperator;
-import java.util.function.Predicate;
+import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Turns what comes down a source's stream into what goes out over the lanes; for the link's own thread.
@@ -63,7 +67,7 @@ final class Applying {
 
     private final Lanes lanes;
     private final Share share;
-    private final ShardRemoval removal;
+    private final ShareRemoval removal;
     private final Troubles troubles;
     private final String sourceId;
     private final StreamTranslator translator;
@@ -77,6 +81,8 @@ final class Applying {
     /** How far the window of an earlier session reaches: what ends up to there may be in the target already. */
     private final long doubtfulUntil;
 
+    // Names: what is about the source's stream and states has the source's, what is about what is sent has the target's
+    // (Share).
     private final Map<Key, Long> stateAt = new HashMap<>();
     private long stateAtMax;
     private final List<Write> writes = new ArrayList<>();
@@ -88,7 +94,7 @@ final class Applying {
 
     private volatile Place sent;
 
-    /** One command for the target. */
+    /** One command for the target, and its keys by the target's names. */
     @SuppressWarnings("ArrayRecordComponent") // never compared
     private record Write(int database, byte[][] words, List<Key> keys, Lane.Expected expected) {}
 
@@ -96,7 +102,7 @@ final class Applying {
     Applying(
             Lanes lanes,
             Share share,
-            ShardRemoval removal,
+            ShareRemoval removal,
             Troubles troubles,
             String sourceId,
             Place from,
@@ -187,8 +193,8 @@ final class Applying {
         }
         switch (command.name()) {
             case "PUBLISH", "SPUBLISH" -> {} // subscribers are the proxy's business
-            case "FLUSHALL" -> flush(command, database, key -> true);
-            case "FLUSHDB" -> flush(command, database, key -> key.database() == database);
+            case "FLUSHALL" -> flush(command, database, every -> true);
+            case "FLUSHDB" -> flush(command, database, one -> one == database);
             case "SWAPDB" -> swap(command);
             case "SCRIPT", "FUNCTION" -> everywhere(command);
             case "CLUSTER", "RESTORE-ASKING" ->
@@ -199,23 +205,22 @@ final class Applying {
     }
 
     private void onKeys(StreamCommand command, int database) throws IOException, BrokenLinkException {
-        List<Key> keys = keys(command, database);
-        if (keys.isEmpty()) {
+        List<Key> named = keys(command, database);
+        if (named.isEmpty()) {
             throw new BrokenLinkException(
                     command.name() + " came down the stream: it is not known which keys it changes");
         }
-        if (keys.stream().allMatch(Key::isReserved)) {
+        if (named.stream().allMatch(Key::isReserved)) {
             return; // what another link keeps there is about the source
+        }
+        demandThatKeysAreTold(command, named);
+        List<Key> keys = named.stream().filter(share::carries).toList();
+        if (keys.isEmpty()) {
+            return;
         }
         if (lanes.isSharded() && keys.stream().anyMatch(key -> key.database() != 0)) {
             throw new BrokenLinkException("the stream changes database "
                     + keys.getFirst().database() + ", and the target is a cluster, which has database 0 alone");
-        }
-        Optional<Key> other = keys.stream().filter(key -> !share.has(key)).findFirst();
-        if (other.isPresent()) {
-            throw new BrokenLinkException(command.name() + " of " + other.get() + " came down the stream, of slot "
-                    + other.get().slot() + ", which is none of the shard's: slots are being moved to it, and the link"
-                    + " cannot follow them");
         }
         boolean ahead = false;
         boolean behind = false;
@@ -227,43 +232,94 @@ final class Applying {
         if (ahead && !behind) {
             return;
         }
+        List<Key> there = share.hasAllKeys() ? keys : keys.stream().map(this::there).toList();
+        boolean partly = keys.size() < named.size();
         boolean overwrites = Effects.overwrites(command);
         if (ahead
                 || Effects.reachesFurther(command)
-                || (keys.size() > 1 && !overwrites && expiring.mayExpire(keys))
+                || (partly && !Effects.isOfEachKey(command))
+                || (there.size() > 1 && !overwrites && expiring.mayExpire(there))
                 || (command.end() <= doubtfulUntil && !overwrites)
-                || expiring.mayLoseFields(command, keys)) {
+                || expiring.mayLoseFields(command, there)) {
             copy(keys);
-            return;
-        }
-        switch (translator.translate(command.words(), true, () -> ranAtMs.applyAsLong(command.end()))) {
-            case Translation.Unchanged() -> spread(command, List.<byte[][]>of(command.words()), keys, overwrites);
-            case Translation.Rewritten(List<byte[][]> commands) -> spread(command, commands, keys, overwrites);
-            case Translation.Impossible _ -> copy(keys);
+        } else if (partly) {
+            spread(command, List.of(), keys, there, overwrites);
+        } else {
+            byte[][] words = there(command, database);
+            switch (translator.translate(words, true, () -> ranAtMs.applyAsLong(command.end()))) {
+                case Translation.Unchanged() -> spread(command, List.<byte[][]>of(words), keys, there, overwrites);
+                case Translation.Rewritten(List<byte[][]> commands) ->
+                    spread(command, commands, keys, there, overwrites);
+                case Translation.Impossible _ -> copy(keys);
+            }
         }
     }
 
-    /** Where all keys are in one slot, or slots do not matter, it goes as it is. */
-    private void spread(StreamCommand command, List<byte[][]> words, List<Key> keys, boolean overwrites)
+    private void demandThatKeysAreTold(StreamCommand command, List<Key> named) throws BrokenLinkException {
+        Optional<Key> other = named.stream().filter(key -> !share.hasSlotOf(key)).findFirst();
+        if (other.isPresent()) {
+            throw new BrokenLinkException(command.name() + " of " + other.get() + " came down the stream, of slot "
+                    + other.get().slot() + ", which is none of the shard's: slots are being moved to it, and the link"
+                    + " cannot follow them");
+        }
+        if (!share.hasAllKeys() && Effects.isScript(command)) {
+            throw new BrokenLinkException(command.name() + " came down the stream itself, not its effects, and it is not"
+                    + " known which keys it changes beside those that it names, so that it cannot be told which are"
+                    + " carried; a source of 6.0 needs lua-replicate-commands yes");
+        }
+    }
+
+    /** What a key that is carried is at the target. */
+    private Key there(Key carried) {
+        return Objects.requireNonNull(share.target(carried));
+    }
+
+    /** The words of a command of which all keys are carried, with the target's names. */
+    private byte[][] there(StreamCommand command, int database) {
+        if (share.hasAllKeys()) {
+            return command.words();
+        }
+        byte[][] words = command.words().clone();
+        for (int word : command.keys()) {
+            words[word] = there(new Key(database, words[word])).name();
+        }
+        return words;
+    }
+
+    /**
+     * Where all keys are carried and in one slot, or slots do not matter, it goes as it is.
+     *
+     * @param words what it is for the target; none where not all of its keys are carried
+     */
+    private void spread(
+            StreamCommand command, List<byte[][]> words, List<Key> keys, List<Key> there, boolean overwrites)
             throws IOException {
-        if (lanes.isSharded() && slots(keys) > 1) {
-            switch (command.name()) {
-                case "DEL", "UNLINK" -> keys.forEach(key -> write(key, DEL, key.name()));
-                case "MSET" -> {
-                    for (int i = 1; i + 1 < command.words().length; i += 2) {
-                        Key key = new Key(0, command.words()[i]);
-                        write(key, SET, key.name(), command.words()[i + 1]);
-                    }
-                }
-                default -> copy(keys);
+        if (words.isEmpty() || (lanes.isSharded() && slots(there) > 1)) {
+            if (Effects.isOfEachKey(command)) {
+                eachKey(command, keys.getFirst().database());
+            } else {
+                copy(keys);
             }
             return;
         }
         for (byte[][] one : words) {
-            writes.add(new Write(keys.getFirst().database(), one, keys, Lane.Expected.SUCCESS));
+            writes.add(new Write(there.getFirst().database(), one, there, Lane.Expected.SUCCESS));
         }
-        for (Key key : expiring.toBeChecked(command, keys, overwrites)) {
+        for (Key key : expiring.toBeChecked(command, there, overwrites)) {
             checks.add(key);
+        }
+    }
+
+    /** What it does to each of its keys that is carried. */
+    private void eachKey(StreamCommand command, int database) {
+        boolean sets = command.name().equals("MSET");
+        for (int word : command.keys()) {
+            @Nullable Key there = share.target(new Key(database, command.words()[word]));
+            if (there != null && sets) {
+                write(there, SET, there.name(), command.words()[word + 1]);
+            } else if (there != null) {
+                write(there, DEL, there.name());
+            }
         }
     }
 
@@ -291,9 +347,14 @@ final class Applying {
     // -------------------------------------------------------------------------------------------------- all of the
     // data
 
-    private void flush(StreamCommand command, int database, Predicate<Key> gone)
+    private void flush(StreamCommand command, int database, IntPredicate emptied)
             throws IOException, InterruptedException {
-        List<Key> ahead = stateAt.keySet().stream().filter(gone).toList();
+        if (command.name().equals("FLUSHDB") && !share.hasDatabase(database)) {
+            return;
+        }
+        List<Key> ahead = stateAt.keySet().stream()
+                .filter(key -> emptied.test(key.database()))
+                .toList();
         ahead.forEach(stateAt::remove);
         send(sent, false); // what stands before it in its transaction
         writes.clear();
@@ -302,7 +363,7 @@ final class Applying {
                 cover(lane);
             }
             awaitAnswers();
-            removal.run(sent);
+            removal.run(emptied, sent);
         } else if (database == 0 || command.name().equals("FLUSHALL")) {
             for (Lane lane : lanes.all()) {
                 cover(lane);
@@ -314,7 +375,16 @@ final class Applying {
         copy(ahead); // they are of later than this, and are gone with the rest
     }
 
+    /** Database 0 has the link's own notes at the source. */
     private void swap(StreamCommand command) throws BrokenLinkException {
+        OptionalInt one = Effects.number(command, 1);
+        OptionalInt other = Effects.number(command, 2);
+        if (one.isPresent()
+                && other.isPresent()
+                && IntStream.of(one.getAsInt(), other.getAsInt())
+                        .noneMatch(database -> database == 0 || share.hasDatabase(database))) {
+            return;
+        }
         if (command.end() <= doubtfulUntil || !stateAt.isEmpty() || lanes.isSharded()) {
             throw new BrokenLinkException(
                     "SWAPDB came down the stream, and it cannot be told whether the target has done it; copy again");
@@ -331,6 +401,9 @@ final class Applying {
                 && !(command.name().equals("SCRIPT") && command.word(1).equals("LOAD"))) {
             return; // it passes by another shard's link
         }
+        if (!share.hasAllKeys() && command.word(1).equals("FLUSH")) {
+            return; // the target may have others, which are nothing of the source's
+        }
         byte[][] words = command.words();
         if (command.name().equals("FUNCTION")
                 && command.word(1).equals("LOAD")
@@ -341,9 +414,8 @@ final class Applying {
             words[2] = REPLACE; // it may have been loaded by a link that was killed
             System.arraycopy(command.words(), 2, words, 3, command.words().length - 2);
         }
-        if (command.name().equals("FUNCTION")
-                && command.word(1).equals("RESTORE")
-                && !command.word(3).equals("FLUSH")) {
+        boolean removesOthers = command.word(3).equals("FLUSH") && share.hasAllKeys();
+        if (command.name().equals("FUNCTION") && command.word(1).equals("RESTORE") && !removesOthers) {
             words = new byte[][] {words[0], words[1], words[2], REPLACE};
         }
         boolean removes = command.word(1).equals("DELETE");
@@ -361,21 +433,21 @@ final class Applying {
     // ------------------------------------------------------------------------------------------------------------
     // state
 
-    /** Puts the source's state of these keys in the place of what the target has. */
+    /** Puts the source's state of these keys, where they are carried, in the place of what the target has. */
     private void copy(Collection<Key> keys) throws IOException {
-        List<Key> wanted =
-                keys.stream().filter(key -> !key.isReserved()).distinct().toList();
+        List<Key> wanted = keys.stream().filter(share::carries).distinct().toList();
         if (stateAt.size() + wanted.size() > STATES_AHEAD_MAX) {
             throw new IOException(
                     "the states of " + stateAt.size() + " keys are ahead of the stream, which does not get there");
         }
         states.read(wanted, state -> {
             Key key = state.key();
+            Key there = there(key);
             int before = writes.size();
             if (state.payload() != null) {
                 DumpReader.rebuild(
-                        key.database(),
-                        key.name(),
+                        there.database(),
+                        there.name(),
                         state.expiresAtMs(),
                         new ByteArrayInputStream(state.payload()),
                         state.payload().length,
@@ -384,12 +456,12 @@ final class Applying {
                         new StateSink());
             }
             if (writes.size() == before) {
-                write(key, DEL, key.name()); // it is gone, or there is nothing of it that the target can hold
+                write(there, DEL, there.name()); // it is gone, or there is nothing of it that the target can hold
             }
             stateAt.put(key, state.offset());
             stateAtMax = Math.max(stateAtMax, state.offset());
             reach = Math.max(reach, state.offset());
-            checks.remove(key);
+            checks.remove(there);
             if (stateBytes > STATES_BYTES_MAX) {
                 send(begin, false);
             }
@@ -424,7 +496,9 @@ final class Applying {
     void putRight() throws IOException, InterruptedException {
         while (!troubles.isEmpty()) {
             Set<Key> keys = new LinkedHashSet<>();
-            troubles.take().forEach(one -> keys.addAll(one.keys()));
+            for (Trouble one : troubles.take()) {
+                one.keys().forEach(there -> keys.add(Objects.requireNonNull(share.source(there))));
+            }
             Place from = applied();
             List<Key> all = List.copyOf(keys);
             for (int i = 0; i < all.size(); i += SourceStates.AT_ONCE) {

@@ -63,7 +63,7 @@ public abstract sealed class ClientLink implements Link permits ApplyLink, ScanL
     /** {@code kind}: by which its thread is named. */
     ClientLink(String kind, ApplySettings settings, Environment environment, LinkListener listener) {
         this.settings = settings;
-        this.share = new Share(settings.slots());
+        this.share = new Share(settings.slots(), settings.keys());
         this.shard = shardWatch(settings);
         this.environment = environment;
         this.listener = listener;

@@ -10,6 +10,7 @@ import java.util.Map;
 import java.util.OptionalLong;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Predicate;
 
 /**
  * The names of the keys of which a source has told that they were changed, and that nobody has taken since; in the order in which they were told first. Any thread.
@@ -27,6 +28,7 @@ final class DirtyKeys {
     private final Environment environment;
     private final String link;
     private final long bytesMax;
+    private final Predicate<byte[]> carried;
     private final Semaphore work = new Semaphore(0);
 
     // Guarded by this.
@@ -37,7 +39,9 @@ final class DirtyKeys {
     private boolean noteTold;
     private int attachment;
 
-    DirtyKeys(Environment environment, String link, long bytesMax) {
+    /** @param carried whether a key of that name is of interest */
+    DirtyKeys(Environment environment, String link, long bytesMax, Predicate<byte[]> carried) {
+        this.carried = carried;
         this.environment = environment;
         this.link = link;
         this.bytesMax = bytesMax;
@@ -57,7 +61,7 @@ final class DirtyKeys {
             noteTold = true;
             wake();
         }
-        if (everything) {
+        if (everything || !carried.test(name)) {
             return;
         }
         // The database is not told: any may be meant.

@@ -53,7 +53,24 @@ final class Effects {
         return command.name().equals("SORT") || otherDatabase(command).isPresent();
     }
 
-    private static OptionalInt number(StreamCommand command, int word) {
+    /** Whether it does the same to each of its keys, and the others do not matter for it: the keys may be told apart. */
+    static boolean isOfEachKey(StreamCommand command) {
+        return switch (command.name()) {
+            case "DEL", "UNLINK", "MSET" -> true;
+            default -> false;
+        };
+    }
+
+    /** Whether it does what a script says, to keys that it need not name. */
+    static boolean isScript(StreamCommand command) {
+        return switch (command.name()) {
+            case "EVAL", "EVALSHA", "FCALL" -> true;
+            default -> false;
+        };
+    }
+
+    /** A word as a number; empty where it is none. */
+    static OptionalInt number(StreamCommand command, int word) {
         try {
             return word < command.words().length
                     ? OptionalInt.of(Integer.parseInt(command.word(word)))

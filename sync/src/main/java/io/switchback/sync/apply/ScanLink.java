@@ -103,7 +103,7 @@ public final class ScanLink extends ClientLink {
     private ScanLink(ApplySettings settings, long dirtyBytesMax, Environment environment, LinkListener listener) {
         super("scan", settings, environment, listener);
         this.beganAtNanos = environment.nanoTime();
-        this.dirty = new DirtyKeys(environment, settings.name(), dirtyBytesMax);
+        this.dirty = new DirtyKeys(environment, settings.name(), dirtyBytesMax, settings.keys()::mayCarry);
         this.begun = !(settings.start() instanceof LinkStart.Later);
         this.known = switch (settings.start()) {
             case LinkStart.From(LinkBase base) -> SourceIdentity.ofHistory(base.sourceId());
@@ -390,7 +390,7 @@ public final class ScanLink extends ClientLink {
         private final StateCopy copy;
         private final SourceStreams streams = new SourceStreams();
         private final SourceFunctions functions;
-        private final ShardRemoval stillness;
+        private final ShareRemoval stillness;
         private final TreeSet<Integer> databases = new TreeSet<>();
 
         private @Nullable ScanWalk walk;
@@ -411,9 +411,11 @@ public final class ScanLink extends ClientLink {
             this.source = source;
             ServerVersion from = ServerVersion.read(source);
             ValueTarget to = new ValueTarget(targetVersion());
-            this.copy = new StateCopy(lanes, new SourceStates(source, from, BATCH_KEYS), from, to, leftOut, streams);
-            this.functions = new SourceFunctions(source, from, lanes, settings.target(), to, leftOut);
-            this.stillness = new ShardRemoval(lanes, settings.target(), share, () -> {});
+            this.copy = new StateCopy(
+                    lanes, share, new SourceStates(source, from, BATCH_KEYS), from, to, leftOut, streams);
+            this.functions = new SourceFunctions(
+                    !share.hasAllKeys(), source, from, lanes, settings.target(), to, leftOut);
+            this.stillness = new ShareRemoval(lanes, settings.target(), share, () -> {});
             this.swaps = listening.swaps();
             this.lookedAtNanos = environment.nanoTime();
             this.keptAliveAtNanos = lookedAtNanos;
@@ -580,7 +582,10 @@ public final class ScanLink extends ClientLink {
                 Key named = new Key(0, name);
                 if (!named.isReserved()) {
                     demandOurs(named);
-                    databases.forEach(database -> keys.add(new Key(database, name)));
+                    databases.stream()
+                            .map(database -> new Key(database, name))
+                            .filter(share::carries)
+                            .forEach(keys::add);
                 }
             }
             copy.copy(keys, at(since.getAsLong()));
@@ -589,7 +594,7 @@ public final class ScanLink extends ClientLink {
         }
 
         private void demandOurs(Key key) throws IOException {
-            if (!share.has(key)) {
+            if (!share.hasSlotOf(key)) {
                 throw new IOException("the source has told of " + key + " of slot " + key.slot()
                         + ", which is none of the shard's: are slots being moved?");
             }
@@ -622,7 +627,7 @@ public final class ScanLink extends ClientLink {
             public void atSource(List<Key> keys) throws IOException {
                 long now = environment.nanoTime();
                 if (equal) {
-                    keys.forEach(streams::found); // that is all that is walked for
+                    keys.stream().filter(share::carries).forEach(streams::found); // that is all that is walked for
                     return;
                 }
                 for (Key key : keys) {

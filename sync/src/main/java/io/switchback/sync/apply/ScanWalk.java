@@ -32,7 +32,7 @@ final class ScanWalk implements AutoCloseable {
     private final Share share;
     private final FleetSpec target;
     private final ServerConnection source;
-    private final ShardRemoval stillness;
+    private final ShareRemoval stillness;
     private final boolean ofStreamsAlone;
 
     private final Queue<Part> parts = new ArrayDeque<>();
@@ -50,7 +50,7 @@ final class ScanWalk implements AutoCloseable {
 
     /** What is done with what is found. */
     interface Finding {
-        /** These the target has. */
+        /** These of the link's keys the target has, by the source's names of them. */
         void atTarget(List<Key> keys) throws IOException;
 
         /** These the source has. */
@@ -58,7 +58,7 @@ final class ScanWalk implements AutoCloseable {
     }
 
     private ScanWalk(
-            Share share, FleetSpec target, ServerConnection source, ShardRemoval stillness, boolean ofStreamsAlone) {
+            Share share, FleetSpec target, ServerConnection source, ShareRemoval stillness, boolean ofStreamsAlone) {
         this.share = share;
         this.target = target;
         this.source = source;
@@ -67,13 +67,15 @@ final class ScanWalk implements AutoCloseable {
     }
 
     /** Over all keys of both sides. */
-    static ScanWalk ofAll(Lanes lanes, Share share, FleetSpec target, ServerConnection source, ShardRemoval stillness)
+    static ScanWalk ofAll(Lanes lanes, Share share, FleetSpec target, ServerConnection source, ShareRemoval stillness)
             throws IOException {
         ScanWalk walk = new ScanWalk(share, target, source, stillness, false);
         stillness.demandStillness();
         for (Lane lane : lanes.all()) {
             for (int database : databasesOf(lane, target)) {
-                walk.parts.add(new Part(lane, database));
+                if (share.hasDatabase(database)) {
+                    walk.parts.add(new Part(lane, database));
+                }
             }
         }
         walk.addSource();
@@ -81,14 +83,16 @@ final class ScanWalk implements AutoCloseable {
     }
 
     /** Over the source's streams. */
-    static ScanWalk ofStreams(Share share, FleetSpec target, ServerConnection source, ShardRemoval stillness) {
+    static ScanWalk ofStreams(Share share, FleetSpec target, ServerConnection source, ShareRemoval stillness) {
         ScanWalk walk = new ScanWalk(share, target, source, stillness, true);
         walk.addSource();
         return walk;
     }
 
     private void addSource() {
-        databases(source).forEach(database -> parts.add(new Part(null, database)));
+        databases(source).stream()
+                .filter(share::hasDatabase)
+                .forEach(database -> parts.add(new Part(null, database)));
     }
 
     /** Those that have keys. */
@@ -165,8 +169,9 @@ final class ScanWalk implements AutoCloseable {
         for (Reply name : names) {
             if (name instanceof Reply.Bulk(byte[] bytes)) {
                 Key key = new Key(part.database(), bytes);
-                if (!key.isReserved() && (part.lane() == null || share.has(key))) {
-                    keys.add(key);
+                @Nullable Key ours = part.lane() != null ? share.source(key) : key.isReserved() ? null : key;
+                if (ours != null) {
+                    keys.add(ours);
                 }
             }
         }

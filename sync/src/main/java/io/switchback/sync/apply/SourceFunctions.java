@@ -28,15 +28,19 @@ final class SourceFunctions {
     private final FleetSpec target;
     private final LeftOut leftOut;
     private Map<String, byte[]> given = Map.of();
+    /** Whether nothing is left to be looked for that the target has and the source does not. */
     private boolean compared;
 
+    /** @param othersStay whether the target has libraries of its own, which are nothing of the source's */
     SourceFunctions(
+            boolean othersStay,
             ServerConnection source,
             ServerVersion version,
             Lanes lanes,
             FleetSpec target,
             ValueTarget takes,
             LeftOut leftOut) {
+        this.compared = othersStay;
         this.source = source;
         this.sourceKnows = new ValueTarget(version).knowsFunctions();
         this.targetKnows = takes.knowsFunctions();

@@ -8,6 +8,7 @@ import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Puts the source's states of keys in the place of what the target has; for a scan link's own thread.
@@ -18,6 +19,7 @@ final class StateCopy {
     private static final byte[] DEL = Lanes.word("DEL");
 
     private final Lanes lanes;
+    private final Share share;
     private final SourceStates states;
     private final ServerVersion source;
     private final ValueTarget target;
@@ -27,12 +29,14 @@ final class StateCopy {
 
     StateCopy(
             Lanes lanes,
+            Share share,
             SourceStates states,
             ServerVersion source,
             ValueTarget target,
             LeftOut leftOut,
             SourceStreams streams) {
         this.lanes = lanes;
+        this.share = share;
         this.states = states;
         this.source = source;
         this.target = target;
@@ -48,10 +52,11 @@ final class StateCopy {
     /**
      * Reads the keys' states and sends them, some time before the lanes are flushed.
      *
+     * @param keys those of them that are carried
      * @param from what the lanes are to call their oldest
      */
     void copy(List<Key> keys, Place from) throws IOException {
-        states.read(keys, state -> {
+        states.read(keys.stream().filter(share::carries).toList(), state -> {
             streams.seen(state, source.product());
             send(state, from);
         });
@@ -68,7 +73,8 @@ final class StateCopy {
 
     private void send(SourceStates.State state, Place from) throws IOException {
         Key key = state.key();
-        if (state.payload() == null) {
+        @Nullable Key there = share.target(key);
+        if (state.payload() == null || there == null) {
             remove(key, from);
             return;
         }
@@ -78,8 +84,8 @@ final class StateCopy {
         }
         Sending sending = new Sending(from);
         DumpReader.rebuild(
-                key.database(),
-                key.name(),
+                there.database(),
+                there.name(),
                 state.expiresAtMs(),
                 new ByteArrayInputStream(state.payload()),
                 state.payload().length,
@@ -92,14 +98,15 @@ final class StateCopy {
         bytes += state.payload().length;
     }
 
-    /** Removes a key that the source does not have. */
+    /** Removes a key that the source does not have, where it is carried. */
     void remove(Key key, Place from) throws IOException {
-        if (lanes.isSharded() && key.database() != 0) {
+        @Nullable Key there = share.target(key);
+        if (there == null || (lanes.isSharded() && key.database() != 0)) {
             return; // a cluster has none there
         }
-        Lane lane = lanes.of(key);
-        lane.select(key.database(), Lane.Expected.SUCCESS, from);
-        lane.send(Lane.Expected.SUCCESS, from, DEL, key.name());
+        Lane lane = lanes.of(there);
+        lane.select(there.database(), Lane.Expected.SUCCESS, from);
+        lane.send(Lane.Expected.SUCCESS, from, DEL, there.name());
     }
 
     private final class Sending implements SnapshotSink {

@@ -14,6 +14,7 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Reads a snapshot (an RDB file, as a server saves it or sends it to a replica) and gives out what rebuilds its keys at a target. For one thread.
@@ -176,12 +177,16 @@ public final class SnapshotReader {
                     if (opcode > RdbTypes.RATE_LIMIT) {
                         throw in.malformed("an opcode " + opcode + ", which is not known here");
                     }
-                    byte[] key = in.string();
-                    values.read(opcode, database, key, attributes);
-                    if (attached) {
-                        sink.inexpressible(database, key, ATTACHED);
-                        attached = false;
+                    byte @Nullable [] name = sink.rebuiltAs(database, in.string());
+                    if (name == null) {
+                        walk.skip(opcode);
+                    } else {
+                        values.read(opcode, database, name, attributes);
+                        if (attached) {
+                            sink.inexpressible(database, name, ATTACHED);
+                        }
                     }
+                    attached = false;
                     keys++;
                     attributes = Attributes.NONE;
                 }

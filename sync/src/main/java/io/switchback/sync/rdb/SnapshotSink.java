@@ -2,6 +2,7 @@ package io.switchback.sync.rdb;
 
 import java.io.IOException;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Takes what a snapshot becomes, in order, on the thread that reads it.
@@ -14,6 +15,11 @@ public interface SnapshotSink {
 
     /** What the snapshot says of its source ({@code redis-ver}, {@code repl-id}, ...), once, before all else. */
     void source(Map<String, String> facts) throws IOException;
+
+    /** The name under which a key of the snapshot is to be rebuilt; null where it is not wanted, and its value is passed over. Called before anything else of it is given. */
+    default byte @Nullable [] rebuiltAs(int database, byte[] key) throws IOException {
+        return key;
+    }
 
     /**
      * The next command for a key. Those of one key come one after the other and rebuild it whatever was there before: the first is RESTORE

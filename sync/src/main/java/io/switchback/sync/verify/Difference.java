@@ -3,7 +3,7 @@ package io.switchback.sync.verify;
 /**
  * One key that is not the same on both sides, and stayed so while the source's value did not change.
  *
- * @param key readable: bytes that are no printable ASCII as {@code \xHH}
+ * @param key readable: bytes that are no printable ASCII as {@code \xHH}; where the target has another name for it, by both
  * @param what for a person: what the source has, what the target has
  */
 public record Difference(int database, String key, Kind kind, String what) {

@@ -12,6 +12,7 @@ import io.switchback.fleet.dialect.ServerCommands;
 import io.switchback.resp.CommandEncoder;
 import io.switchback.resp.KeySlot;
 import io.switchback.resp.Reply;
+import io.switchback.sync.CarriedKeys;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -27,6 +28,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * One of the two fleets as verification reads it: one server, or all primaries of a cluster, each asked for the keys that are its. For one thread.
  *
+ * <p>Keys are spoken of by the source's names; the target is asked for them by its own, and what it has that is not carried is not seen.
+ *
  * <p>Of a cluster that was seen when this was opened. Should a slot move, or a primary, the verification ends: a walk over its servers could pass over a key that moves meanwhile.
  */
 final class Side implements AutoCloseable {
@@ -38,12 +41,16 @@ final class Side implements AutoCloseable {
     final boolean knowsExpireTime;
     final boolean knowsFieldExpiry;
     private final FleetSpec fleet;
+    private final CarriedKeys.Way keys;
+    private final boolean isTarget;
     private final List<ServerConnection> servers = new ArrayList<>();
     private final int @Nullable [] serverOfSlot;
     private int database;
 
-    Side(FleetSpec fleet, Duration timeout) {
+    private Side(FleetSpec fleet, CarriedKeys.Way keys, boolean isTarget, Duration timeout) {
         this.fleet = fleet;
+        this.keys = keys;
+        this.isTarget = isTarget;
         try {
             Topology seen = fleet.topologyNow();
             this.serverOfSlot = seen instanceof Topology.Sharded sharded ? sharded.shardOfSlot() : null;
@@ -60,20 +67,58 @@ final class Side implements AutoCloseable {
         }
     }
 
-    /** Keys by database, where there are any. */
+    static Side source(FleetSpec fleet, CarriedKeys.Way keys, Duration timeout) {
+        return new Side(fleet, keys, false, timeout);
+    }
+
+    static Side target(FleetSpec fleet, CarriedKeys.Way keys, Duration timeout) {
+        return new Side(fleet, keys, true, timeout);
+    }
+
+    /** The source's name of a key that a walk has found here, in the database that is selected; null where it is not carried. */
+    byte @Nullable [] sourceName(byte[] found) {
+        if (isTarget) {
+            return keys.source(database, found);
+        }
+        return keys.target(database, found) == null ? null : found;
+    }
+
+    /** The name here of a key that is carried. */
+    private byte[] nameHere(byte[] sourceName) {
+        return isTarget ? Objects.requireNonNull(keys.target(database, sourceName)) : sourceName;
+    }
+
+    private byte[][] inNamesHere(byte[][] command) {
+        if (!isTarget) {
+            return command;
+        }
+        byte[][] here = command.clone();
+        int key = keyAt(command);
+        here[key] = nameHere(command[key]);
+        return here;
+    }
+
+    private static int keyAt(byte[][] command) {
+        return Arrays.equals(command[0], XINFO) ? 2 : 1;
+    }
+
+    /** Keys by database, where there are any that may be carried. */
     Map<Integer, Long> keysByDatabase() {
-        Map<Integer, Long> keys = new TreeMap<>();
+        Map<Integer, Long> found = new TreeMap<>();
         for (ServerConnection server : servers) {
             for (String line : server.demand("INFO", "keyspace").text().lines().toList()) {
                 // db0:keys=2,expires=0,...
                 if (line.startsWith("db") && line.contains(":keys=")) {
                     int colon = line.indexOf(':');
                     String count = line.substring(colon + ":keys=".length(), line.indexOf(',', colon));
-                    keys.merge(Integer.parseInt(line.substring(2, colon)), Long.parseLong(count), Long::sum);
+                    int number = Integer.parseInt(line.substring(2, colon));
+                    if (keys.keys().hasDatabase(number)) {
+                        found.merge(number, Long.parseLong(count), Long::sum);
+                    }
                 }
             }
         }
-        return keys;
+        return found;
     }
 
     /** A cluster has database 0 alone; of the others it has no keys. */
@@ -103,12 +148,12 @@ final class Side implements AutoCloseable {
         if (serverOfSlot == null) {
             return servers.getFirst();
         }
-        byte[] key = command[Arrays.equals(command[0], XINFO) ? 2 : 1];
-        return servers.get(serverOfSlot[KeySlot.of(key)]);
+        return servers.get(serverOfSlot[KeySlot.of(command[keyAt(command)])]);
     }
 
     /** An error other than WRONGTYPE (the key changed between two questions) ends the verification. */
-    Reply ask(byte[]... command) {
+    Reply ask(byte[]... question) {
+        byte[][] command = inNamesHere(question);
         ServerConnection server = serverOf(command);
         return checked(server, server.call(command), command);
     }
@@ -117,10 +162,11 @@ final class Side implements AutoCloseable {
         return ask(command(name, key, arguments));
     }
 
-    List<Reply> askAll(List<byte[][]> commands) {
-        if (commands.isEmpty()) {
+    List<Reply> askAll(List<byte[][]> questions) {
+        if (questions.isEmpty()) {
             return List.of();
         }
+        List<byte[][]> commands = questions.stream().map(this::inNamesHere).toList();
         Map<ServerConnection, List<byte[][]>> ofServer = new LinkedHashMap<>();
         commands.forEach(command -> ofServer.computeIfAbsent(serverOf(command), one -> new ArrayList<>())
                 .add(command));

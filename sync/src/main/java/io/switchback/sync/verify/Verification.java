@@ -3,11 +3,12 @@ package io.switchback.sync.verify;
 import io.switchback.environment.Environment;
 import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
-import io.switchback.fleet.ReservedKeys;
 import io.switchback.resp.Reply;
+import io.switchback.sync.CarriedKeys;
 import io.switchback.sync.verify.Difference.Kind;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Iterator;
 import java.util.List;
@@ -22,6 +23,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Compares two fleets while both move: keys, types, values, times to live, in all databases, both ways. It only reads.
+ *
+ * <p>Where not all keys are carried, the others are none of either side's, and everything is called by the source's name ({@link Side}).
  *
  * <p>The source is walked with SCAN and each key compared; then the target is walked for keys that the source lacks. What is
  * unlike at first sight becomes a suspect, and is looked at again and again: it is cleared once both sides are the same,
@@ -49,6 +52,7 @@ public final class Verification {
     private static final Duration PAUSE_MIN = Duration.ofMillis(10);
 
     private final VerificationSettings settings;
+    private final CarriedKeys.Way carried;
     private final Side source;
     private final Side target;
     private final Environment environment;
@@ -87,12 +91,14 @@ public final class Verification {
 
     private Verification(
             VerificationSettings settings,
+            CarriedKeys.Way carried,
             Side source,
             Side target,
             Environment environment,
             Consumer<VerificationProgress> progress,
             BooleanSupplier stop) {
         this.settings = settings;
+        this.carried = carried;
         this.source = source;
         this.target = target;
         this.environment = environment;
@@ -103,11 +109,7 @@ public final class Verification {
         this.startNanos = environment.nanoTime();
     }
 
-    /**
-     * Compares until all is compared, or {@code stop} says so (asked between batches). {@code progress} is told after every batch.
-     *
-     * @throws FleetException where a side cannot be reached or refuses a read
-     */
+    /** Compares all keys, by the same names, as below. */
     public static VerificationReport run(
             VerificationSettings settings,
             FleetSpec source,
@@ -115,9 +117,26 @@ public final class Verification {
             Environment environment,
             Consumer<VerificationProgress> progress,
             BooleanSupplier stop) {
-        try (Side here = new Side(source, settings.timeout());
-                Side there = new Side(target, settings.timeout())) {
-            return new Verification(settings, here, there, environment, progress, stop).run();
+        return run(settings, source, target, CarriedKeys.Way.ALL, environment, progress, stop);
+    }
+
+    /**
+     * Compares until all is compared, or {@code stop} says so (asked between batches). {@code progress} is told after every batch.
+     *
+     * @param carried which keys are compared, and by which names the target has them
+     * @throws FleetException where a side cannot be reached or refuses a read
+     */
+    public static VerificationReport run(
+            VerificationSettings settings,
+            FleetSpec source,
+            FleetSpec target,
+            CarriedKeys.Way carried,
+            Environment environment,
+            Consumer<VerificationProgress> progress,
+            BooleanSupplier stop) {
+        try (Side here = Side.source(source, carried, settings.timeout());
+                Side there = Side.target(target, carried, settings.timeout())) {
+            return new Verification(settings, carried, here, there, environment, progress, stop).run();
         }
     }
 
@@ -163,15 +182,19 @@ public final class Verification {
             select(database);
             List<Reply> page = KeyComparison.elements(side.scan(server, cursor, BATCH_KEYS));
             cursor = page.getFirst().text();
-            List<byte[]> keys = KeyComparison.elements(page.get(1)).stream()
-                    .map(KeyComparison::bytes)
-                    .filter(key -> !ReservedKeys.isReserved(key))
-                    .toList();
+            List<Reply> found = KeyComparison.elements(page.get(1));
+            List<byte[]> keys = new ArrayList<>();
+            for (Reply name : found) {
+                byte @Nullable [] key = side.sourceName(KeyComparison.bytes(name));
+                if (key != null) {
+                    keys.add(key);
+                }
+            }
             // A page may hold more than was asked for.
             for (int from = 0; from < keys.size(); from += BATCH_KEYS) {
                 step.accept(database, keys.subList(from, Math.min(keys.size(), from + BATCH_KEYS)));
             }
-            keysSeen += keys.size();
+            keysSeen += found.size();
             report();
             leaveRoom(environment.nanoTime() - began);
             if (stop.getAsBoolean() || (suspects.size() >= SUSPECTS_MAX && !settle())) {
@@ -381,7 +404,7 @@ public final class Verification {
         if (nowNanos - suspect.unchangedSinceNanos > settings.lagBound().toNanos()) {
             differenceCount++;
             if (differences.size() < settings.differencesMax()) {
-                differences.add(new Difference(suspect.database, KeyText.of(suspect.key), kind, result.what()));
+                differences.add(new Difference(suspect.database, names(suspect), kind, result.what()));
             }
             return true;
         }
@@ -393,6 +416,14 @@ public final class Verification {
             return true;
         }
         return false;
+    }
+
+    /** By which name either side has it. */
+    private String names(Suspect suspect) {
+        byte @Nullable [] there = carried.target(suspect.database, suspect.key);
+        return there == null || Arrays.equals(there, suspect.key)
+                ? KeyText.of(suspect.key)
+                : KeyText.of(suspect.key) + " (" + KeyText.of(there) + " at the target)";
     }
 
     // Pace

@@ -73,7 +73,7 @@ class TrackingTest {
     @ParameterizedTest
     @MethodSource("servers")
     void eachServerTellsOfAllKeysButOfWhatIsKnownNotToBeTold(ServerBinary binary) throws Exception {
-        DirtyKeys dirty = new DirtyKeys(Environment.system(), "link", DirtyKeys.BYTES_MAX);
+        DirtyKeys dirty = new DirtyKeys(Environment.system(), "link", DirtyKeys.BYTES_MAX, name -> true);
         try (RealServer server = RealServer.start(binary, folder);
                 Tracking tracking = Tracking.open(Links.spec("source", server), "link", dirty, Environment.system())) {
             assertThat(dirty.isEverything()).isTrue();
@@ -121,7 +121,7 @@ class TrackingTest {
     @ParameterizedTest
     @MethodSource("servers")
     void behindTheBarrierAllIsToldThatHadRunBeforeIt(ServerBinary binary) throws Exception {
-        DirtyKeys dirty = new DirtyKeys(Environment.system(), "link", DirtyKeys.BYTES_MAX);
+        DirtyKeys dirty = new DirtyKeys(Environment.system(), "link", DirtyKeys.BYTES_MAX, name -> true);
         try (RealServer server = RealServer.start(binary, folder);
                 Jedis client = server.client();
                 Tracking tracking = Tracking.open(Links.spec("source", server), "link", dirty, Environment.system())) {

@@ -13,16 +13,17 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.IntPredicate;
 
 /**
- * Takes the keys of one shard's slots away from a target that other shards' links fill as well, where a link of a whole fleet would say FLUSHALL; for the link's own thread.
+ * Takes a link's share of the keys away from a target that holds others as well, those of other shards' links or of nobody's, where a link of a whole fleet would say FLUSHALL; for the link's own thread.
  *
  * <p>Keys are looked for over a connection of its own, and removed over the lanes, so that only the link's owner removes any, and what follows comes behind it. Nobody but this link writes
- * keys of these slots there: so whatever is there when it begins is found, as long as no slot of the target moves meanwhile, which is looked for.
+ * such keys there: so whatever is there when it begins is found, as long as no slot of the target moves meanwhile, which is looked for.
  *
  * <p>Bounded: one page of SCAN is held.
  */
-final class ShardRemoval {
+final class ShareRemoval {
     private static final Duration ANSWER_MAX = Duration.ofSeconds(10);
     private static final String PAGE_KEYS = "1000";
     private static final String END = "0";
@@ -38,27 +39,31 @@ final class ShardRemoval {
         void beat() throws IOException;
     }
 
-    ShardRemoval(Lanes lanes, FleetSpec target, Share share, Pulse pulse) {
+    ShareRemoval(Lanes lanes, FleetSpec target, Share share, Pulse pulse) {
         this.lanes = lanes;
         this.target = target;
         this.share = share;
         this.pulse = pulse;
     }
 
-    /** Sends the removal of every key of the share; all that was sent before must have been answered. */
-    void run(Place from) throws IOException {
+    /** Sends the removal of every key of the share in those databases; all that was sent before must have been answered. */
+    void run(IntPredicate databases, Place from) throws IOException {
         try {
             demandStillness();
             for (Lane lane : lanes.all()) {
                 try (ServerConnection server =
                         ServerConnection.open(lane.server(), target.credential(), target.tls(), ANSWER_MAX)) {
-                    removeAt(server, lane, from);
+                    for (int database : ScanWalk.databases(server)) {
+                        if (databases.test(database) && share.hasDatabase(database)) {
+                            removeAt(server, lane, database, from);
+                        }
+                    }
                 }
             }
             demandStillness();
             lanes.flush();
         } catch (FleetException e) {
-            throw new IOException("the shard's keys could not be removed from the target: " + e.getMessage(), e);
+            throw new IOException("the link's keys could not be removed from the target: " + e.getMessage(), e);
         }
     }
 
@@ -82,7 +87,8 @@ final class ShardRemoval {
         }
     }
 
-    private void removeAt(ServerConnection server, Lane lane, Place from) throws IOException {
+    private void removeAt(ServerConnection server, Lane lane, int database, Place from) throws IOException {
+        server.demand("SELECT", Integer.toString(database));
         String cursor = END;
         do {
             if (!(server.demand("SCAN", cursor, "COUNT", PAGE_KEYS) instanceof Reply.Array(List<Reply> answer))
@@ -90,26 +96,23 @@ final class ShardRemoval {
                 throw new IOException(lane.server() + " does not answer SCAN as it should");
             }
             cursor = answer.getFirst().text();
-            remove(lane, ours(names), from);
+            remove(lane, database, ours(database, names), from);
             pulse.beat();
         } while (!cursor.equals(END));
     }
 
-    private List<byte[]> ours(List<Reply> names) {
+    private List<byte[]> ours(int database, List<Reply> names) {
         List<byte[]> ours = new ArrayList<>();
         for (Reply name : names) {
-            if (name instanceof Reply.Bulk(byte[] bytes)) {
-                Key key = new Key(0, bytes);
-                if (!key.isReserved() && share.has(key)) {
-                    ours.add(bytes);
-                }
+            if (name instanceof Reply.Bulk(byte[] bytes) && share.source(new Key(database, bytes)) != null) {
+                ours.add(bytes);
             }
         }
         return ours;
     }
 
     /** A cluster takes but one slot's keys together. */
-    private void remove(Lane lane, List<byte[]> keys, Place from) throws IOException {
+    private void remove(Lane lane, int database, List<byte[]> keys, Place from) throws IOException {
         if (keys.isEmpty()) {
             return;
         }
@@ -118,7 +121,7 @@ final class ShardRemoval {
                 lane.send(Lane.Expected.SUCCESS, from, Lanes.word("UNLINK"), key);
             }
         } else {
-            lane.select(0, Lane.Expected.SUCCESS, from);
+            lane.select(database, Lane.Expected.SUCCESS, from);
             List<byte[]> words = new ArrayList<>(List.of(Lanes.word("UNLINK")));
             words.addAll(keys);
             lane.send(Lane.Expected.SUCCESS, from, words.toArray(byte[][]::new));
