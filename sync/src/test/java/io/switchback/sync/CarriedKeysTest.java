@@ -38,7 +38,8 @@ class CarriedKeysTest {
                 Jedis client = server.client()) {
             List<String> names = new ArrayList<>();
             for (int i = 0; i < 400; i++) {
-                names.add(text(random, "ab-]^[\\*?z\u00ff", 6));
+                // The empty name is matched by no pattern of several letters there, not even by **.
+                names.add("ab".charAt(i % 2) + text(random, "ab-]^[\\*?z\u00ff", 6));
             }
             names.forEach(name -> client.set(name.getBytes(ISO_8859_1), new byte[] {1}));
             for (int i = 0; i < PATTERNS; i++) {
@@ -49,7 +50,10 @@ class CarriedKeysTest {
                 Set<String> found = new HashSet<>(names.stream()
                         .filter(name -> ours.matches(name.getBytes(ISO_8859_1)))
                         .toList());
-                assertThat(found).as("seed %s, pattern %s", SEED, pattern).isEqualTo(expected);
+                Set<String> differ = new HashSet<>(found);
+                differ.addAll(expected);
+                differ.removeIf(name -> found.contains(name) && expected.contains(name));
+                assertThat(differ).as("seed %s, pattern %s", SEED, pattern).isEmpty();
             }
         }
     }
@@ -131,7 +135,7 @@ class CarriedKeysTest {
         assertThat(refusal(List.of("new:1"), List.of(), rename("old:", "new:"))).contains("could meet");
         assertThat(refusal(List.of("n*"), List.of(), rename("old:", "new:"))).contains("could meet");
         assertThat(refusal(List.of("a:*"), List.of(), rename("a:b:", "a:"))).contains("could meet");
-        assertThat(refusal(List.of(), List.of(), rename("a:", "x:"), rename("a:b:", "y:")))
+        assertThat(refusal(List.of("a:*"), List.of(), rename("a:", "x:"), rename("a:b:", "y:")))
                 .contains("\"a:b:\" would be renamed twice");
         assertThat(refusal(List.of("a:*", "b:*"), List.of(), rename("a:", "x:"), rename("b:", "x:1")))
                 .contains("would both become keys that begin with \"x:1\"");

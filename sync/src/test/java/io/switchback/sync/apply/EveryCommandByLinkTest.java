@@ -13,7 +13,9 @@ import io.switchback.environment.Environment;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.Token;
 import io.switchback.resp.Reply;
+import io.switchback.sync.CarriedKeys;
 import io.switchback.sync.LinkStart;
+import io.switchback.sync.source.CopyLimits;
 import io.switchback.testkit.Await;
 import io.switchback.testkit.RealServer;
 import io.switchback.testkit.ServerBinary;
@@ -31,13 +33,15 @@ import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.concurrent.locks.LockSupport;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /**
  * Every write command that a server has (write-commands.txt, which {@code EveryCommandOnEveryServerTest} holds against each server's own COMMAND) is run at it while links apply its stream
- * to an older and to a newer server: by clients, by a script for each line, and by a function for each line. Then the sides are compared key by key.
+ * to an older and to a newer server: by clients, by a script for each line, and by a function for each line. Then the sides are compared key by key. A third link carries some of the keys alone, and all by
+ * other names, so that most commands of several keys are about one that is carried and one that is not.
  */
 class EveryCommandByLinkTest {
     /** How far a time may be off: sources below 7.0 tell relative ones, and none is read in the same moment on both sides. */
@@ -61,6 +65,13 @@ class EveryCommandByLinkTest {
     private static final Set<String> OF_CLIENTS_ALONE =
             Set.of("MULTI", "EXEC", "EVAL", "SCRIPT", "FUNCTION", "FCALL", "SELECT", "FLUSHALL", "FLUSHDB", "!SLEEP");
 
+    /** Of each scenario the first key and the third, or the second: by clients where its number is even or odd, by a script the other way round. */
+    private static final CarriedKeys SOME = new CarriedKeys(
+            List.of("s*[02468]:[ac]", "s*[13579]:b", "es*[13579]:[ac]", "es*[02468]:b", "fs*:[ac]"),
+            List.of(),
+            Set.of(),
+            List.of(new CarriedKeys.Rename("", "other:")));
+
     @TempDir
     Path folder;
 
@@ -77,10 +88,20 @@ class EveryCommandByLinkTest {
     }
 
     /** A server that a link leads to. */
-    private record Target(RealServer server, ServerConnection connection, ApplyLink link, Heard heard)
+    private record Target(
+            RealServer server, ServerConnection connection, ApplyLink link, Heard heard, CarriedKeys keys)
             implements AutoCloseable {
         ServerBinary binary() {
             return server.binary();
+        }
+
+        /** The name here of a key of the source, both as {@link Contents} has them; null where it is not carried. */
+        @Nullable
+        String name(String atSource) {
+            int slash = atSource.indexOf('/');
+            int database = slash < 0 ? 0 : Integer.parseInt(atSource.substring(0, slash));
+            byte[] name = keys.there().target(database, atSource.substring(slash + 1).getBytes(UTF_8));
+            return name == null ? null : atSource.substring(0, slash + 1) + new String(name, UTF_8);
         }
 
         @Override
@@ -106,7 +127,8 @@ class EveryCommandByLinkTest {
                 client.demand("FUNCTION", "LOAD", LIBRARY);
             }
             try {
-                binaries.subList(1, 3).forEach(target -> targets.add(open(source, target)));
+                binaries.subList(1, 3).forEach(target -> targets.add(open(source, target, CarriedKeys.ALL)));
+                targets.add(open(source, binaries.get(2), SOME));
                 Run run = new Run(client, source, targets);
                 if (functions) {
                     run.together(List.of("FCALL", "several", "0"), "f");
@@ -117,29 +139,32 @@ class EveryCommandByLinkTest {
                 run.alone();
                 compare(client, source, targets);
                 targets.forEach(target -> assertThat(target.heard().broken).isNull());
-                assertThat(source.info("stats", "sync_full")).isEqualTo("2");
+                assertThat(source.info("stats", "sync_full")).isEqualTo("3");
             } finally {
                 targets.forEach(Target::close);
             }
         }
     }
 
-    private Target open(RealServer source, ServerBinary binary) {
-        RealServer server = start(binary, "target-" + binary.name());
+    private Target open(RealServer source, ServerBinary binary, CarriedKeys keys) {
+        String name = (keys.isAll() ? "" : "some-") + binary.name();
+        RealServer server = start(binary, "target-" + name);
         Heard heard = new Heard();
         ApplyLink link = ApplyLink.open(
                 new ApplySettings(
-                        "to-" + binary.name(),
+                        "to-" + name,
                         "secret",
                         Token.open(1, "owner"),
                         spec("source", source),
                         spec("target", server),
                         new LinkStart.FullCopy(Optional.empty()),
-                        Optional.empty()),
+                        Optional.empty(),
+                        CopyLimits.NONE,
+                        keys.there()),
                 Environment.system(),
                 heard);
         streams(link);
-        return new Target(server, connect(server), link, heard);
+        return new Target(server, connect(server), link, heard, keys);
     }
 
     private RealServer start(ServerBinary binary, String name) {
@@ -256,13 +281,23 @@ class EveryCommandByLinkTest {
         for (Target target : targets) {
             drain(source, target.link());
             String pair = source.binary().name() + " to " + target.binary().name();
-            Map<String, String> expected = Contents.of(List.of(source), false);
+            Map<String, String> expected = new TreeMap<>();
+            Map<String, String> sourceNames = new TreeMap<>();
+            Contents.of(List.of(source), false).forEach((key, value) -> {
+                String name = target.name(key);
+                if (name != null) {
+                    expected.put(name, value);
+                    sourceNames.put(name, key);
+                }
+            });
             Map<String, String> found = Contents.of(List.of(target.server()), false);
             expected.values().removeIf(value -> isLeftOut(value, target));
             assertThat(differences(expected, found)).as(pair).isEmpty();
             for (String key : expected.keySet()) {
-                times(client, target, key, Objects.requireNonNull(expected.get(key)), pair);
+                String value = Objects.requireNonNull(expected.get(key));
+                times(client, target, Objects.requireNonNull(sourceNames.get(key)), value, pair);
             }
+            assertThat(expected).as("what is compared").hasSizeGreaterThan(100);
         }
     }
 
@@ -289,8 +324,8 @@ class EveryCommandByLinkTest {
     }
 
     private static String scenario(String key) {
-        int from = key.indexOf('s');
-        int to = key.indexOf(':');
+        int from = key.lastIndexOf('s');
+        int to = key.lastIndexOf(':');
         return from < 0 || to < from
                 ? "?"
                 : Scenario.all()
@@ -302,10 +337,12 @@ class EveryCommandByLinkTest {
         int slash = name.indexOf('/');
         String database = slash < 0 ? "0" : name.substring(0, slash);
         String key = name.substring(slash + 1);
+        String other = Objects.requireNonNull(target.name(name));
+        String keyThere = other.substring(other.indexOf('/') + 1);
         source.demand("SELECT", database);
         target.connection().demand("SELECT", database);
         long here = left(source, key);
-        long there = left(target.connection(), key);
+        long there = left(target.connection(), keyThere);
         assertThat(there)
                 .as("%s: time of %s", pair, name)
                 .isBetween(here < 0 ? here : here - ABOUT_MS, here < 0 ? here : here + ABOUT_MS);
@@ -314,7 +351,7 @@ class EveryCommandByLinkTest {
                 Reply one = source.call("HPEXPIRETIME", key, "FIELDS", "1", field);
                 if (!one.isError()) {
                     assertThat(target.connection()
-                                    .call("HPEXPIRETIME", key, "FIELDS", "1", field)
+                                    .call("HPEXPIRETIME", keyThere, "FIELDS", "1", field)
                                     .text())
                             .as("%s: time of %s of %s", pair, field, name)
                             .isEqualTo(one.text());
