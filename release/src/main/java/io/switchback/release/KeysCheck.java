@@ -45,11 +45,12 @@ final class KeysCheck {
         if (!file.overwriteTarget()) {
             fresh.forEach(this::hasNoneOfThem);
         }
-        findings.warn("not all keys are carried as they are (" + keys + "): from the cutover on clients find no others, and"
-                + (keys.renames()
-                        ? " these by their new names alone; a change of names is for clients that change theirs with"
-                                + " the cutover, and back with a rollback"
-                        : " what they write to others stays at the new fleet"));
+        findings.warn(
+                "not all keys are carried as they are (" + keys + "): from the cutover on clients find no others, and"
+                        + (keys.renames()
+                                ? " these by their new names alone; a change of names is for clients that change theirs with"
+                                        + " the cutover, and back with a rollback"
+                                : " what they write to others stays at the new fleet"));
     }
 
     private void databases(Side side, List<Primary> primaries) {
@@ -91,10 +92,11 @@ final class KeysCheck {
                 byte @Nullable [] carried =
                         name instanceof Reply.Bulk(byte[] bytes) ? keys.there().source(database, bytes) : null;
                 if (carried != null) {
-                    findings.problem(server.endpoint() + " holds keys already by names that keys would be carried to, such as "
-                            + name.text() + " of database " + database + " (" + text(carried)
-                            + " at the old fleet), and a copy would delete them; remove them, or say overwrite-target: true in the"
-                            + " release's file");
+                    findings.problem(
+                            server.endpoint() + " holds keys already by names that keys would be carried to, such as "
+                                    + name.text() + " of database " + database + " (" + text(carried)
+                                    + " at the old fleet), and a copy would delete them; remove them, or say overwrite-target: true in the"
+                                    + " release's file");
                     return;
                 }
             }
@@ -109,12 +111,15 @@ final class KeysCheck {
     /** Of what is carried nobody knows how much memory it takes. */
     void room(List<Primary> old, List<Primary> fresh) {
         long used = old.stream().mapToLong(one -> one.info().usedMemoryBytes()).sum();
-        long taken = fresh.stream().mapToLong(one -> one.info().usedMemoryBytes()).sum();
-        long limit = fresh.stream().mapToLong(one -> one.info().maxMemoryBytes()).sum();
+        long taken =
+                fresh.stream().mapToLong(one -> one.info().usedMemoryBytes()).sum();
+        long limit =
+                fresh.stream().mapToLong(one -> one.info().maxMemoryBytes()).sum();
         boolean limited = fresh.stream().allMatch(one -> one.info().maxMemoryBytes() > 0);
         if (limited && limit - taken < used) {
-            findings.warn("the new fleet has " + (limit - taken) + " bytes left under its maxmemory, and the old one uses " + used
-                    + " for all of its keys; see that what is carried fits");
+            findings.warn(
+                    "the new fleet has " + (limit - taken) + " bytes left under its maxmemory, and the old one uses "
+                            + used + " for all of its keys; see that what is carried fits");
         }
     }
 }

@@ -203,7 +203,7 @@ public record ReleaseFile(
         fewEnough(keys, "except", except.size());
         fewEnough(keys, "rename", renames.size());
         if (keys.keys().isEmpty()) {
-            item.problem("keys", "expected only, except, databases or rename, found none of them");
+            keys.problem("only", "missing, as are except, databases and rename; expected one of them");
         }
         Map<CarriedKeys.Rename, String> conflicts = CarriedKeys.conflicts(only, except, renames);
         conflicts.forEach((rename, why) -> keys.map("rename").problem(rename.from(), why));

@@ -7,6 +7,8 @@ import static org.assertj.core.api.Assertions.catchThrowableOfType;
 import io.switchback.commit.Protocol;
 import io.switchback.config.ConfigException;
 import io.switchback.proxy.OnStall;
+import io.switchback.sync.CarriedKeys;
+import io.switchback.sync.CarriedKeys.Rename;
 import io.switchback.sync.source.CopyLimits;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -16,6 +18,9 @@ import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -120,6 +125,79 @@ class ReleaseFileTest {
                         ReleaseFile.parse("release.yaml", text.replace("after: 50s", "after: 50s, hung-after: 10s")))
                 .isInstanceOf(ConfigException.class)
                 .hasMessageContaining("hung-after");
+    }
+
+    @Test
+    void whichKeysAreCarriedIsSaidOfEachCache() {
+        ReleaseFile file = ReleaseFile.parse("release.yaml", """
+                release: r
+                moves:
+                  - cache: sessions
+                    to: green
+                    keys:
+                      only: ["session:*", "old:*"]
+                      except: "tmp:*"
+                      databases: [0, 3]
+                      rename: { "old:": "new:", "session:": "s:" }
+                  - { cache: carts, to: v2, keys: { databases: 0 } }
+                  - { cache: rest, to: v2 }
+                """);
+
+        assertThat(file.moves())
+                .containsExactly(
+                        new CacheMove(
+                                "sessions",
+                                "green",
+                                new CarriedKeys(
+                                        List.of("session:*", "old:*"),
+                                        List.of("tmp:*"),
+                                        Set.of(0, 3),
+                                        List.of(new Rename("old:", "new:"), new Rename("session:", "s:")))),
+                        new CacheMove("carts", "v2", new CarriedKeys(List.of(), List.of(), Set.of(0), List.of())),
+                        new CacheMove("rest", "v2"));
+    }
+
+    @Test
+    void keysThatCouldNotBeKeptApartAreRefusedWhereTheyAreRenamed() {
+        assertThat(problemsOf("""
+                        release: r
+                        moves:
+                          - cache: a
+                            to: g
+                            keys:
+                              only: []
+                              except: [""]
+                              databases: [0, -1, x]
+                              rename:
+                                "old:": "new:"
+                                "o": "p"
+                                "switchback:reserved:": "x"
+                              onyl: "a*"
+                          - { cache: b, to: g, keys: {} }
+                          - { cache: c, to: g, keys: all }
+                          - { cache: d, to: g, keys: { rename: { "x:": } } }
+                        """))
+                .containsExactly(
+                        "release.yaml:6: moves[1].keys.only: expected text, or a list of them, found an empty list",
+                        "release.yaml:7: moves[1].keys.except: expected text, found \"\"",
+                        "release.yaml:8: moves[1].keys.databases: expected a whole number from 0 to 2147483646, found \"-1\"",
+                        "release.yaml:8: moves[1].keys.databases: expected a whole number from 0 to 2147483646, found \"x\"",
+                        "release.yaml:10: moves[1].keys.rename.old:: a key that begins with \"new:\" already could meet one that is renamed; leave such keys out by except: [\"new:*\"], or name by only what else is carried",
+                        "release.yaml:11: moves[1].keys.rename.o: keys that begin with \"old:\" would be renamed twice, by \"old:\" too; name prefixes of which none begins with another",
+                        "release.yaml:12: moves[1].keys.rename.switchback:reserved:: keys that begin with switchback:reserved: are Switchback's own, and are not carried",
+                        "release.yaml:13: moves[1].keys.onyl: unknown key; did you mean \"only\"?",
+                        "release.yaml:14: moves[2].keys.only: missing, as are except, databases and rename; expected one of them",
+                        "release.yaml:15: moves[3].keys: expected a map of keys, found \"all\"",
+                        "release.yaml:16: moves[4].keys.rename.x:: expected text, which may be empty (\"\"), found nothing");
+    }
+
+    @Test
+    void patternsAreAsManyAsEachKeyCanBeHeldAgainst() {
+        String patterns = IntStream.rangeClosed(0, CarriedKeys.PATTERNS_MAX)
+                .mapToObj(i -> "k" + i)
+                .collect(Collectors.joining(", "));
+        assertThat(problemsOf("release: r\nmoves: [{ cache: c, to: g, keys: { only: [" + patterns + "] } }]\n"))
+                .containsExactly("release.yaml:2: moves[1].keys.only: expected at most 100, found 101");
     }
 
     @Test

@@ -94,19 +94,22 @@ public final class CarriedKeys {
 
     private static Optional<String> reserved(Rename one) {
         return one.from().startsWith(ReservedKeys.PREFIX) || one.to().startsWith(ReservedKeys.PREFIX)
-                ? Optional.of("keys that begin with " + ReservedKeys.PREFIX + " are Switchback's own, and are not carried")
+                ? Optional.of(
+                        "keys that begin with " + ReservedKeys.PREFIX + " are Switchback's own, and are not carried")
                 : Optional.empty();
     }
 
     private static Optional<String> together(Rename one, Rename other) {
         if (one.from().startsWith(other.from()) || other.from().startsWith(one.from())) {
-            return Optional.of("keys that begin with \"" + longer(one.from(), other.from()) + "\" would be renamed twice, by \""
-                    + other.from() + "\" too; name prefixes of which none begins with another");
+            return Optional.of(
+                    "keys that begin with \"" + longer(one.from(), other.from()) + "\" would be renamed twice, by \""
+                            + other.from() + "\" too; name prefixes of which none begins with another");
         }
         if (one.to().startsWith(other.to()) || other.to().startsWith(one.to())) {
-            return Optional.of("\"" + one.from() + "\" and \"" + other.from() + "\" would both become keys that begin with \""
-                    + longer(one.to(), other.to())
-                    + "\", and two keys could get one name; name new prefixes of which none begins with another");
+            return Optional.of(
+                    "\"" + one.from() + "\" and \"" + other.from() + "\" would both become keys that begin with \""
+                            + longer(one.to(), other.to())
+                            + "\", and two keys could get one name; name new prefixes of which none begins with another");
         }
         return Optional.empty();
     }
@@ -120,8 +123,8 @@ public final class CarriedKeys {
             Rename one, List<KeyPattern> only, List<KeyPattern> except, List<Rename> renames) {
         byte[] to = one.to().getBytes(UTF_8);
         boolean renamedThemselves = renames.stream().anyMatch(other -> one.to().startsWith(other.from()));
-        boolean excepted = except.stream()
-                .anyMatch(pattern -> pattern.isEveryNameSoBegun() && begins(to, pattern.beginning()));
+        boolean excepted =
+                except.stream().anyMatch(pattern -> pattern.isEveryNameSoBegun() && begins(to, pattern.beginning()));
         boolean notMeant = !only.isEmpty() && only.stream().noneMatch(pattern -> mayMeet(pattern, to, except, renames));
         return renamedThemselves || excepted || notMeant
                 ? Optional.empty()
@@ -245,7 +248,8 @@ public final class CarriedKeys {
         return databases.isEmpty() ? 0 : databases.iterator().next();
     }
 
-    // -------------------------------------------------------------------------------------------------------- as a value
+    // -------------------------------------------------------------------------------------------------------- as a
+    // value
 
     @Override
     public boolean equals(Object other) {
@@ -270,8 +274,11 @@ public final class CarriedKeys {
                         + (onlyText.isEmpty() ? "" : " only " + onlyText)
                         + (exceptText.isEmpty() ? "" : " except " + exceptText)
                         + (databases.isEmpty() ? "" : " of databases " + databases())
-                        + (renameText.isEmpty() ? "" : " renamed " + renameText.stream()
-                                .map(one -> "\"" + one.from() + "\" to \"" + one.to() + "\"")
-                                .toList());
+                        + (renameText.isEmpty()
+                                ? ""
+                                : " renamed "
+                                        + renameText.stream()
+                                                .map(one -> "\"" + one.from() + "\" to \"" + one.to() + "\"")
+                                                .toList());
     }
 }

@@ -86,7 +86,9 @@ class CarriedKeysTest {
                 assertThat(keys.there().mayCarry(name)).isEqualTo(there != null);
                 if (there != null) {
                     String before = oldNames.put(new String(there, UTF_8), new String(name, UTF_8));
-                    assertThat(before).as("seed %s, %s: also carried to %s", SEED, keys, new String(there, UTF_8)).isNull();
+                    assertThat(before)
+                            .as("seed %s, %s: also carried to %s", SEED, keys, new String(there, UTF_8))
+                            .isNull();
                     assertThat(keys.there().source(3, there)).as("%s", keys).isEqualTo(name);
                     assertThat(keys.back().target(3, there)).isEqualTo(name);
                     assertThat(keys.back().source(0, name)).isEqualTo(there);
@@ -160,9 +162,12 @@ class CarriedKeysTest {
     @Test
     void nothingIsCarriedToReservedNamesOrFromThem() {
         CarriedKeys keys = new CarriedKeys(List.of("x:*"), List.of(), Set.of(), List.of(rename("x:", "")));
-        assertThat(keys.there().target(0, "x:switchback:reserved:token".getBytes(UTF_8))).isNull();
-        assertThat(keys.there().source(0, "switchback:reserved:token".getBytes(UTF_8))).isNull();
-        assertThat(CarriedKeys.Way.ALL.target(0, "switchback:reserved:token".getBytes(UTF_8))).isNull();
+        assertThat(keys.there().target(0, "x:switchback:reserved:token".getBytes(UTF_8)))
+                .isNull();
+        assertThat(keys.there().source(0, "switchback:reserved:token".getBytes(UTF_8)))
+                .isNull();
+        assertThat(CarriedKeys.Way.ALL.target(0, "switchback:reserved:token".getBytes(UTF_8)))
+                .isNull();
         assertThat(keys.there().target(0, "x:switchback".getBytes(UTF_8))).isEqualTo("switchback".getBytes(UTF_8));
     }
 
@@ -171,7 +176,10 @@ class CarriedKeysTest {
     }
 
     private static String refusal(List<String> only, List<String> except, Rename... renames) {
-        return CarriedKeys.conflicts(only, except, Arrays.asList(renames)).values().iterator().next();
+        return CarriedKeys.conflicts(only, except, Arrays.asList(renames))
+                .values()
+                .iterator()
+                .next();
     }
 
     private static void taken(List<String> only, List<String> except, Rename... renames) {

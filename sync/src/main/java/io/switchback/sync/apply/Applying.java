@@ -232,7 +232,8 @@ final class Applying {
         if (ahead && !behind) {
             return;
         }
-        List<Key> there = share.hasAllKeys() ? keys : keys.stream().map(this::there).toList();
+        List<Key> there =
+                share.hasAllKeys() ? keys : keys.stream().map(this::there).toList();
         boolean partly = keys.size() < named.size();
         boolean overwrites = Effects.overwrites(command);
         if (ahead
@@ -256,16 +257,18 @@ final class Applying {
     }
 
     private void demandThatKeysAreTold(StreamCommand command, List<Key> named) throws BrokenLinkException {
-        Optional<Key> other = named.stream().filter(key -> !share.hasSlotOf(key)).findFirst();
+        Optional<Key> other =
+                named.stream().filter(key -> !share.hasSlotOf(key)).findFirst();
         if (other.isPresent()) {
             throw new BrokenLinkException(command.name() + " of " + other.get() + " came down the stream, of slot "
                     + other.get().slot() + ", which is none of the shard's: slots are being moved to it, and the link"
                     + " cannot follow them");
         }
         if (!share.hasAllKeys() && Effects.isScript(command)) {
-            throw new BrokenLinkException(command.name() + " came down the stream itself, not its effects, and it is not"
-                    + " known which keys it changes beside those that it names, so that it cannot be told which are"
-                    + " carried; a source of 6.0 needs lua-replicate-commands yes");
+            throw new BrokenLinkException(
+                    command.name() + " came down the stream itself, not its effects, and it is not"
+                            + " known which keys it changes beside those that it names, so that it cannot be told which are"
+                            + " carried; a source of 6.0 needs lua-replicate-commands yes");
         }
     }
 

@@ -411,10 +411,10 @@ public final class ScanLink extends ClientLink {
             this.source = source;
             ServerVersion from = ServerVersion.read(source);
             ValueTarget to = new ValueTarget(targetVersion());
-            this.copy = new StateCopy(
-                    lanes, share, new SourceStates(source, from, BATCH_KEYS), from, to, leftOut, streams);
-            this.functions = new SourceFunctions(
-                    !share.hasAllKeys(), source, from, lanes, settings.target(), to, leftOut);
+            this.copy =
+                    new StateCopy(lanes, share, new SourceStates(source, from, BATCH_KEYS), from, to, leftOut, streams);
+            this.functions =
+                    new SourceFunctions(!share.hasAllKeys(), source, from, lanes, settings.target(), to, leftOut);
             this.stillness = new ShareRemoval(lanes, settings.target(), share, () -> {});
             this.swaps = listening.swaps();
             this.lookedAtNanos = environment.nanoTime();

@@ -90,9 +90,7 @@ final class ScanWalk implements AutoCloseable {
     }
 
     private void addSource() {
-        databases(source).stream()
-                .filter(share::hasDatabase)
-                .forEach(database -> parts.add(new Part(null, database)));
+        databases(source).stream().filter(share::hasDatabase).forEach(database -> parts.add(new Part(null, database)));
     }
 
     /** Those that have keys. */

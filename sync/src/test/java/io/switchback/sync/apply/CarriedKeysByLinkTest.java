@@ -75,15 +75,16 @@ class CarriedKeysByLinkTest {
     private final List<ClientLink> links = new ArrayList<>();
     private final Heard heard = new Heard();
 
-    // ---------------------------------------------------------------------------------------------- one server, one way
+    // ---------------------------------------------------------------------------------------------- one server, one
+    // way
 
     @ParameterizedTest
     @ValueSource(strings = {"apply", "scan"})
     void aServerHasWhatIsCarriedAndKeepsItsOwn(String kind) throws Exception {
         Random random = new Random(9);
         boolean scans = kind.equals("scan");
-        try (RealServer source = RealServer.start(
-                        ServerBinary.any(), folder.resolve("source"), "--repl-backlog-size", "64mb");
+        try (RealServer source =
+                        RealServer.start(ServerBinary.any(), folder.resolve("source"), "--repl-backlog-size", "64mb");
                 RealServer target = RealServer.start(ServerBinary.any(), folder.resolve("target"))) {
             FleetSpec from = scans ? withoutPsync("source", source) : spec("source", source);
             fillWithItsOwn(target);
@@ -145,7 +146,8 @@ class CarriedKeysByLinkTest {
         in(server, 0, "DEL", "s" + 119, "c" + 116, "set" + 115);
     }
 
-    // ---------------------------------------------------------------------------------------------------- there and back
+    // ---------------------------------------------------------------------------------------------------- there and
+    // back
 
     @ParameterizedTest
     @ValueSource(strings = {"apply", "scan"})
@@ -252,7 +254,8 @@ class CarriedKeysByLinkTest {
             }
             same(source.nodes(), target.nodes(), EVEN_IN_SHARDS);
             for (RealServer node : target.nodes()) {
-                assertThat(node.call("GET", "{" + target.keyOn(node, "m") + "}mine")).isEqualTo("own");
+                assertThat(node.call("GET", "{" + target.keyOn(node, "m") + "}mine"))
+                        .isEqualTo("own");
             }
             assertThat(heard.broken).isNull();
             links.forEach(ClientLink::close);
@@ -283,7 +286,8 @@ class CarriedKeysByLinkTest {
         }
     }
 
-    // -------------------------------------------------------------------------------------------- functions and scripts
+    // -------------------------------------------------------------------------------------------- functions and
+    // scripts
 
     @ParameterizedTest
     @ValueSource(strings = {"apply", "scan"})
@@ -304,7 +308,9 @@ class CarriedKeysByLinkTest {
             assertThat(String.valueOf(target.call("FUNCTION", "LIST"))).contains("own", "late");
             source.call("FUNCTION", "DELETE", "late");
             drain(source, link);
-            assertThat(String.valueOf(target.call("FUNCTION", "LIST"))).contains("own").doesNotContain("late");
+            assertThat(String.valueOf(target.call("FUNCTION", "LIST")))
+                    .contains("own")
+                    .doesNotContain("late");
             assertThat(heard.broken).isNull();
             link.close();
         }
@@ -314,9 +320,11 @@ class CarriedKeysByLinkTest {
     @Test
     void scriptsInTheStreamBreakALinkThatDoesNotCarryAllKeys() {
         Optional<ServerBinary> binary = ServerBinary.named("redis-6.0");
-        org.assertj.core.api.Assumptions.assumeThat(binary).as("only Redis 6 sends scripts").isPresent();
-        try (RealServer source = RealServer.start(
-                        binary.get(), folder.resolve("source"), "--lua-replicate-commands", "no");
+        org.assertj.core.api.Assumptions.assumeThat(binary)
+                .as("only Redis 6 sends scripts")
+                .isPresent();
+        try (RealServer source =
+                        RealServer.start(binary.get(), folder.resolve("source"), "--lua-replicate-commands", "no");
                 RealServer target = RealServer.start(binary.get(), folder.resolve("target"))) {
             ClientLink link = open(spec("source", source), spec("target", target), 1, EVEN.there(), false);
             streams(link);
@@ -327,7 +335,8 @@ class CarriedKeysByLinkTest {
         }
     }
 
-    // --------------------------------------------------------------------------------------------------------- the rest
+    // --------------------------------------------------------------------------------------------------------- the
+    // rest
 
     private static void fillWithItsOwn(RealServer target) {
         OWN.forEach(name -> in(target, 0, "SET", name, "own"));

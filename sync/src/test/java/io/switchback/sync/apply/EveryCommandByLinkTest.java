@@ -88,8 +88,7 @@ class EveryCommandByLinkTest {
     }
 
     /** A server that a link leads to. */
-    private record Target(
-            RealServer server, ServerConnection connection, ApplyLink link, Heard heard, CarriedKeys keys)
+    private record Target(RealServer server, ServerConnection connection, ApplyLink link, Heard heard, CarriedKeys keys)
             implements AutoCloseable {
         ServerBinary binary() {
             return server.binary();
@@ -100,7 +99,8 @@ class EveryCommandByLinkTest {
         String name(String atSource) {
             int slash = atSource.indexOf('/');
             int database = slash < 0 ? 0 : Integer.parseInt(atSource.substring(0, slash));
-            byte[] name = keys.there().target(database, atSource.substring(slash + 1).getBytes(UTF_8));
+            byte[] name =
+                    keys.there().target(database, atSource.substring(slash + 1).getBytes(UTF_8));
             return name == null ? null : atSource.substring(0, slash + 1) + new String(name, UTF_8);
         }
 

@@ -520,8 +520,8 @@ class VerificationTest {
     @ParameterizedTest
     @ValueSource(booleans = {true, false})
     void onlyWhatIsCarriedIsComparedByItsTwoNames(boolean forward) {
-        CarriedKeys keys = new CarriedKeys(
-                List.of(), List.of("big s*"), Set.of(0), List.of(new CarriedKeys.Rename("", "t:")));
+        CarriedKeys keys =
+                new CarriedKeys(List.of(), List.of("big s*"), Set.of(0), List.of(new CarriedKeys.Rename("", "t:")));
         try (RealServer old = start(ServerBinary.any(), "old");
                 RealServer fresh = start(ServerBinary.any(), "fresh");
                 Jedis there = fresh.client();
