@@ -71,9 +71,11 @@ final class KeysCheck {
         ServerConnection server = primary.server();
         for (String line : server.demand("INFO", "keyspace").text().lines().toList()) {
             if (line.matches("db[0-9]{1,9}:.*")) {
-                String database = line.substring(2, line.indexOf(':'));
-                server.demand("SELECT", database);
-                hasNoneOfThem(server, Integer.parseInt(database));
+                int database = Integer.parseInt(line.substring(2, line.indexOf(':')));
+                if (keys.hasDatabase(database)) {
+                    server.demand("SELECT", Integer.toString(database));
+                    hasNoneOfThem(server, database);
+                }
             }
         }
         server.demand("SELECT", "0");

@@ -528,6 +528,11 @@ public final class ApplyLink extends ClientLink {
             if (now - keptAliveAtNanos >= KEEP_ALIVE_EVERY.toNanos()) {
                 keptAliveAtNanos = now;
                 lanes.keepAlive();
+                Applying work = applying;
+                if (work != null) {
+                    // A source gives up who has said nothing for long, as while keys are removed one by one.
+                    source.acknowledge(work.applied().offset());
+                }
             }
         }
 
