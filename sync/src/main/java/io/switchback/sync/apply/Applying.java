@@ -238,7 +238,6 @@ final class Applying {
         boolean overwrites = Effects.overwrites(command);
         if (ahead
                 || Effects.reachesFurther(command)
-                || (partly && !Effects.isOfEachKey(command))
                 || (there.size() > 1 && !overwrites && expiring.mayExpire(there))
                 || (command.end() <= doubtfulUntil && !overwrites)
                 || expiring.mayLoseFields(command, there)) {
