@@ -464,6 +464,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         int limit = in.writerIndex();
         long now = loop.nanoTime();
         usedAtNanos = now;
+        Run noted = null; // nothing is sent before all that has come is looked at
         while (index < limit && open) {
             if (scanner.isPush(in, index)) {
                 index = pushed(in, index, limit);
@@ -511,7 +512,8 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
             if (run.partial || run.measured != null) {
                 loop.keyTraffic().replied(run, scanner, key.database());
             }
-            if (run.writes) {
+            if (run.writes && run != noted) {
+                noted = run;
                 loop.writesAnswered(run);
             }
             if (known == null) {
@@ -526,6 +528,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
             }
             if (run.isAnswered()) {
                 unanswered.poll();
+                noted = null;
                 answered(run, now);
                 deliverLocals();
             }
@@ -596,7 +599,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
         ClientSession session = run.session;
         long bytes = run.replyBytes + scanner.bytesMissing();
         if (session != null
-                && (run.sink == session || run.isPart)
+                && (run.sink == session || (run.isPart && !key.tracks()))
                 && bytes >= ReplySizes.LARGE_BYTES
                 && bytes / (run.answered + 1) >= ReplySizes.LARGE_BYTES) {
             if (replica == null) {

@@ -11,6 +11,7 @@ import io.switchback.resp.CommandKeys;
 import io.switchback.resp.CommandRule;
 import io.switchback.resp.CommandTable;
 import io.switchback.resp.InlineCommand;
+import io.switchback.resp.KeyPlaces;
 import io.switchback.resp.Protocol;
 import io.switchback.resp.RequestScanner;
 import java.net.InetSocketAddress;
@@ -98,8 +99,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     private boolean largeIsNext;
     /** Reads of this client's that are under way to be kept. */
     int fillsUnderWay;
-    /** Something was sent for it since its last answer that came the way of what is kept: see {@link Memory}. */
-    private boolean aheadOfMemory;
+    /** When it had its last answer from elsewhere than what is kept comes from: see {@link Memory}. */
+    private long seen;
 
     private Memory.@Nullable View memoryView;
 
@@ -362,8 +363,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         // Within a transaction each one is looked at, lest it is for another shard.
         boolean sharded = loop.isSharded();
         ClusterLane toShards = sharded && !transaction.open ? lane() : null;
-        // What is kept in memory is what one server has been asked to tell of.
-        Memory.View view = loop.memory() == null || restricted || sharded ? null : memoryView();
+        Memory memory = restricted || !mayReadFromMemory() ? null : loop.memory();
         Replicas replicas = sharded ? null : loop.replicas();
         boolean mayGoToReplica = false;
         BackendConnection toReplica = null;
@@ -378,13 +378,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                         && !restricted
                         && !scanner.marked()
                         && scanner.end() - from < LargeCommand.ARGUMENT_BYTES;
-                if (plain && sharded && rule != null) {
-                    plain = toShards != null
-                            && commands < commandsMax
-                            && toShards.takes(in, from, scanner, rule, commands == 0);
-                }
-                if (plain && view != null && commands == 0 && Memory.keeps(rule)) {
-                    switch (takeFromMemory(view, in, from)) {
+                if (plain && memory != null && commands == 0 && Memory.keeps(rule) && scanner.arguments() > 1) {
+                    switch (takeFromMemory(memory, in, from)) {
                         case TAKEN -> {
                             return true;
                         }
@@ -393,11 +388,16 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                             return false;
                         }
                         case PAST -> {
-                            view = null;
+                            memory = null;
                             scanner.reset();
                             continue;
                         }
                     }
+                }
+                if (plain && sharded && rule != null) {
+                    plain = toShards != null
+                            && commands < commandsMax
+                            && toShards.takes(in, from, scanner, rule, commands == 0);
                 }
                 if (plain && replicas != null) {
                     if (commands == 0 && Replicas.mayAnswer(rule)) {
@@ -546,57 +546,83 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     // --- reading from memory
 
-    /** Where this client's reads are kept; null where it may not read from memory now. */
-    private Memory.@Nullable View memoryView() {
-        Memory memory = loop.memory();
-        if (memory == null
-                || repliesOff
-                || skipsNext
-                || transaction.open
-                || needsOwnConnection()
-                || own.current() != null
-                || replySizes.areLarge()) {
-            return null;
+    private boolean mayReadFromMemory() {
+        return loop.memory() != null
+                && !repliesOff
+                && !skipsNext
+                && !transaction.open
+                && !needsOwnConnection()
+                && !shardTracking.isOn()
+                && own.current() == null
+                && !replySizes.areLarge();
+    }
+
+    /** Where what this client reads of keys of that slot is kept, or in front of no cluster all that it reads. */
+    private Memory.@Nullable View memoryView(Memory memory, int slot) {
+        if (slot >= 0) {
+            Endpoint server = lane().server(slot);
+            return server == null ? null : lane().view(memory, server);
         }
         Memory.View known = memoryView;
-        if (known == null || !known.isOf(identity.credential(), identity.database())) {
-            known = memory.view(identity.credential(), identity.database());
+        if (known == null || known.isOver() || !known.isOf(identity.credential(), identity.database())) {
+            known = memory.view(identity.credential(), identity.database(), null);
             memoryView = known;
         }
         return known;
     }
 
     /** The read at {@code from}, which the scanner has found, and those that follow it. */
-    private Memory.Outcome takeFromMemory(Memory.View view, ByteBuf in, int from) {
-        boolean quiet = isQuiet();
-        if (aheadOfMemory && !quiet && !(upstream != null && upstream.key.equals(view.key))) {
+    private Memory.Outcome takeFromMemory(Memory memory, ByteBuf in, int from) {
+        if (isAskedElsewhere()) {
             return Memory.Outcome.PAST;
         }
         silent = false;
         int next = from;
-        Memory.Reads reads = view.memory().new Reads(this, view, in);
-        while (!aheadOfMemory && reads.give(next, scanner.end(), keyOfRead(next))) {
+        int slot = slotOfRead(in, from);
+        Memory.View view = memoryView(memory, slot);
+        Memory.Reads reads = memory.new Reads(this, in);
+        while (view != null && reads.give(view, slot, next, scanner.end(), keyOfRead(next))) {
             next = scanner.end();
             if (reads.isFull() || !isReadToBeKept(in, next)) {
                 break;
             }
+            if (slot >= 0) {
+                slot = slotOfRead(in, next);
+                view = memoryView(memory, slot);
+            }
         }
         ByteBuf given = reads.given();
-        if (given == null) {
-            int end = scanner.end();
-            Memory.Outcome outcome = view.memory().ask(this, view, in, from, end, keyOfRead(from));
-            if (outcome == Memory.Outcome.TAKEN) {
-                loop.keyTraffic().answered(in, from, 1, view.key.database(), 0);
-                in.readerIndex(end);
-            }
-            return outcome;
+        if (given != null) {
+            hasSeenNow();
+            int count = reads.count();
+            loop.keyTraffic().answered(in, from, count, identity.database(), given.readableBytes() / count);
+            reply(given);
+            in.readerIndex(next);
+            return Memory.Outcome.TAKEN;
         }
-        hasSeenNow();
-        int count = reads.count();
-        loop.keyTraffic().answered(in, from, count, view.key.database(), given.readableBytes() / count);
-        reply(given);
-        in.readerIndex(next);
-        return Memory.Outcome.TAKEN;
+        if (view == null) {
+            return Memory.Outcome.PAST;
+        }
+        int end = scanner.end();
+        Memory.Outcome outcome = memory.ask(this, view, slot, in, from, end, keyOfRead(from));
+        if (outcome == Memory.Outcome.TAKEN) {
+            loop.keyTraffic().answered(in, from, 1, identity.database(), 0);
+            in.readerIndex(end);
+        }
+        return outcome;
+    }
+
+    /** Something of it is unanswered that has not been sent to be kept. */
+    private boolean isAskedElsewhere() {
+        if (isQuiet()) {
+            return false;
+        }
+        return loop.isSharded() ? !lane().hasOnlyReadsToBeKept() : upstream == null || !upstream.key.tracks();
+    }
+
+    /** Of the key of the read that the scanner has found there; none in front of no cluster. */
+    private int slotOfRead(ByteBuf in, int from) {
+        return loop.isSharded() ? loop.keys().slot(in, from, scanner, KeyPlaces.FIRST) : CommandKeys.NO_SLOT;
     }
 
     private int keyOfRead(int from) {
@@ -608,6 +634,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         RequestScanner.Outcome outcome = scanner.next(in, from);
         if (outcome == RequestScanner.Outcome.COMMAND) {
             return Memory.keeps(CommandTable.find(in, from + scanner.nameOffset(), scanner.nameLength()))
+                    && scanner.arguments() > 1
                     && !scanner.marked()
                     && scanner.end() - from < LargeCommand.ARGUMENT_BYTES;
         }
@@ -617,24 +644,20 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         return false;
     }
 
-    boolean isAheadOfMemory() {
-        return aheadOfMemory;
+    /** When it had its last answer from elsewhere than what is kept comes from. */
+    long seen() {
+        return seen;
     }
 
-    /** What it has been answered came the way of what is kept, and nothing of it is unanswered elsewhere. */
-    void isUpToDateWithMemory() {
-        aheadOfMemory = false;
+    private void hasSeenElsewhere() {
+        Memory memory = loop.memory();
+        if (memory != null) {
+            seen = memory.nextMoment();
+        }
     }
 
     boolean isUpstream(BackendConnection connection) {
         return upstream == connection;
-    }
-
-    /** As {@link #send}, over the connection by which what has changed is said. */
-    void sendToRemember(BackendConnection connection, Run run) {
-        boolean ahead = aheadOfMemory;
-        send(connection, run);
-        aheadOfMemory = ahead;
     }
 
     /** The unfinished command, where it is not to be collected before it is sent. */
@@ -767,6 +790,10 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     }
 
     private boolean sendToShard(ByteBuf in, int start, int end, int commands, boolean writes) {
+        if (fillsUnderWay > 0) { // what goes over another connection could be run before these
+            scanner.reset();
+            return false;
+        }
         ClusterLane to = lane();
         boolean mayWrite = !writes || loop.confirmations().mayWrite(this);
         boolean toSeveral = commands > 1 && loop.shardBatch().servers() > 1;
@@ -799,10 +826,13 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         connection.send(run);
     }
 
-    /** The client has the replies to a part, or somebody else sees to them. */
-    void partEnded(int commands) {
+    /** The client has the replies to a part, or somebody else sees to them. {@code fromElsewhere} than what is kept comes from. */
+    void partEnded(int commands, boolean fromElsewhere) {
         runsUnanswered--;
         commandsInFlight -= commands;
+        if (fromElsewhere) {
+            hasSeenElsewhere();
+        }
         if (stuck && !closed) {
             loop.resumeLater(this);
         }
@@ -915,7 +945,6 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         upstream = connection;
         runsUnanswered++;
         commandsInFlight += run.commands;
-        aheadOfMemory = true;
         if (run.writes && loop.replicas() != null) {
             hasWritten = true;
             wroteNanos = loop.nanoTime();
@@ -1495,6 +1524,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (loop.replicas() != null) {
             noteSeen(run);
         }
+        if (!run.isLocal() && !(run.sink instanceof Memory.Fill)) {
+            hasSeenElsewhere();
+        }
         if (stuck && !closed) {
             loop.resumeLater(this);
         }
@@ -1677,6 +1709,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             }
             own.gone();
             hasSeenNow(); // what was pushed over it, too
+            hasSeenElsewhere();
             forgottenByServer();
             loop.resumeLater(this);
         }
@@ -1685,6 +1718,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     /** Gives the own connection back, or closes it where it must not be used by others. The client must be quiet. */
     void leaveOwnConnection(boolean clean) {
         hasSeenNow(); // what was pushed over it, too
+        hasSeenElsewhere();
         forgetUpstream();
         ownServer = null;
         own.leave(clean);

@@ -57,10 +57,14 @@ final class ClusterLane {
     private final ArrayDeque<Turn> turns = new ArrayDeque<>();
     /** Of the session's user, database and protocol. */
     private final Map<Endpoint, BackendConnection> connections = new HashMap<>();
+    /** Of the session's user: where what it reads of each server is kept. */
+    private final Map<Endpoint, Memory.View> views = new HashMap<>(0);
 
     private @Nullable Endpoint target;
     private int version;
     private int unanswered;
+    /** Parts that have turns, but for reads that are to be kept and replies of the proxy's own. */
+    private int ordinary;
     /** Of answered parts that wait for their turn, their commands among it. */
     private long keptBytes;
     /** A command was not run, or its connection has broken. */
@@ -89,6 +93,11 @@ final class ClusterLane {
     Part lastPart() {
         Turn last = turns.peekLast();
         return last == null ? null : last.part;
+    }
+
+    /** Whether all that is under way are reads that are to be kept, if anything is. */
+    boolean hasOnlyReadsToBeKept() {
+        return ordinary == 0;
     }
 
     /** More is kept than should be. */
@@ -251,9 +260,22 @@ final class ClusterLane {
         return null;
     }
 
+    /** Where what the session's user reads of that server is kept; null where there are too many of these. */
+    Memory.@Nullable View view(Memory memory, Endpoint server) {
+        Memory.View known = views.get(server);
+        if (known == null || known.isOver()) {
+            known = memory.view(session.identity.credential(), session.identity.database(), server);
+            if (known != null) {
+                views.put(server, known);
+            }
+        }
+        return known;
+    }
+
     /** The session is somebody else now, or the route is another one. */
     void forgetConnections() {
         connections.clear();
+        views.clear();
     }
 
     // --- what is under way
@@ -282,6 +304,8 @@ final class ClusterLane {
         private int repliesToSkip;
 
         private final @Nullable Retries retries;
+        /** Where it is a read that is to be kept. */
+        private final Memory.@Nullable Fill fill;
 
         /** Where it is one command that is about scripts. */
         private final @Nullable ScriptCommand script;
@@ -321,7 +345,8 @@ final class ClusterLane {
                 boolean silent,
                 int attempt,
                 @Nullable Endpoint server,
-                @Nullable Retries retries) {
+                @Nullable Retries retries,
+                Memory.@Nullable Fill fill) {
             this.request = request;
             this.commands = commands;
             this.writes = writes;
@@ -329,14 +354,31 @@ final class ClusterLane {
             this.attempt = attempt;
             this.server = server;
             this.retries = retries;
+            this.fill = fill;
             this.script = retries == null && commands > 0 ? session.script() : null;
+            ordinary += isOrdinary() ? 1 : 0;
+        }
+
+        private boolean isOrdinary() {
+            return server != null && fill == null;
         }
 
         @Override
         public void receive(Run run, ByteBuf in, int index, int length) {
             boolean begins = !inside;
             inside = run.partial;
+            if (fill != null) {
+                fill.collect(in, index, length); // others may wait for it
+            }
             if (closed) {
+                return;
+            }
+            if (fill != null && fill.isNilForResp2()) {
+                if (!inside) {
+                    ByteBuf nil = Memory.nilForResp2();
+                    deliver(nil, 0, nil.readableBytes());
+                    nil.release();
+                }
                 return;
             }
             if (repliesToSkip > 0) {
@@ -381,6 +423,9 @@ final class ClusterLane {
         private void notExecuted(Run run, NotExecuted answer) {
             run.errors--; // of the fleet it is none
             troubled = true;
+            if (fill != null) {
+                fill.notExecuted();
+            }
             if (outcomes == null) {
                 outcomes = new ArrayList<>();
             }
@@ -503,6 +548,9 @@ final class ClusterLane {
             if (script != null && outcomes == null) {
                 script.answered(session.loop());
             }
+            if (fill != null) {
+                fill.came(run.errors > 0);
+            }
             ended();
         }
 
@@ -510,6 +558,9 @@ final class ClusterLane {
         public void lost(Run run, String why) {
             lost = why;
             troubled = true;
+            if (fill != null) {
+                fill.broke();
+            }
             ended();
         }
 
@@ -576,7 +627,8 @@ final class ClusterLane {
             @Nullable Retries retries) {
         settleVersion();
         // With indices of its own, since those of what is written move.
-        Part part = new Part(commands.retainedDuplicate(), count, writes, silent, attempt, connection.server, retries);
+        Part part = new Part(
+                commands.retainedDuplicate(), count, writes, silent, attempt, connection.server, retries, null);
         turns.add(new Turn(part, count));
         boolean asks = retries != null && retries.asks();
         ByteBuf bytes = commands;
@@ -598,6 +650,15 @@ final class ClusterLane {
         Run run = loop.runs().plain(session, bytes, count + part.repliesToSkip, loop.nanoTime(), writes);
         run.attempt = attempt;
         send(connection, part, run);
+    }
+
+    /** Sends a read that is to be kept, which it takes over, over the connection by which its server says what has changed. */
+    void sendToBeKept(BackendConnection connection, ByteBuf command, Memory.Fill fill) {
+        settleVersion();
+        Part part = new Part(command.retainedDuplicate(), 1, false, false, 1, connection.server, null, fill);
+        turns.add(new Turn(part, 1));
+        ProxyLoop loop = session.loop();
+        send(connection, part, loop.runs().plain(session, command, 1, loop.nanoTime(), false));
     }
 
     private void send(BackendConnection connection, Part part, Run run) {
@@ -629,6 +690,7 @@ final class ClusterLane {
                     session.isSilent(),
                     1,
                     to[i].server,
+                    null,
                     null);
         }
         Turn turn = null;
@@ -650,7 +712,7 @@ final class ClusterLane {
 
     /** A reply of the proxy's own, in its turn; which is taken over. */
     void addLocal(ByteBuf reply) {
-        Part part = new Part(Unpooled.EMPTY_BUFFER, 0, false, false, 1, null, null);
+        Part part = new Part(Unpooled.EMPTY_BUFFER, 0, false, false, 1, null, null, null);
         part.isAnswered = true;
         part.replies = reply;
         keptBytes += reply.readableBytes();
@@ -674,7 +736,7 @@ final class ClusterLane {
                 keptBytes -= part.request.readableBytes();
                 part.release();
                 session.shardTracking.given(part);
-                session.partEnded(part.commands);
+                partEnded(part);
             }
         }
         if (turns.isEmpty()) {
@@ -684,6 +746,12 @@ final class ClusterLane {
             giveUp();
         }
         session.readOnOwn();
+    }
+
+    private void partEnded(Part part) {
+        boolean isOrdinary = part.isOrdinary();
+        ordinary -= isOrdinary ? 1 : 0;
+        session.partEnded(part.commands, isOrdinary);
     }
 
     /** Those that have turns. */
@@ -712,7 +780,7 @@ final class ClusterLane {
         }
         for (Part part : parts()) {
             part.release();
-            session.partEnded(part.commands);
+            partEnded(part);
         }
         turns.clear();
         keptBytes = 0;
@@ -892,6 +960,8 @@ final class ClusterLane {
         }
         turns.clear();
         connections.clear();
+        views.clear();
+        ordinary = 0;
         keptBytes = 0;
         troubled = false;
         again = false;

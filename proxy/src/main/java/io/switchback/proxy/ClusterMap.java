@@ -24,6 +24,9 @@ import org.jspecify.annotations.Nullable;
  */
 final class ClusterMap {
     private final @Nullable Endpoint[] servers = new Endpoint[KeySlot.SLOTS];
+    /** How often each slot was found to be at another server. */
+    private final int[] moves = new int[KeySlot.SLOTS];
+
     private @Nullable Endpoint any;
     private List<Integer> slotOfEachShard = List.of();
     /** Since when servers could not be reached, one and all. */
@@ -39,6 +42,11 @@ final class ClusterMap {
     @Nullable
     Endpoint server(int slot) {
         return slot < 0 ? any : servers[slot];
+    }
+
+    /** Another one each time the slot was found to be at another server, were it one that had it before. */
+    int moves(int slot) {
+        return moves[slot];
     }
 
     /** A slot of each shard, in the order of their first slots: who has that is the shard's primary, whoever that becomes. */
@@ -99,6 +107,9 @@ final class ClusterMap {
             any = topology instanceof Topology.Sharded(List<Topology.Shard> shards, int[] _) && !shards.isEmpty()
                     ? shards.getFirst().primary()
                     : null;
+            for (int slot = 0; slot < now.length; slot++) {
+                moves[slot] += Objects.equals(now[slot], servers[slot]) ? 0 : 1;
+            }
             System.arraycopy(now, 0, servers, 0, now.length);
             changed();
         }
@@ -133,6 +144,7 @@ final class ClusterMap {
     void moved(int slot, Endpoint to) {
         if (!to.equals(servers[slot])) {
             servers[slot] = to;
+            moves[slot]++;
             changed();
         }
     }

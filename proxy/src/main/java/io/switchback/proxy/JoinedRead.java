@@ -1,10 +1,10 @@
 package io.switchback.proxy;
 
 import io.netty.buffer.ByteBuf;
-import org.jspecify.annotations.Nullable;
+import java.util.List;
 
-/** A read of which the same is under way for another client: it waits for that answer. Should there be none, it asks for itself. */
-final class JoinedRead extends AskingOperation {
+/** A read of which the same is under way for another client: it waits for that answer. Should there be none, it asks for itself, past memory. */
+final class JoinedRead extends Operation {
     private final Memory.Fill fill;
     private final ByteBuf command;
 
@@ -17,55 +17,34 @@ final class JoinedRead extends AskingOperation {
     }
 
     @Override
-    @Nullable
-    BackendConnection connection() {
+    boolean proceed() {
         if (!fill.isOver()) {
-            return null;
+            return false;
         }
         ByteBuf answer = fill.answerFor(session);
+        fill.leave(session);
         if (answer == null) {
-            return session.upstream();
+            session.lostCommands().addFirst(List.of(LostCommands.Lost.again(command, 1, false, false, null)));
+        } else {
+            command.release();
+            session.hasSeenNow();
+            session.reply(answer);
         }
-        fill.leave(session);
-        command.release();
-        session.hasSeenNow();
-        finish(answer);
-        return null;
-    }
-
-    @Override
-    @Nullable
-    String failure() {
-        return fill.isOver() ? session.loop().backends().failure(session.key()) : null;
-    }
-
-    @Override
-    void failed(String failure) {
-        leave();
-        super.failed(failure);
-    }
-
-    @Override
-    void send(BackendConnection connection) {
-        fill.leave(session);
-        session.ask(
-                connection, new Run(session, command, 1, session, session.loop().nanoTime(), 1));
-        finish();
+        return true;
     }
 
     @Override
     void replied(Run run, ByteBuf reply) {
-        throw new IllegalStateException("the session itself has asked");
+        throw new IllegalStateException("it has asked for nothing");
+    }
+
+    @Override
+    void lost(String why) {
+        throw new IllegalStateException("it has asked for nothing");
     }
 
     @Override
     void clientGone() {
-        if (!isDone() && !isAsked()) {
-            leave();
-        }
-    }
-
-    private void leave() {
         fill.leave(session);
         command.release();
     }

@@ -8,6 +8,7 @@ import com.github.benmanes.caffeine.cache.RemovalCause;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import io.switchback.fleet.Credential;
+import io.switchback.fleet.Endpoint;
 import io.switchback.resp.CommandRule;
 import io.switchback.resp.CommandTable;
 import io.switchback.resp.Protocol;
@@ -31,15 +32,31 @@ import org.slf4j.LoggerFactory;
  * A fleet's answers to reads of one key, given again from memory until the server says that the key has changed (CLIENT TRACKING). Source:
  * https://redis.io/docs/latest/develop/reference/client-side-caching/.
  *
- * <p>Owned by its event loop, which has a memory and connections of its own for it: one for each user and database ({@link View}), in
- * RESP3 and with tracking on. Everything that is kept came over that connection, and what is not so any more is said over the same one, in order: at
- * any moment memory is what the server was when it sent the last bytes that have arrived. When the connection breaks, a hold begins or the route
- * changes, all of it is forgotten.
+ * <p>Owned by its event loop, which has a memory and connections of its own for it: one for each user, database and server ({@link View}), in
+ * RESP3 and with tracking on. Everything that is kept in a view came over its connection, and what is not so any more is said over the same one, in order: at
+ * any moment a view is what its server was when it sent the last bytes that have arrived. With its connection the view ends; when a hold begins or the route
+ * changes, all is forgotten.
  *
- * <p>Why no client reads older than it has read or written: what it was answered over other connections may be ahead of that moment ({@link
- * ClientSession#isAheadOfMemory}). So a client's read is answered from memory only if nothing was sent for it elsewhere since its last answer over
- * that connection; any other read is sent over it, with nothing of the client's unanswered elsewhere, and its answer comes behind every invalidation
- * that what the client has seen could have caused. This holds for all writes, also those whose keys nobody can tell from their words.
+ * <p>Why no client reads older than it has read or written: what it was answered over other connections may be ahead of that moment. So a client's read is
+ * answered from a view only while nothing that was sent for it elsewhere is unanswered, and only if a read has been answered over the view's connection, whoever's,
+ * that was sent after the client's last answer from elsewhere ({@link View#heard}, {@link ClientSession#seen}): every invalidation that what the client has seen could have caused
+ * has come before that. Any other read is sent over that connection itself. This holds for all writes, also those whose keys nobody can tell from their words. A
+ * key of which the client is being answered over the connection is asked for as well, since that answer may be newer, and comes first.
+ *
+ * <p>In front of a cluster a key is read from the view of the server that has its slot ({@link ClusterMap}), and so is never looked for where it was before:
+ *
+ * <ul>
+ *   <li>A key that leaves its server is deleted there, and the view hears of that as of any change. A key that is not there does not leave: once its slot does, its server tells nobody
+ *       that it has come to be elsewhere. So what is read of a key that is not there is not kept.
+ *   <li>What was kept of a slot before it was at another server is not used when it comes back ({@link ClusterMap#moves}).
+ *   <li>An answer that says that the read was not run (MOVED, ASK, and from a server that follows another one) is not kept, and says nothing of what the server has told until then: such a
+ *       server does not have the slot. The read goes on as any other ({@link ClusterLane}).
+ *   <li>A server whose place a replica has taken answers nothing else, so whoever has seen something of its successor is answered from the former's view no more. Its view is out of use as soon as
+ *       the loop hears of the successor.
+ * </ul>
+ *
+ * <p>Between shards there is no order: who reads of one what another application has written through another node may read of a second one what was before that, for as long as
+ * an invalidation takes.
  *
  * <p>An answer is kept for {@link MemorySettings#ageMax} at most, and not beyond the key's time to live, which is asked for together with
  * it: servers delete what has run out, and say so, late. It is kept for one user alone: another one may not have the right to it.
@@ -72,8 +89,10 @@ final class Memory {
     private final long ageMaxNanos;
     private final Cache<Name, Answers> answers;
     private final WrittenLately written;
-    /** Of every user and database that has ever been read as; at most {@link #VIEWS_MAX}. */
+    /** At most {@link #VIEWS_MAX}. */
     private final Map<ConnectionKey, View> views = new HashMap<>();
+    /** Grows with each read that is sent to be kept, and with each answer that a client has from elsewhere: which was before which. */
+    private long moment;
 
     private boolean unavailableSaid;
 
@@ -118,27 +137,39 @@ final class Memory {
 
     // --- what is kept
 
-    /** The reads of one user in one database, and the connection that they go over. */
-    final class View {
+    /** The reads of one user in one database of one server, and the connection that they go over: what is kept of them came over that, and ends with it. */
+    static final class View {
         final ConnectionKey key;
         private final Map<Name, List<Fill>> underWay = new HashMap<>();
+        /** Null before the first read. */
+        private @Nullable BackendConnection connection;
+        /** When the last read was sent that has been answered: all that the server had told until then has come. */
+        private long heard;
         /** What has come of an invalidation. */
         private final ByteBuf pushed = Unpooled.buffer(0);
 
         private boolean isPushedTooLong;
         private boolean isPast;
         private long pastUntilNanos;
+        private boolean isOver;
 
         View(ConnectionKey key) {
             this.key = key;
         }
 
         boolean isOf(@Nullable Credential identity, int database) {
-            return key.database() == database && Objects.equals(key.identity(), identity);
+            return key.database() == database && key.server() == null && Objects.equals(key.identity(), identity);
         }
 
-        Memory memory() {
-            return Memory.this;
+        /** Where its connection could not be had nothing is kept. */
+        private boolean endIfPast() {
+            isOver |= isPast;
+            return isOver;
+        }
+
+        /** Another one has to be asked for. */
+        boolean isOver() {
+            return isOver;
         }
     }
 
@@ -206,8 +237,8 @@ final class Memory {
         }
     }
 
-    /** {@code reply}: null where it is too long to be kept; such reads go past memory. */
-    private record Answer(byte[] command, @Nullable ByteBuf reply, long askedAtNanos, long untilNanos) {
+    /** {@code reply}: null where it is too long to be kept; such reads go past memory. {@code moves}: of the key's slot, when it was asked for. */
+    private record Answer(byte[] command, @Nullable ByteBuf reply, long askedAtNanos, long untilNanos, int moves) {
         int bytes() {
             return command.length + (reply == null ? 0 : reply.readableBytes()) + OVERHEAD_BYTES;
         }
@@ -231,16 +262,24 @@ final class Memory {
         return true;
     }
 
-    /** What this user reads in this database; null where there are too many of these. */
+    /** What this user reads in this database, of this server of a cluster or (null) of the fleet's primary; null where there are too many of these. */
     @Nullable
-    View view(@Nullable Credential identity, int database) {
-        ConnectionKey key = ConnectionKey.tracking(identity, database);
+    View view(@Nullable Credential identity, int database, @Nullable Endpoint server) {
+        ConnectionKey key = ConnectionKey.tracking(identity, database).at(server);
         View known = views.get(key);
+        if (known == null && views.size() == VIEWS_MAX) {
+            views.values().removeIf(View::endIfPast);
+        }
         if (known == null && views.size() < VIEWS_MAX) {
             known = new View(key);
             views.put(key, known);
         }
         return known;
+    }
+
+    /** Something has been answered from elsewhere, just now: see {@link View#heard}. */
+    long nextMoment() {
+        return ++moment;
     }
 
     // --- reading
@@ -258,25 +297,30 @@ final class Memory {
     /** Reads that stand next in what a client has sent, from the first at {@code from} on. */
     final class Reads {
         private final ClientSession session;
-        private final View view;
         private final ByteBuf in;
         private final long now = loop.nanoTime();
         private @Nullable ByteBuf batch;
         private int count;
 
-        Reads(ClientSession session, View view, ByteBuf in) {
+        Reads(ClientSession session, ByteBuf in) {
             this.session = session;
-            this.view = view;
             this.in = in;
         }
 
-        /** Whether this one is answered from memory; what {@link #given} gives contains its answer then. */
-        boolean give(int from, int end, int key) {
+        /** Whether this one is answered from memory; what {@link #given} gives contains its answer then. {@code slot}: of the key, in front of a cluster. */
+        boolean give(View view, int slot, int from, int end, int key) {
+            if (view.heard - session.seen() <= 0) {
+                return false;
+            }
             Name name = new Name(view, argument(in, key));
             Answers of = answers.getIfPresent(name);
             Answer one = of == null ? null : of.to(in, from, end - from);
             ByteBuf reply = one == null || one.untilNanos - now <= 0 ? null : one.reply;
-            if (one == null || reply == null || written.mayHaveMissed(name.key, one.askedAtNanos)) {
+            if (one == null
+                    || reply == null
+                    || one.moves != moves(slot)
+                    || written.mayHaveMissed(name.key, one.askedAtNanos)
+                    || (session.fillsUnderWay > 0 && isAskedFor(name, session))) {
                 return false;
             }
             hits++;
@@ -313,6 +357,26 @@ final class Memory {
 
     private static final byte[] NIL_RESP2 = {'$', '-', '1', '\r', '\n'};
 
+    /** Which the caller takes over. */
+    static ByteBuf nilForResp2() {
+        return Unpooled.wrappedBuffer(NIL_RESP2);
+    }
+
+    /** As {@link ClusterMap#moves}; always the same where the fleet is no cluster. */
+    private int moves(int slot) {
+        ClusterMap map = slot < 0 ? null : loop.cluster();
+        return map == null ? 0 : map.moves(slot);
+    }
+
+    private static boolean isAskedFor(Name name, ClientSession session) {
+        for (Fill fill : name.view.underWay.getOrDefault(name, List.of())) {
+            if (fill.session == session) {
+                return true;
+            }
+        }
+        return false;
+    }
+
     /** The argument whose length line begins at {@code index}, and which has come in whole. */
     private static byte[] argument(ByteBuf in, int index) {
         int at = index + 1;
@@ -325,8 +389,8 @@ final class Memory {
         return argument;
     }
 
-    /** Asks the fleet, for this client and to keep the answer. {@code key} is where the length line of the key begins. */
-    Outcome ask(ClientSession session, View view, ByteBuf in, int from, int end, int key) {
+    /** Asks the fleet, for this client and to keep the answer. {@code key} is where the length line of the key begins, {@code slot} its slot in front of a cluster. */
+    Outcome ask(ClientSession session, View view, int slot, ByteBuf in, int from, int end, int key) {
         long now = loop.nanoTime();
         if (view.isPast) {
             if (view.pastUntilNanos - now > 0) {
@@ -340,7 +404,7 @@ final class Memory {
         if (before != null && before.reply == null && before.untilNanos - now > 0) {
             return Outcome.PAST; // it was too long a moment ago
         }
-        Fill same = session.isAheadOfMemory() || !session.isQuiet() ? null : underWay(view, name, in, from, end - from);
+        Fill same = session.isQuiet() ? underWay(session, name, slot, in, from, end - from) : null;
         if (same != null) {
             joined++;
             session.perform(new JoinedRead(session, same, in.copy(from, end - from)));
@@ -358,21 +422,41 @@ final class Memory {
             unavailable(view, now, failure);
             return Outcome.PAST;
         }
-        if (!session.isQuiet() && !session.isUpstream(connection)) {
+        if (slot < 0 && !session.isQuiet() && !session.isUpstream(connection)) {
             return Outcome.PAST;
         }
         if (!connection.hasRoom()) {
             connection.awaitRoom(session);
             return Outcome.STUCK;
         }
+        if (view.connection != connection) {
+            begin(view, connection);
+        }
         misses++;
-        Fill fill = new Fill(session, name, copy(in, from, end - from), now);
+        Fill fill = new Fill(session, name, slot, copy(in, from, end - from), now);
         view.underWay.computeIfAbsent(name, any -> new ArrayList<>(1)).add(fill);
         session.fillsUnderWay++;
-        session.sendToRemember(connection, new Run(session, in.retainedSlice(from, end - from), 1, fill, now, 1));
+        ByteBuf command = in.retainedSlice(from, end - from);
+        if (slot < 0) {
+            session.send(connection, new Run(session, command, 1, fill, now, 1));
+        } else {
+            session.lane().sendToBeKept(connection, command, fill);
+        }
         connection.send(new Run(null, Wire.command(PTTL, name.key), 1, fill.timeToLive, now, 1));
         return Outcome.TAKEN;
     }
+
+    /** Over another connection than until now, if there was one: what is told over that is of no interest any more, and what came over it must not be kept. */
+    private void begin(View view, BackendConnection connection) {
+        forget(view);
+        view.underWay.values().forEach(fills -> fills.forEach(fill -> fill.isDropped = true));
+        view.pushed.clear();
+        view.isPushedTooLong = false;
+        view.connection = connection;
+    }
+
+    /** What PTTL answers where the key is not there. */
+    private static final long NO_KEY = -2;
 
     private static final byte[] PTTL = {'P', 'T', 'T', 'L'};
 
@@ -382,9 +466,12 @@ final class Memory {
         return bytes;
     }
 
-    private @Nullable Fill underWay(View view, Name name, ByteBuf in, int from, int length) {
-        for (Fill fill : view.underWay.getOrDefault(name, List.of())) {
+    /** One that others may have joined, and that shows all that this client has seen. */
+    private @Nullable Fill underWay(ClientSession session, Name name, int slot, ByteBuf in, int from, int length) {
+        for (Fill fill : name.view.underWay.getOrDefault(name, List.of())) {
             if (!fill.isDropped
+                    && fill.sentAt - session.seen() > 0
+                    && fill.moves == moves(slot)
                     && isSame(fill.command, in, from, length)
                     && !written.mayHaveMissed(name.key, fill.sentAtNanos)) {
                 return fill;
@@ -405,31 +492,47 @@ final class Memory {
 
     /**
      * A read that is under way: its answer goes to the client that asked, and is kept once the key's time to live is known too. What comes in
-     * between as an invalidation concerns it.
+     * between as an invalidation concerns it. In front of a cluster the client's answer goes through the {@link ClusterLane}, which tells this one what comes.
      */
     final class Fill implements ReplySink {
         private final ClientSession session;
         private final Name name;
+        private final boolean isOfCluster;
+        private final int moves;
         private final byte[] command;
         private final long sentAtNanos;
+        private final long sentAt = nextMoment();
         final TimeToLive timeToLive = new TimeToLive(this);
         private final List<ClientSession> waiting = new ArrayList<>(0);
         private @Nullable ByteBuf reply;
         private boolean isTooLong;
         private boolean isNilForResp2;
         private boolean isAnswered;
+        /** No server has run it. */
+        private boolean isNotExecuted;
+
         private boolean isDropped;
         private boolean isOver;
 
-        Fill(ClientSession session, Name name, byte[] command, long sentAtNanos) {
+        Fill(ClientSession session, Name name, int slot, byte[] command, long sentAtNanos) {
             this.session = session;
             this.name = name;
+            this.isOfCluster = slot >= 0;
+            this.moves = moves(slot);
             this.command = command;
             this.sentAtNanos = sentAtNanos;
         }
 
         @Override
         public void receive(Run run, ByteBuf in, int index, int length) {
+            collect(in, index, length);
+            if (!isNilForResp2) {
+                session.receive(run, in, index, length);
+            }
+        }
+
+        /** Bytes of its answer have come. */
+        void collect(ByteBuf in, int index, int length) {
             if (reply == null && !isTooLong) {
                 reply = in.alloc().buffer(length);
                 isNilForResp2 = in.getByte(index) == '_' && session.identity.protocol() == Protocol.RESP2;
@@ -442,9 +545,11 @@ final class Memory {
                     reply.writeBytes(in, index, length);
                 }
             }
-            if (!isNilForResp2) {
-                session.receive(run, in, index, length);
-            }
+        }
+
+        /** What has come is a nil, which the client's protocol has in another form. */
+        boolean isNilForResp2() {
+            return isNilForResp2;
         }
 
         private void discard() {
@@ -457,24 +562,40 @@ final class Memory {
         @Override
         public void answered(Run run) {
             if (isNilForResp2) {
-                ByteBuf nil = Unpooled.wrappedBuffer(NIL_RESP2);
+                ByteBuf nil = nilForResp2();
                 session.receive(run, nil, 0, NIL_RESP2.length);
                 nil.release();
             }
+            came(run.errors > 0);
+            session.answered(run);
+        }
+
+        /** What has come says that it was not run. */
+        void notExecuted() {
+            isNotExecuted = true;
+        }
+
+        /** The whole answer has come. */
+        void came(boolean isError) {
             isAnswered = true;
-            if (run.errors > 0) {
+            if (isError || isNotExecuted) {
                 isDropped = true;
+            } else {
+                name.view.heard = sentAt;
             }
             session.fillsUnderWay--;
-            session.isUpToDateWithMemory();
-            session.answered(run);
         }
 
         @Override
         public void lost(Run run, String why) {
+            broke();
+            session.lost(run, why);
+        }
+
+        /** Its connection broke before that. */
+        void broke() {
             session.fillsUnderWay--;
             over();
-            session.lost(run, why);
         }
 
         /** {@code millis} as PTTL says it. */
@@ -483,8 +604,12 @@ final class Memory {
             if (millis >= 0) {
                 until = sentAtNanos + Math.min(ageMaxNanos, TimeUnit.MILLISECONDS.toNanos(millis));
             }
-            if (!isDropped && (reply != null || isTooLong)) {
-                keep(name, new Answer(command, reply == null ? null : reply.retainedDuplicate(), sentAtNanos, until));
+            boolean mayBeElsewhere = isOfCluster && millis == NO_KEY;
+            if (!isDropped && !name.view.isOver && !mayBeElsewhere && (reply != null || isTooLong)) {
+                keep(
+                        name,
+                        new Answer(
+                                command, reply == null ? null : reply.retainedDuplicate(), sentAtNanos, until, moves));
             }
             over();
         }
@@ -527,9 +652,7 @@ final class Memory {
             if (reply == null || isDropped || !isAnswered) {
                 return null;
             }
-            return reply.getByte(0) == '_' && who.identity.protocol() == Protocol.RESP2
-                    ? Unpooled.wrappedBuffer(NIL_RESP2)
-                    : reply.copy();
+            return reply.getByte(0) == '_' && who.identity.protocol() == Protocol.RESP2 ? nilForResp2() : reply.copy();
         }
     }
 
@@ -581,8 +704,8 @@ final class Memory {
     /** Part of a push message has come over a connection that tracks. The buffer is the caller's. */
     void pushed(BackendConnection from, ByteBuf in, int index, int length, boolean ends) {
         View view = views.get(from.key);
-        if (view == null) {
-            return; // no read has ever gone over it
+        if (view == null || view.connection != from) {
+            return; // nothing that is kept came over it
         }
         view.isPushedTooLong |= view.pushed.readableBytes() + length > INVALIDATION_BYTES_MAX;
         if (!view.isPushedTooLong) {
@@ -623,9 +746,9 @@ final class Memory {
     /** A connection that tracks is gone, and nobody will say any more what has changed. */
     void closed(BackendConnection connection) {
         View view = views.get(connection.key);
-        if (view != null) {
-            view.pushed.clear();
-            view.isPushedTooLong = false;
+        if (view != null && view.connection == connection) {
+            view.isOver = true;
+            views.remove(connection.key);
             forget(view);
         }
     }

@@ -289,6 +289,39 @@ class MemoryTest {
         }
     }
 
+    /** What comes behind in a pipeline, and is known, is older than what the server is still to say of the same key. */
+    @Test
+    void whatIsBeingAskedOfAKeyIsNotOlderThanWhatComesBehindIt() {
+        server.call("SET", "k", "1");
+        try (HeldWire wire = new HeldWire(ProxyFixture.endpoint(server), "TRACKING");
+                CacheProxy proxy = ProxyFixture.proxy(
+                        new BackendRoute(new FleetSpec("old", wire.endpoint(), Optional.empty()), 1));
+                RawClient client = ProxyFixture.client(proxy)) {
+            proxy.remember(new MemorySettings(MIB, LONG));
+            remembered(proxy, client, "GETRANGE", "k", "0", "9");
+            wire.hold();
+            server.call("SET", "k", "2");
+            client.send("GET", "k");
+            client.send("GETRANGE", "k", "0", "9");
+            assertThat(client.hasReplyWithin(50)).isFalse();
+            wire.letGo();
+            assertThat(client.reply().text()).isEqualTo("2");
+            assertThat(client.reply().text()).isEqualTo("2");
+        }
+    }
+
+    @Test
+    void aReadWithoutAKeyIsTheServersMatter() {
+        try (CacheProxy proxy = proxy();
+                RawClient client = ProxyFixture.client(proxy)) {
+            client.sendRaw("*1\r\n$3\r\nGET\r\n");
+            assertThat(client.rawReply()).startsWith("-ERR wrong number of arguments");
+            client.sendRaw("*1\r\n$4\r\nHGET\r\n*1\r\n$4\r\nPING\r\n");
+            assertThat(client.rawReply()).startsWith("-ERR wrong number of arguments");
+            assertThat(client.reply().text()).isEqualTo("PONG");
+        }
+    }
+
     @TestFactory
     List<DynamicTest> nobodyReadsBackwardsUnderLoad() {
         return List.of(1, 2).stream()
