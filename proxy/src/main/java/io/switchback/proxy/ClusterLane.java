@@ -673,6 +673,7 @@ final class ClusterLane {
         if (turns.isEmpty() && version != map().version()) {
             version = map().version();
             connections.clear(); // some may lead to servers that are none of the cluster's any more
+            views.clear();
         }
     }
 

@@ -1,5 +1,6 @@
 package io.switchback.proxy;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.switchback.fleet.Endpoint;
@@ -29,6 +30,8 @@ class ClusterMemoryTest {
     private static final Duration LIMIT = ClusterFixture.LIMIT;
     /** Longer than a test takes: what is forgotten has been forgotten for another reason. */
     private static final Duration LONG = Duration.ofMinutes(10);
+    /** More than a server takes at once of one connection, with long keys. */
+    private static final int READS_AHEAD = 8;
 
     private static RealCluster cluster;
     private CacheProxy proxy;
@@ -276,7 +279,10 @@ class ClusterMemoryTest {
         String key = cluster.keyOn(node(0), "k");
         String elsewhere = cluster.keyOn(node(1), "k");
         String[][] ahead = {
-            {"MGET", key, elsewhere}, {"SET", key, "3"}, {"EVAL", "return redis.call('INCR', KEYS[1])", "1", key}
+            {"MGET", key},
+            {"MGET", key, elsewhere},
+            {"SET", key, "3"},
+            {"EVAL", "return redis.call('INCR', KEYS[1])", "1", key}
         };
         for (String[] command : ahead) {
             node(0).call("SET", key, "1");
@@ -305,6 +311,50 @@ class ClusterMemoryTest {
         }
     }
 
+    /** As above, in one pipeline: what stands before the read is not answered yet. */
+    @Test
+    void whoseCommandsAreUnansweredElsewhereIsNotAnsweredFromAView() {
+        String key = cluster.keyOn(node(0), "k");
+        node(0).call("SET", key, "1");
+        try (HeldWire wire = new HeldWire(ProxyFixture.endpoint(node(0)), "TRACKING");
+                RawClient client = client()) {
+            proxy.topology("blue", firstAt(wire.endpoint()));
+            remembered(proxy, client, "GET", key);
+            wire.hold();
+            node(0).call("SET", key, "2");
+            client.sendRaw(new String(CommandEncoder.encode("MGET", key), UTF_8)
+                    + new String(CommandEncoder.encode("GET", key), UTF_8));
+            assertThat(client.reply().text()).isEqualTo("[2]");
+            assertThat(client.reply().text()).isEqualTo("2");
+        }
+    }
+
+    /** A read that another client has sent before may show less. */
+    @Test
+    void whoHasSeenSomethingSinceDoesNotJoinAnothersRead() {
+        String key = cluster.keyOn(node(0), "k");
+        String small = cluster.keyOn(node(0), "s");
+        node(0).call("SET", key, "1");
+        node(0).call("SET", small, "1");
+        try (HeldWire wire = new HeldWire(ProxyFixture.endpoint(node(0)), "TRACKING");
+                RawClient client = client();
+                RawClient other = client()) {
+            proxy.topology("blue", firstAt(wire.endpoint()));
+            remembered(proxy, other, "GET", small);
+            wire.hold();
+            long before = readsAt(node(0), "get");
+            other.send("GET", key);
+            Await.until(LIMIT, "it has been read", () -> readsAt(node(0), "get") > before);
+            node(0).call("SET", key, "2");
+            assertThat(client.text("MGET", key)).isEqualTo("[2]");
+            client.send("GET", key);
+            assertThat(client.hasReplyWithin(50)).isFalse();
+            wire.letGo();
+            assertThat(other.reply().text()).isEqualTo("1");
+            assertThat(client.reply().text()).isEqualTo("2");
+        }
+    }
+
     /** A client's commands for one key keep their order, though reads go over another connection than writes. */
     @Test
     void readsAndWritesOfOnePipelineKeepTheirOrder() {
@@ -328,6 +378,35 @@ class ClusterMemoryTest {
                     assertThat(client.reply().text()).as(key).isEqualTo("" + i);
                 }
             }
+        }
+    }
+
+    /** So much is asked in front of the read that the server comes to the write's connection first. */
+    @Test
+    void aWriteDoesNotOvertakeItsClientsReadThatIsToBeKept() {
+        String key = cluster.keyOn(node(0), "k");
+        String longKey = "{" + key + "}" + "x".repeat(8 * 1024);
+        node(0).call("SET", key, "1");
+        node(0).call("SET", "{" + key + "}", "1");
+        try (RawClient client = client();
+                RawClient other = client()) {
+            remembered(proxy, other, "GET", "{" + key + "}");
+            assertThat(client.text("EXISTS", key)).isEqualTo("1");
+            node(0).stop();
+            try {
+                for (int i = 0; i < READS_AHEAD; i++) {
+                    other.send("GET", longKey + i);
+                }
+                Await.until(LIMIT, "these are on their way", () -> proxy.commandsUnanswered() == READS_AHEAD);
+                client.sendRaw(new String(CommandEncoder.encode("GET", key), UTF_8)
+                        + new String(CommandEncoder.encode("SET", key, "2"), UTF_8));
+                Await.until(LIMIT, "so is the read", () -> proxy.commandsUnanswered() > READS_AHEAD);
+            } finally {
+                node(0).resume();
+            }
+            assertThat(client.reply().text()).isEqualTo("1");
+            assertThat(client.reply().text()).isEqualTo("OK");
+            assertThat(client.text("GET", key)).isEqualTo("2");
         }
     }
 
