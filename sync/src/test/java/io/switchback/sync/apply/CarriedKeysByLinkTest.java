@@ -286,8 +286,33 @@ class CarriedKeysByLinkTest {
         }
     }
 
-    // -------------------------------------------------------------------------------------------- functions and
-    // scripts
+    /** What has met a key there that was let go already is put right from the source, which has it by another name. */
+    @Test
+    void anEffectBehindTheTimeOfItsKeyIsPutRightByTheSourcesName() {
+        try (RealServer source = RealServer.start(ServerBinary.any(), folder.resolve("source"));
+                RealServer target = RealServer.start(ServerBinary.any(), folder.resolve("target"))) {
+            ClientLink link = open(spec("source", source), spec("target", target), 1, EVEN.there(), false);
+            streams(link);
+            source.call("SET", "c2", "5", "PX", "2500");
+            source.call("SET", "c4", "5", "PX", "2500");
+            drain(source, link);
+            target.stop();
+            source.call("INCR", "c2");
+            source.call("PERSIST", "c2");
+            assertThat(source.call("GET", "c2"))
+                    .as("the test was too slow to come before the key's time")
+                    .isEqualTo("6");
+            Await.until(LIMIT, "its time is over", () -> source.number("EXISTS", "c4") == 0);
+            target.resume();
+            drain(source, link);
+            same(List.of(source), List.of(target), EVEN);
+            assertThat(target.call("GET", "counter-2")).isEqualTo("6");
+            assertThat(heard.broken).isNull();
+            link.close();
+        }
+    }
+
+    // ----------------------------------------------------------------------------------------- functions, scripts
 
     @ParameterizedTest
     @ValueSource(strings = {"apply", "scan"})
