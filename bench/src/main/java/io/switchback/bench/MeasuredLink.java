@@ -10,6 +10,7 @@ import io.switchback.fleet.dialect.StreamTranslator;
 import io.switchback.sync.BackupManifest;
 import io.switchback.sync.Link;
 import io.switchback.sync.LinkBase;
+import io.switchback.sync.LinkBreak;
 import io.switchback.sync.LinkListener;
 import io.switchback.sync.LinkSettings;
 import io.switchback.sync.LinkStart;
@@ -187,7 +188,7 @@ final class MeasuredLink implements AutoCloseable {
         public void copied(BackupManifest manifest) {}
 
         @Override
-        public void broken(String why) {
+        public void broken(LinkBreak kind, String why) {
             System.out.println("broken: " + why);
             Runtime.getRuntime().halt(1);
         }

@@ -63,9 +63,8 @@ final class ApplyCheck {
         for (Side side : Side.values()) {
             FleetSpec fleet = cache.fleet(side);
             ApplyLink.slotsMoving(fleet)
-                    .ifPresent(moving -> findings.problem(moving
-                            + ", and links cannot follow that; start the release once they stand still, and move none until"
-                            + " it is finished"));
+                    .ifPresent(moving -> findings.problem(
+                            moving + ", and links cannot follow that; start the release once they stand still"));
         }
         if (cache.fleet(Side.NEW).isCluster()) {
             oneDatabaseIsEnough(old);

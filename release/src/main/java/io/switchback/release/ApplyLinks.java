@@ -15,6 +15,7 @@ import io.switchback.release.CacheRecord.ShardCopy;
 import io.switchback.release.ReleaseState.Side;
 import io.switchback.sync.BackupManifest;
 import io.switchback.sync.LinkBase;
+import io.switchback.sync.LinkBreak;
 import io.switchback.sync.LinkListener;
 import io.switchback.sync.LinkStart;
 import io.switchback.sync.LinkStatus;
@@ -28,10 +29,16 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.ToLongFunction;
+import java.util.function.UnaryOperator;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -70,7 +77,13 @@ final class ApplyLinks implements CacheLinks {
     private @Nullable Token openedBy;
 
     /** The link of one shard of the source. */
-    record ShardLink(String slots, ClientLink link) {}
+    record ShardLink(String slots, ClientLink link, Told told) {
+        /** Closes it; what it tells from here on is about nothing that is there. */
+        void close() {
+            told.isOver = true;
+            link.close();
+        }
+    }
 
     /** Links that listen at the fleet that a switch leads to. */
     private List<ShardLink> ahead = List.of();
@@ -114,7 +127,11 @@ final class ApplyLinks implements CacheLinks {
 
     /** The name of the link of one shard, where {@code whole} is that of all of them. */
     static String name(String whole, String slots) {
-        int slot = firstSlot(slots);
+        return name(whole, firstSlot(slots));
+    }
+
+    /** As {@link #name(String, String)}, by the shard's first slot. */
+    static String name(String whole, int slot) {
         return slot == ApplyLink.NO_SLOT ? whole : whole + "/" + slot;
     }
 
@@ -170,53 +187,95 @@ final class ApplyLinks implements CacheLinks {
     @Override
     public void startCopy() {
         close();
-        FleetSpec old = cache.fleet(Side.OLD);
         FleetSpec fresh = cache.fleet(Side.NEW);
-        List<String> shards = shards(old.topologyNow());
-        List<ShardCopy> known = cache.remembered().copies();
-        if (!known.isEmpty() && !known.stream().map(ShardCopy::slots).toList().equals(shards)) {
-            throw failed("slots of " + old.where() + " have moved since its copy began: it had shards with "
-                    + known.stream().map(ShardCopy::slots).toList() + " and has now " + shards
-                    + "; start a new release once they stand still");
-        }
-        if (!scans) {
-            fresh.topologyNow().primaries().forEach(primary -> keepStream(fresh, primary));
-        }
+        List<String> shards = shards(cache.fleet(Side.OLD).topologyNow());
+        keepStreams(fresh);
         cache.remember(now -> now.withCopyOf(shards));
+        openCopies(Side.OLD, cache.remembered().copies());
+    }
+
+    @Override
+    public boolean canCopyAgain(Side inUse) {
+        return true;
+    }
+
+    /**
+     * From the moment at which it is written down the other fleet counts as hollow, whoever leads: nobody is led there, and whoever finds it copies again.
+     */
+    @Override
+    public void copyAgain(Side inUse, boolean goesOn) {
+        close();
+        List<String> shards = shards(cache.fleet(inUse).topologyNow());
+        keepStreams(cache.fleet(inUse.other()));
+        cache.demandStanding();
+        cache.remember(now -> now.withCopyAgain(shards, goesOn));
+        forgetFormerShards(inUse, shards);
+        List<ShardCopy> copies = cache.remembered().again();
+        openCopies(inUse, copies == null ? List.of() : copies);
+        open.forEach(one -> one.link().confirmPromptly(cache.isProtected(inUse)));
+    }
+
+    /** Opens a link for each shard: one that is copied already goes on. */
+    private void openCopies(Side from, List<ShardCopy> copies) {
         List<ShardLink> opened = new ArrayList<>();
-        source = Side.OLD;
+        source = from;
         openedBy = cache.token();
-        forgetHalfCopies(fresh);
-        for (ShardCopy copy : cache.remembered().copies()) {
+        forgetHalfCopies(from, copies);
+        cache.linksAreOpened();
+        for (ShardCopy copy : copies) {
             cache.demandStanding();
             LinkBase base = copy.base();
-            if (base != null && copy.isComplete()) {
-                opened.add(open(Side.OLD, copy.slots(), new LinkStart.Again(base)));
-                open = List.copyOf(opened);
-                continue;
-            }
-            int slot = firstSlot(copy.slots());
-            Path folder = slot == ApplyLink.NO_SLOT ? backupFolder : backupFolder.resolve("slot-" + slot);
-            opened.add(open(Side.OLD, copy.slots(), new LinkStart.FullCopy(Optional.of(folder))));
+            LinkStart start = base != null && copy.isComplete()
+                    ? new LinkStart.Again(base)
+                    : new LinkStart.FullCopy(backupFolder(copy));
+            opened.add(open(from, copy.slots(), start));
             open = List.copyOf(opened);
         }
-        cache.linksAreOpened();
+    }
+
+    /** Where what passes is written beside; nowhere for a copy that is made again: the first one's files are there. */
+    private Optional<Path> backupFolder(ShardCopy copy) {
+        if (CacheRecord.NO_BACKUP.equals(copy.backup())) {
+            return Optional.empty();
+        }
+        int slot = firstSlot(copy.slots());
+        return Optional.of(slot == ApplyLink.NO_SLOT ? backupFolder : backupFolder.resolve("slot-" + slot));
     }
 
     /** What a former process has left is no copy that is known of; nor may that process go on. */
-    private void forgetHalfCopies(FleetSpec fresh) {
+    private void forgetHalfCopies(Side from, List<ShardCopy> copies) {
+        FleetSpec target = cache.fleet(from.other());
         List<String> names = names(
-                cache.linkName(Side.OLD),
-                cache.remembered().copies().stream()
+                cache.linkName(from),
+                copies.stream()
                         .filter(copy -> !copy.isComplete())
                         .map(ShardCopy::slots)
                         .toList());
-        names.forEach(name -> ApplyLink.shutOut(fresh, name, cache.token()));
-        ApplyLink.forget(fresh, names);
+        names.forEach(name -> ApplyLink.shutOut(target, name, cache.token()));
+        ApplyLink.forget(target, names);
     }
 
-    /** The links of the other direction will begin there at a given point, which a server that nobody follows does not keep. */
-    private void keepStream(FleetSpec fleet, Endpoint primary) {
+    /** Links of shards that are no more: nothing of them reaches the target, nor stays there. Their names are in the ledger, should that not be possible now. */
+    private void forgetFormerShards(Side from, List<String> shards) {
+        FleetSpec target = cache.fleet(from.other());
+        List<Integer> now = shards.stream().map(ApplyLinks::firstSlot).toList();
+        List<String> former = cache.remembered().namedBefore().stream()
+                .filter(slot -> !now.contains(slot))
+                .map(slot -> name(cache.linkName(from), slot))
+                .toList();
+        former.forEach(name -> ApplyLink.shutOut(target, name, cache.token()));
+        ApplyLink.forget(target, former);
+    }
+
+    /** The links of the other direction will begin at a given point of each primary's stream. */
+    private void keepStreams(FleetSpec fleet) {
+        if (!scans) {
+            fleet.topologyNow().primaries().forEach(primary -> keepStream(fleet, primary));
+        }
+    }
+
+    /** A server that nobody has followed yet keeps none; nor does one that was started again. */
+    static void keepStream(FleetSpec fleet, Endpoint primary) {
         try {
             Backlog.begin(
                     new FleetSpec(fleet.name(), new FleetAddress.Standalone(primary), fleet.credential(), fleet.tls()),
@@ -243,17 +302,17 @@ final class ApplyLinks implements CacheLinks {
         }
         closeOpen();
         cache.demandStanding();
-        List<ShardLink> listening = takeAhead(inUse, bases);
-        List<ShardLink> opened = new ArrayList<>(listening);
         source = inUse;
         openedBy = cache.token();
+        cache.linksAreOpened();
+        List<ShardLink> listening = takeAhead(inUse, bases);
+        List<ShardLink> opened = new ArrayList<>(listening);
         for (SourceBase base : listening.isEmpty() ? bases : List.<SourceBase>of()) {
             LinkStart start = base.noted() ? new LinkStart.Again(base.base()) : new LinkStart.From(base.base());
             opened.add(open(inUse, base.slots(), start));
         }
         open = List.copyOf(opened);
         open.forEach(one -> one.link().confirmPromptly(cache.isProtected(inUse)));
-        cache.linksAreOpened();
         cache.wasReopened();
     }
 
@@ -327,7 +386,7 @@ final class ApplyLinks implements CacheLinks {
         List<ShardLink> closing = ahead;
         ahead = List.of();
         aheadOf = null;
-        closing.forEach(one -> one.link().close());
+        closing.forEach(ShardLink::close);
     }
 
     private static ScanLink scanning(ShardLink one) {
@@ -343,7 +402,7 @@ final class ApplyLinks implements CacheLinks {
             return false;
         }
         if (now.stream().anyMatch(one -> one.link().status().phase() == Phase.BROKEN)) {
-            return true; // and stays so: what it was broken for does not go away
+            return true; // and stays so, until a copy is made again: what it was broken for does not go away
         }
         // One that was opened before the last switch that was given up ends at that switch's note.
         return cache.token().equals(openedBy)
@@ -358,6 +417,11 @@ final class ApplyLinks implements CacheLinks {
         if (source != inUse) {
             return;
         }
+        if (inUse == Side.NEW && cache.remembered().again() != null) {
+            // A copy takes it away: the key by which a node whose ledger is lost is kept from a fleet that is not to be
+            // used.
+            offerTokenIfItAnswers(cache.fleet(Side.OLD));
+        }
         cache.reopenLinkIfItAnswers(inUse);
         boolean allFlow = !open.isEmpty()
                 && open.stream().allMatch(one -> one.link().status().phase() == Phase.STREAMING);
@@ -370,6 +434,14 @@ final class ApplyLinks implements CacheLinks {
     @Override
     public void takeOver(Side inUse) {
         offerToken(cache.fleet(inUse), cache);
+    }
+
+    private void offerTokenIfItAnswers(FleetSpec fleet) {
+        try {
+            offerToken(fleet, cache);
+        } catch (FleetException e) {
+            LOG.warn("cache {}: {}", cache.name(), e.getMessage());
+        }
     }
 
     static void offerToken(FleetSpec fleet, MovingCache cache) {
@@ -395,7 +467,8 @@ final class ApplyLinks implements CacheLinks {
         Told told = new Told(from, slots);
         return new ShardLink(
                 slots,
-                scans ? ScanLink.open(settings, environment, told) : ApplyLink.open(settings, environment, told));
+                scans ? ScanLink.open(settings, environment, told) : ApplyLink.open(settings, environment, told),
+                told);
     }
 
     @Override
@@ -409,29 +482,36 @@ final class ApplyLinks implements CacheLinks {
         open = List.of();
         source = null;
         openedBy = null;
-        closing.forEach(one -> one.link().close());
+        closing.forEach(ShardLink::close);
     }
 
-    /** Removes all that links of either direction keep at the fleets' servers. A fleet that does not answer keeps it. */
+    /** Removes all that links of either direction keep at the fleets' servers, those of former shards too. A fleet that does not answer keeps it. */
     static void forget(MovingCache cache, Side at) {
-        List<String> names = new ArrayList<>();
-        for (Side from : Side.values()) {
-            // Of former shards too: those of the copy, and those of the last switch.
-            List<String> shards = new ArrayList<>();
-            cache.remembered().copies().forEach(copy -> shards.add(copy.slots()));
-            cache.remembered().bases().forEach(base -> shards.add(base.slots()));
+        List<Topology> topologies = new ArrayList<>();
+        for (Side side : Side.values()) {
             try {
-                shards.addAll(shards(cache.fleet(from).topologyNow()));
+                topologies.add(cache.fleet(side).topologyNow());
             } catch (FleetException e) {
                 LOG.info(
                         "cache {}: the links of {} are forgotten as they were known last: {}",
                         cache.name(),
-                        from,
+                        side,
                         e.getMessage());
             }
-            names.addAll(names(cache.linkName(from), shards));
         }
-        ApplyLink.forget(cache.fleet(at), names.stream().distinct().toList());
+        ApplyLink.forget(cache.fleet(at), names(cache.remembered(), cache.releaseName(), topologies));
+    }
+
+    /** The names of all links that a release has had for a cache, and of those that it would have with fleets that stand like that. */
+    static List<String> names(CacheRecord record, String release, List<Topology> topologies) {
+        Set<Integer> slots = new LinkedHashSet<>(record.namedBefore());
+        record.copies().forEach(copy -> slots.add(firstSlot(copy.slots())));
+        record.bases().forEach(base -> slots.add(firstSlot(base.slots())));
+        topologies.forEach(topology -> shards(topology).forEach(shard -> slots.add(firstSlot(shard))));
+        return Arrays.stream(Side.values())
+                .map(source -> MovingCache.linkName(release, record.cache(), source))
+                .flatMap(whole -> slots.stream().map(slot -> name(whole, slot)))
+                .toList();
     }
 
     private ReleaseException failed(String why) {
@@ -442,6 +522,8 @@ final class ApplyLinks implements CacheLinks {
     private final class Told implements LinkListener {
         private final Side from;
         private final String slots;
+        /** Whether its link is another's predecessor by now. */
+        private volatile boolean isOver;
 
         Told(Side from, String slots) {
             this.from = from;
@@ -450,21 +532,26 @@ final class ApplyLinks implements CacheLinks {
 
         @Override
         public void based(LinkBase base) {
-            if (from == Side.OLD && scans) {
-                cache.remember(now -> now.isCopied() ? now : now.withCopiedAlone(slots, base));
-            } else if (!scans) {
-                cache.remember(now -> now.withCopied(slots, base));
-            }
+            remember(now -> {
+                if (now.again() != null || !scans) {
+                    return now.withCopied(slots, base);
+                }
+                return from == Side.OLD && !now.isCopied() ? now.withCopiedAlone(slots, base) : now;
+            });
         }
 
         @Override
         public void sourceIdChanged(String id) {
-            cache.remember(now -> source == from ? now.withSourceId(slots, id) : now);
+            remember(now -> source == from ? now.withSourceId(slots, id) : now);
         }
 
         @Override
         public void copied(BackupManifest manifest) {
-            cache.remember(now -> now.withBackup(slots, manifest.file().toString()));
+            remember(now -> now.withBackup(slots, manifest.file().toString()));
+        }
+
+        private void remember(UnaryOperator<CacheRecord> change) {
+            cache.remember(now -> isOver ? now : change.apply(now));
         }
 
         @Override
@@ -472,9 +559,25 @@ final class ApplyLinks implements CacheLinks {
             return cache.whyNotStanding();
         }
 
+        /** It was left by the switch that has led clients to this link's source, and has the notes of that since then. */
         @Override
-        public void broken(String why) {
-            cache.linkIsBroken(slots.equals(SourceBase.ALL) ? why : "the link of slots " + slots + ": " + why);
+        public String whyTargetLost() {
+            FleetSpec left = cache.fleet(from.other());
+            Map<Integer, String> names = new HashMap<>();
+            cache.remembered().namedBefore().forEach(slot -> names.put(slot, name(cache.linkName(from.other()), slot)));
+            return ApplyLink.hasNotes(left, names)
+                    ? ""
+                    : "fleet " + left.name()
+                            + " has not got the note any more that it was left, by which it is known to be"
+                            + " what it was: a server of it was emptied, or has come back without its data";
+        }
+
+        @Override
+        public void broken(LinkBreak kind, String why) {
+            if (!isOver) {
+                cache.linkIsBroken(
+                        kind, slots.equals(SourceBase.ALL) ? why : "the link of slots " + slots + ": " + why);
+            }
         }
     }
 }

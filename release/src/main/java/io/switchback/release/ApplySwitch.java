@@ -89,6 +89,8 @@ final class ApplySwitch extends CacheSwitch {
             links.openAhead(part.to(), shardsOfB, deadline);
             return;
         }
+        // One that came since the release began, or was started again, keeps none yet.
+        topologyOfB.primaries().forEach(primary -> ApplyLinks.keepStream(b, primary));
         for (int shard = 0; shard < primariesOfB.size(); shard++) {
             demandContinues(primariesOfB.get(shard), ApplyLinks.shard(b, shardsOfB.get(shard)));
         }

@@ -14,6 +14,16 @@ sealed interface CacheLinks extends AutoCloseable permits RelayLinks, ApplyLinks
     /** Gives the new fleet a full copy of the old one, and has it follow from there. Returns at once. Repeatable. */
     void startCopy();
 
+    /** Whether the other fleet can be given a full copy of this one again, should what links them break. */
+    boolean canCopyAgain(Side inUse);
+
+    /**
+     * Gives the fleet that is not in use a full copy of the other one in place of what it has, and has it follow from there. It is written down before anything is touched there. Returns at once. Repeatable.
+     *
+     * @param goesOn whether what a former process has copied of it stays
+     */
+    void copyAgain(Side inUse, boolean goesOn);
+
     /** What is left to do once the copy is complete. Repeatable. */
     void copied();
 

@@ -6,6 +6,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import java.util.function.UnaryOperator;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -23,6 +24,9 @@ import org.jspecify.annotations.Nullable;
  *     {@code unequalBecause} is there
  * @param unequalBecause why the fleets are not equal at any offset any more, so that no link can begin; absent otherwise
  * @param brokenBecause why a link that was there last cannot go on; absent while all may
+ * @param again a copy of the fleet in use to the other one that is made again, one for each shard: {@code bases} are empty until it is complete. Absent while none is under way
+ * @param hollow whether the fleet that is not in use is known not to hold what it should: it has lost its data, or is being copied again. Nobody is led there then
+ * @param linkSlots the first slots of all shards that links of this release were ever named by ({@link ApplyLinks#name}), in either direction: at its end something of them may be left at either fleet
  * @param oldSettings what was set on the old fleet for the time of the release
  * @param newSettings what was set on the new fleet for the time of the release
  */
@@ -38,6 +42,9 @@ public record CacheRecord(
         List<SourceBase> bases,
         @Nullable String unequalBecause,
         @Nullable String brokenBecause,
+        @Nullable List<ShardCopy> again,
+        boolean hollow,
+        @Nullable List<Integer> linkSlots,
         List<SetOnServer> oldSettings,
         List<SetOnServer> newSettings) {
 
@@ -68,10 +75,26 @@ public record CacheRecord(
     /** Of a release that has not begun. */
     static CacheRecord first(String cache, String from, String to, String secret) {
         return new CacheRecord(
-                cache, from, to, secret, null, 0, 0, List.of(), List.of(), null, null, List.of(), List.of());
+                cache, from, to, secret, null, 0, 0, List.of(), List.of(), null, null, null, false, List.of(),
+                List.of(), List.of());
     }
 
     private CacheRecord with(List<ShardCopy> shards, List<SourceBase> begins, @Nullable String why) {
+        return with(shards, begins, why, again, hollow);
+    }
+
+    private CacheRecord with(
+            List<ShardCopy> shards,
+            List<SourceBase> begins,
+            @Nullable String why,
+            @Nullable List<ShardCopy> copiedAgain,
+            boolean hollow) {
+        List<String> named = new ArrayList<>();
+        shards.forEach(copy -> named.add(copy.slots()));
+        begins.forEach(base -> named.add(base.slots()));
+        if (copiedAgain != null) {
+            copiedAgain.forEach(copy -> named.add(copy.slots()));
+        }
         return new CacheRecord(
                 cache,
                 from,
@@ -84,6 +107,11 @@ public record CacheRecord(
                 List.copyOf(begins),
                 why,
                 brokenBecause,
+                copiedAgain,
+                hollow,
+                Stream.concat(namedBefore().stream(), named.stream().map(ApplyLinks::firstSlot))
+                        .distinct()
+                        .toList(),
                 oldSettings,
                 newSettings);
     }
@@ -107,6 +135,9 @@ public record CacheRecord(
                 bases,
                 unequalBecause,
                 broken,
+                again,
+                hollow,
+                linkSlots,
                 List.copyOf(ofOld),
                 List.copyOf(ofNew));
     }
@@ -138,8 +169,52 @@ public record CacheRecord(
         return with(begun, bases, unequalBecause);
     }
 
+    /** As {@link #linkSlots}; a record of an earlier Switchback has not written them down. */
+    List<Integer> namedBefore() {
+        return linkSlots == null ? List.of() : linkSlots;
+    }
+
+    /** The fleet that is not in use is known not to hold what it should. */
+    CacheRecord withHollow() {
+        return with(copies, bases, unequalBecause, again, true);
+    }
+
+    /**
+     * A copy of these shards of the fleet in use begins, in place of what the other fleet has.
+     *
+     * @param goesOn whether those of the same shards that are complete already stay
+     */
+    CacheRecord withCopyAgain(List<String> shards, boolean goesOn) {
+        List<ShardCopy> before = again == null || !goesOn ? List.of() : again;
+        List<ShardCopy> begun = shards.stream()
+                .map(slots -> before.stream()
+                        .filter(copy -> copy.slots().equals(slots) && copy.isComplete())
+                        .findFirst()
+                        .orElseGet(() -> new ShardCopy(slots, null, NO_BACKUP)))
+                .toList();
+        return with(copies, List.of(), unequalBecause, begun, true);
+    }
+
+    private CacheRecord withCopiedAgain(List<ShardCopy> before, String slots, LinkBase base) {
+        List<ShardCopy> changed = before.stream()
+                .map(copy -> copy.slots().equals(slots) ? new ShardCopy(slots, base, NO_BACKUP) : copy)
+                .toList();
+        return changed.stream().allMatch(ShardCopy::isComplete)
+                ? with(copies, bases(changed), null, null, false)
+                : with(copies, bases, unequalBecause, changed, true);
+    }
+
+    private static List<SourceBase> bases(List<ShardCopy> complete) {
+        return complete.stream()
+                .map(copy -> new SourceBase(copy.slots(), Objects.requireNonNull(copy.base()), true))
+                .toList();
+    }
+
     /** A shard's copy is complete, and its link can go on from there. */
     CacheRecord withCopied(String slots, LinkBase base) {
+        if (again != null) {
+            return withCopiedAgain(again, slots, base);
+        }
         return withCopy(slots, copy -> new ShardCopy(slots, base, copy.backup()));
     }
 
@@ -153,16 +228,14 @@ public record CacheRecord(
                 .toList();
         List<SourceBase> begins = bases;
         if (changed.stream().allMatch(ShardCopy::isComplete)) {
-            begins = changed.stream()
-                    .map(copy -> new SourceBase(copy.slots(), Objects.requireNonNull(copy.base()), true))
-                    .toList();
+            begins = bases(changed);
         }
         return with(changed, begins, null);
     }
 
     /** The links of the fleet in use begin there from now on. */
     CacheRecord withBases(List<SourceBase> begins) {
-        return with(copies, begins, null);
+        return with(copies, begins, null, null, false);
     }
 
     /** All links are known to have left their marks at their targets. */
@@ -200,9 +273,14 @@ public record CacheRecord(
         return withCopy(slots, copy -> new ShardCopy(slots, base, NO_BACKUP));
     }
 
-    /** Whether the new fleet has all that the old one had, and the links can go on from there. */
+    /** Whether the first copy is complete: whatever has become of it since, the files beside it are there. */
+    boolean wasCopied() {
+        return !copies.isEmpty() && copies.stream().allMatch(ShardCopy::isComplete);
+    }
+
+    /** Whether the fleet that is not in use has, up to somewhere, all that the other one had, and the links can go on from there. */
     boolean isCopied() {
-        return !bases.isEmpty() && !copies.isEmpty() && copies.stream().allMatch(ShardCopy::isComplete);
+        return !bases.isEmpty() && wasCopied() && !hollow;
     }
 
     /** The files of the backup that are complete. */
@@ -216,6 +294,6 @@ public record CacheRecord(
 
     /** Whether nothing that is written to the fleet in use can reach the other one. */
     boolean isWayBackClosed() {
-        return unequalBecause != null || brokenBecause != null;
+        return unequalBecause != null || brokenBecause != null || hollow;
     }
 }

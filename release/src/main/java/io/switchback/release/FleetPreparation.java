@@ -44,12 +44,13 @@ final class FleetPreparation {
         this.standing = standing;
     }
 
-    /** Sets what the links need. Repeatable: what is set already is left out, and what was there first is remembered. */
+    /** Sets what the links need, also at servers that have come since, or were started again. Repeatable: what is set already is left out, and what was there first is remembered. */
     void prepare(MovingCache cache) {
         CacheRecord known = cache.remembered();
-        if (known.oldSettings().isEmpty() && known.newSettings().isEmpty()) {
-            List<SetOnServer> ofOld = plan(cache, Side.OLD);
-            List<SetOnServer> ofNew = plan(cache, Side.NEW);
+        List<SetOnServer> ofOld = plan(cache, Side.OLD, known.oldSettings());
+        List<SetOnServer> ofNew = plan(cache, Side.NEW, known.newSettings());
+        if (ofOld.size() > known.oldSettings().size()
+                || ofNew.size() > known.newSettings().size()) {
             cache.remember(record -> record.withSettings(ofOld, ofNew));
         }
         for (Side side : Side.values()) {
@@ -78,14 +79,17 @@ final class FleetPreparation {
                 .toList();
     }
 
-    /** A fleet's replicas as well: one of them may become the primary while the release is open. */
-    private List<SetOnServer> plan(MovingCache cache, Side side) {
+    /** What is known, and what is to be set at servers that are not. A fleet's replicas as well: one of them may become the primary while the release is open. */
+    private List<SetOnServer> plan(MovingCache cache, Side side, List<SetOnServer> known) {
         if (cache.kind() == LinkKind.SCAN) {
-            return List.of(); // nobody follows a stream, and such servers' settings are their owners'
+            return known; // nobody follows a stream, and such servers' settings are their owners'
         }
         FleetSpec fleet = cache.fleet(side);
-        List<SetOnServer> settings = new ArrayList<>();
+        List<SetOnServer> settings = new ArrayList<>(known);
         for (Endpoint server : fleet.topologyNow().servers()) {
+            if (known.stream().anyMatch(one -> one.server().equals(server.toString()))) {
+                continue;
+            }
             try (ServerConnection connection = MovingCache.connect(fleet, server)) {
                 Map<String, String> wanted = new LinkedHashMap<>();
                 if (cache.kind() == LinkKind.RELAY) {

@@ -12,6 +12,7 @@ import io.switchback.proxy.CacheProxy;
 import io.switchback.proxy.ProtectionState;
 import io.switchback.release.ReleaseState.Side;
 import io.switchback.sync.CarriedKeys;
+import io.switchback.sync.LinkBreak;
 import io.switchback.sync.LinkStatus;
 import io.switchback.sync.source.CopyLimits;
 import java.nio.file.Path;
@@ -51,6 +52,7 @@ final class MovingCache implements AutoCloseable {
     private volatile @Nullable CacheLinks links;
     private volatile boolean reopened;
     private volatile @Nullable String linkBroken;
+    private volatile LinkBreak brokenAs = LinkBreak.FINAL;
 
     MovingCache(
             String release,
@@ -183,17 +185,38 @@ final class MovingCache implements AutoCloseable {
     @Nullable
     String linkBroken() {
         String why = linkBroken;
-        return why == null ? remembered().unequalBecause() : why;
+        if (why != null) {
+            return why;
+        }
+        CacheRecord now = remembered();
+        boolean isLost = now.hollow() && now.again() == null;
+        return isLost && now.brokenBecause() != null ? now.brokenBecause() : now.unequalBecause();
     }
 
-    /** Whether the copy is complete and the stream flows. */
+    /** Whether the links are broken, and a copy of the fleet in use to the other one would mend them; or such a copy is owed. */
+    boolean isMendable(Side inUse) {
+        if (remembered().unequalBecause() != null) {
+            return false;
+        }
+        boolean isOwed = remembered().hollow();
+        boolean isBroken = linkBroken != null && brokenAs != LinkBreak.FINAL;
+        return (isOwed || isBroken) && links().canCopyAgain(inUse);
+    }
+
+    /** Whether links of this process have broken since they were opened. */
+    boolean isBrokenNow() {
+        return linkBroken != null;
+    }
+
+    /** Whether the other fleet has all of a copy, and the stream flows or may flow again. */
     boolean copied() {
         return remembered().isCopied();
     }
 
-    /** Opens the links from the fleet in use to the other one again, where the ledger says they began. Repeatable. */
+    /** Opens the links from the fleet in use to the other one again, where the ledger says they began; not to a fleet that is known to have lost its data. Repeatable. */
     void reopenLink(Side inUse) {
-        if (!remembered().bases().isEmpty()) {
+        CacheRecord now = remembered();
+        if (!now.bases().isEmpty() && !now.hollow()) {
             links().reopen(inUse);
         }
     }
@@ -224,8 +247,8 @@ final class MovingCache implements AutoCloseable {
         reopened = true;
     }
 
-    /** Links are there again, and may go on. */
-    void linksAreOpened() {
+    /** Links are about to be there again, and may go on: said before, or one that breaks at once would not be heard. */
+    synchronized void linksAreOpened() {
         linkBroken = null;
         if (remembered().brokenBecause() != null) {
             remember(now -> now.withBroken(null));
@@ -249,13 +272,21 @@ final class MovingCache implements AutoCloseable {
         return release + "/" + cache + (source == Side.OLD ? "/forward" : "/reverse");
     }
 
+    /** No copy would mend it. */
     void linkIsBroken(String why) {
+        linkIsBroken(LinkBreak.FINAL, why);
+    }
+
+    synchronized void linkIsBroken(LinkBreak kind, String why) {
         if (linkBroken == null) {
+            brokenAs = kind;
             linkBroken = why;
             LOG.error("release {}, cache {}: the link is broken: {}", release, name(), why);
             store.journal(release, "switchback", "link", "the link is broken: " + why, Map.of());
             // Every node reads it here: none may wait for a confirmation that cannot come any more.
-            remember(now -> now.withBroken(why));
+            remember(now -> kind == LinkBreak.TARGET_LOST ? now.withBroken(why).withHollow() : now.withBroken(why));
+        } else if (kind == LinkBreak.TARGET_LOST && !remembered().hollow()) {
+            remember(CacheRecord::withHollow); // of several links one may have been quicker to find something else
         }
     }
 

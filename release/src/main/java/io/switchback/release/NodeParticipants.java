@@ -1,7 +1,9 @@
 package io.switchback.release;
 
+import io.switchback.environment.Deadline;
 import io.switchback.environment.Environment;
 import io.switchback.fleet.FleetException;
+import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.ReservedKeys;
 import io.switchback.fleet.Topology;
 import io.switchback.ledger.Decision;
@@ -40,6 +42,8 @@ final class NodeParticipants implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(NodeParticipants.class);
     /** How long a node that has missed a switch holds its clients for their last replies from the fleet that was left. */
     private static final Duration ADOPTION_HOLD_MAX = Duration.ofSeconds(2);
+    /** How often a cache in a release that has to do with a cluster is looked at for other shards. */
+    private static final Duration SHARD_LOOK = Duration.ofSeconds(5);
 
     private final Map<String, ManagedCache> caches;
     private final Nodes nodes;
@@ -54,6 +58,10 @@ final class NodeParticipants implements AutoCloseable {
     private final Map<String, LedgerRouteCheck> routeChecks = new LinkedHashMap<>();
     /** The release that each cache is armed for. */
     private final Map<String, String> armedFor = new LinkedHashMap<>();
+    /** The keys of links that the proxy was told of, by caches that are armed. */
+    private final Map<String, List<String>> reservedFor = new LinkedHashMap<>();
+
+    private final Map<String, Deadline> nextShardLook = new LinkedHashMap<>();
     /** The release for which each cache's clients are looked at for what a cluster would refuse. */
     private final Map<String, String> watchedFor = new ConcurrentHashMap<>();
 
@@ -220,7 +228,10 @@ final class NodeParticipants implements AutoCloseable {
     private void look(CacheParticipant participant) {
         String name = participant.cacheName();
         Optional<ReleaseState> state = state(name);
-        state.ifPresent(open -> arm(participant, open.release()));
+        state.ifPresent(open -> {
+            arm(participant, open.release());
+            followShards(name, open.release());
+        });
         boolean isThere = follow(participant, state);
         if (state.isEmpty() && isThere) {
             // Not before: a node that has missed the last switch would use its connections to the fleet that was left.
@@ -287,7 +298,10 @@ final class NodeParticipants implements AutoCloseable {
             participant.protecting().lift();
         }
         Rehearsal.once(environment);
-        cache(name).proxy().reservedKeys(keysOfLinks(release, cache(name)));
+        List<String> keys = keysOfLinks(release, cache(name)).keys();
+        cache(name).proxy().reservedKeys(keys);
+        reservedFor.put(name, keys);
+        nextShardLook.put(name, Deadline.in(environment, SHARD_LOOK));
         // Before anybody counts on it.
         cache(name).proxy().routeCheck(routeChecks.get(name));
         store.arm(release, name, nodes.self());
@@ -295,26 +309,45 @@ final class NodeParticipants implements AutoCloseable {
         LOG.info("cache {} is armed for release {}", name, release);
     }
 
+    /** Shards come and go while a release is open, and links with them: their keys have names of the shards'. */
+    private void followShards(String name, String release) {
+        ManagedCache cache = cache(name);
+        CacheRecord record = store.cache(release, name);
+        boolean isOfInterest = cache.fleet(record.from()).isCluster()
+                || cache.fleet(record.to()).isCluster();
+        Deadline next = nextShardLook.get(name);
+        if (!isOfInterest || (next != null && !next.passed())) {
+            return;
+        }
+        KeysOfLinks found = keysOfLinks(release, cache);
+        nextShardLook.put(name, Deadline.in(environment, SHARD_LOOK));
+        if (found.isComplete() && !found.keys().equals(reservedFor.put(name, found.keys()))) {
+            cache.proxy().reservedKeys(found.keys());
+        }
+    }
+
+    /** {@code isComplete}: whether both fleets have said where they are. */
+    private record KeysOfLinks(List<String> keys, boolean isComplete) {}
+
     /** Of either kind: which of them the check will choose is not known yet. Of a fleet that does not answer, none; DBSIZE is a few too many then. */
-    private List<String> keysOfLinks(String release, ManagedCache cache) {
+    private KeysOfLinks keysOfLinks(String release, ManagedCache cache) {
         CacheRecord record = store.cache(release, cache.name());
+        List<FleetSpec> fleets = List.of(cache.fleet(record.from()), cache.fleet(record.to()));
         List<String> keys = new ArrayList<>();
-        List<String> names = new ArrayList<>();
-        List<Topology> topologies = new ArrayList<>();
         for (Side source : Side.values()) {
-            String whole = MovingCache.linkName(release, cache.name(), source);
-            keys.add(ReservedKeys.marker(whole));
+            keys.add(ReservedKeys.marker(MovingCache.linkName(release, cache.name(), source)));
+        }
+        List<Topology> topologies = new ArrayList<>();
+        for (FleetSpec fleet : fleets) {
             try {
-                Topology topology = cache.fleet(source == Side.OLD ? record.from() : record.to())
-                        .topologyNow();
-                topologies.add(topology);
-                names.addAll(ApplyLinks.names(whole, ApplyLinks.shards(topology)));
+                topologies.add(fleet.topologyNow());
             } catch (FleetException e) {
                 LOG.info("cache {}: {}", cache.name(), e.getMessage());
             }
         }
-        topologies.forEach(topology -> keys.addAll(ApplyLink.keys(topology, names)));
-        return keys.stream().distinct().toList();
+        List<String> names = ApplyLinks.names(record, release, topologies);
+        topologies.forEach(topology -> keys.addAll(ApplyLink.keys(topology, record.namedBefore(), names)));
+        return new KeysOfLinks(keys.stream().distinct().toList(), topologies.size() == fleets.size());
     }
 
     private void disarm(CacheParticipant participant) {
@@ -322,6 +355,8 @@ final class NodeParticipants implements AutoCloseable {
         if (watchedFor.remove(name) != null) {
             cache(name).proxy().watchForCluster(false);
         }
+        reservedFor.remove(name);
+        nextShardLook.remove(name);
         if (armedFor.remove(name) != null) {
             participant.guarding().lift();
             participant.protecting().lift();

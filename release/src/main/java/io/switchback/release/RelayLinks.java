@@ -12,6 +12,7 @@ import io.switchback.fleet.dialect.StreamTranslator;
 import io.switchback.release.ReleaseState.Side;
 import io.switchback.sync.BackupManifest;
 import io.switchback.sync.LinkBase;
+import io.switchback.sync.LinkBreak;
 import io.switchback.sync.LinkListener;
 import io.switchback.sync.LinkSettings;
 import io.switchback.sync.LinkStart;
@@ -24,6 +25,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.IntFunction;
+import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -73,10 +75,28 @@ final class RelayLinks implements CacheLinks {
 
     @Override
     public void startCopy() {
+        copy(Optional.of(backupFolder), now -> now.withCopyOf(List.of(SourceBase.ALL)));
+    }
+
+    /** The new fleet can load what the old one dumps, or there would be no relay; the other way round that is not said. */
+    @Override
+    public boolean canCopyAgain(Side inUse) {
+        return inUse == Side.OLD;
+    }
+
+    @Override
+    public void copyAgain(Side inUse, boolean goesOn) {
+        if (!canCopyAgain(inUse)) {
+            throw new IllegalStateException("a relay gives a former primary no copy");
+        }
+        copy(Optional.empty(), now -> now.withCopyAgain(List.of(SourceBase.ALL), false));
+    }
+
+    private void copy(Optional<Path> backup, UnaryOperator<CacheRecord> begun) {
         close();
         try (ServerConnection target = cache.connect(Side.NEW)) {
-            cache.remember(now -> now.withCopyOf(List.of(SourceBase.ALL)));
-            RelayLink copying = open(Side.OLD, new LinkStart.FullCopy(Optional.of(backupFolder)), target);
+            cache.remember(begun);
+            RelayLink copying = open(Side.OLD, new LinkStart.FullCopy(backup), target);
             adopt(copying, Side.OLD);
             copying.admit();
             cache.demandStanding();
@@ -297,8 +317,8 @@ final class RelayLinks implements CacheLinks {
         }
 
         @Override
-        public void broken(String why) {
-            cache.linkIsBroken(why);
+        public void broken(LinkBreak kind, String why) {
+            cache.linkIsBroken(kind, why);
         }
     }
 }

@@ -64,6 +64,9 @@ final class ReleaseRun {
     /** For how long the check looks at what clients send to a fleet that is to become a cluster; that goes on until the cutover. */
     private static final Duration CLIENTS_WATCHED = Duration.ofSeconds(3);
 
+    /** How often it is looked whether a copy that is to be made again can begin. */
+    private static final Duration COPY_LOOK = Duration.ofSeconds(1);
+
     /** How often it is looked whether the followers are told to follow the links. */
     private static final Duration POINTING = Duration.ofSeconds(2);
 
@@ -79,10 +82,12 @@ final class ReleaseRun {
     private final Switching switching;
     private final FleetPreparation preparation;
     private final ClusterUse clusterUse;
+    private final Map<MovingCache, Reopening> reopenings = new LinkedHashMap<>();
     /** The caches at whose fleet in use this leader's term is known. */
     private final Set<String> tookOver = new HashSet<>();
 
     private Deadline nextPointing;
+    private Deadline nextCopyLook;
     private volatile List<Judgement> judgements = List.of();
 
     ReleaseRun(
@@ -98,6 +103,7 @@ final class ReleaseRun {
         this.backupFolder = backupFolder;
         this.environment = environment;
         this.nextPointing = Deadline.in(environment, POINTING);
+        this.nextCopyLook = Deadline.in(environment, COPY_LOOK);
         this.standing = new Standing(store, store.state(file.name()).orElseThrow());
         this.orders = new Orders(file.name(), store);
         this.claim = claim;
@@ -114,6 +120,20 @@ final class ReleaseRun {
                 new Switching(file, nodes, claim.ledger(), caches, standing, orders, this::lostFleets, environment);
         this.preparation = new FleetPreparation(file, standing);
         this.clusterUse = new ClusterUse(nodes, new Members(claim.ledger()));
+        caches.forEach(cache -> reopenings.put(cache, new Reopening(cache, preparation, environment)));
+    }
+
+    /** Thrown within a step before the cutover whose links have broken, where a copy mends that; never leaves this class. */
+    private static final class OutOfStep extends RuntimeException {
+        private static final long serialVersionUID = 1;
+
+        OutOfStep(String why) {
+            super(why);
+        }
+    }
+
+    private Reopening reopening(MovingCache cache) {
+        return java.util.Objects.requireNonNull(reopenings.get(cache));
     }
 
     // ---- for other threads ----
@@ -162,14 +182,41 @@ final class ReleaseRun {
                 link == null ? -1 : link.lagBytes(),
                 link == null ? -1 : link.lagMillis(),
                 wayBack,
-                wayBack == WayBack.CLOSED ? closedBecause(cache, link) : "",
+                switch (wayBack) {
+                    case CLOSED -> closedBecause(cache, link);
+                    case COPYING -> copiedAgain(cache, link);
+                    case NOT_NEEDED, OPENING, OPEN -> "";
+                },
                 cache.protection(),
                 now.baselines().get(cache.name()),
                 traffic.lately(cache),
                 record.backups().isEmpty() ? null : String.join(", ", record.backups()));
     }
 
-    private static String closedBecause(MovingCache cache, @Nullable LinkStatus link) {
+    private String copiedAgain(MovingCache cache, @Nullable LinkStatus link) {
+        String waits = reopening(cache).waitsFor();
+        String how = link == null
+                ? waits.isEmpty() ? "it is about to begin" : waits
+                : CopyProgress.of(link).words() + (link.detail().isEmpty() ? "" : "; " + link.detail());
+        return "fleet " + cache.fleet(Side.OLD).name() + " is filled again (" + how
+                + "); until that is done it is not whole, and no rollback goes there";
+    }
+
+    private String closedBecause(MovingCache cache, @Nullable LinkStatus link) {
+        String waits = reopening(cache).waitsFor();
+        boolean reopens = cache.isMendable(Side.NEW) && !reopening(cache).isGivenUp();
+        String next = reopens
+                ? "; it is opened again by a new copy" + (waits.isEmpty() ? "" : ": " + waits)
+                : waits.isEmpty() ? "" : "; " + waits;
+        if (cache.remembered().hollow()) {
+            return cache.linkBroken() + "; fleet " + cache.fleet(Side.OLD).name()
+                    + " is not whole, and no rollback goes there" + next;
+        }
+        return cache.linkBroken() + "; a rollback now would lose " + cost(cache, link)
+                + " (rollback --accept-loss does it)" + next;
+    }
+
+    private static String cost(MovingCache cache, @Nullable LinkStatus link) {
         String cost;
         if (link == null) {
             cost = "what was written since the cutover";
@@ -179,7 +226,7 @@ final class ReleaseRun {
         } else {
             cost = "the last " + link.lagBytes() + " bytes of the stream of writes";
         }
-        return cache.linkBroken() + "; a rollback now would lose " + cost + " (rollback --accept-loss does it)";
+        return cost;
     }
 
     private static WayBack wayBack(MovingCache cache, ReleaseState now) {
@@ -188,6 +235,9 @@ final class ReleaseRun {
         }
         if (cache.linkBroken() != null) {
             return WayBack.CLOSED;
+        }
+        if (cache.remembered().again() != null) {
+            return WayBack.COPYING;
         }
         return cache.linkStatus()
                         .filter(link -> link.phase() == LinkStatus.Phase.STREAMING)
@@ -239,6 +289,8 @@ final class ReleaseRun {
             standing.say("");
         } catch (FleetLost e) {
             leave(e);
+        } catch (OutOfStep e) {
+            beginWithTheCopy(String.valueOf(e.getMessage()));
         } catch (FleetException e) {
             doesNotAnswer(String.valueOf(e.getMessage()));
         } catch (ReleaseException e) {
@@ -256,7 +308,7 @@ final class ReleaseRun {
     }
 
     private void takeOver(MovingCache cache) {
-        if (cache.copied() && !tookOver.contains(cache.name())) {
+        if ((cache.copied() || cache.remembered().hollow()) && !tookOver.contains(cache.name())) {
             long number = ReleaseStore.switchNumbers(claim.ledger()).next();
             cache.takeOver(
                     standing.state().side(),
@@ -313,11 +365,18 @@ final class ReleaseRun {
 
     /** The caches whose fleet on that side, the one in use, is dead while the other one has its data, with how that was found. */
     private Map<String, String> lostFleets(Side inUse) {
-        boolean otherHasTheData = caches.stream().allMatch(cache -> cache.copied() || inUse == Side.NEW);
-        if (file.onFleetLoss() == OnFleetLoss.WAIT || !otherHasTheData) {
+        boolean otherHasTheData = caches.stream()
+                .allMatch(cache -> inUse == Side.NEW ? !cache.remembered().hollow() : cache.copied());
+        if (file.onFleetLoss() == OnFleetLoss.WAIT || (!otherHasTheData && inUse == Side.OLD)) {
             return Map.of();
         }
         FleetPulse.Findings found = pulse.look(inUse);
+        if (!otherHasTheData) {
+            found.caches()
+                    .values()
+                    .forEach(dead -> standing.say(dead + "; and the old fleet is not whole, so nobody is led there"));
+            return Map.of();
+        }
         found.doubts().forEach(standing::say);
         found.busy().forEach(standing::warn);
         return found.caches();
@@ -449,9 +508,11 @@ final class ReleaseRun {
     private void migrate() throws InterruptedException {
         for (MovingCache cache : caches) {
             preparation.prepare(cache);
-            if (!cache.copied()) {
+            if (!isCopied(cache)) {
                 standing.say("copies " + cache.name());
-                cache.links().startCopy();
+                if (!cache.remembered().wasCopied() && !cache.isBrokenNow()) {
+                    cache.links().startCopy();
+                }
                 awaitCopy(cache);
                 cache.links().copied();
                 takeOver(cache);
@@ -460,10 +521,29 @@ final class ReleaseRun {
         standing.advance(Step.SYNC);
     }
 
+    private static boolean isCopied(MovingCache cache) {
+        return cache.copied() && !cache.isBrokenNow();
+    }
+
     private void awaitCopy(MovingCache cache) throws InterruptedException {
-        while (!cache.copied()) {
-            demandNotBroken(cache);
-            LinkStatus link = cache.linkStatus().orElseThrow();
+        while (!isCopied(cache)) {
+            if (cache.isMendable(Side.OLD)) {
+                Reopening reopening = reopening(cache);
+                reopening.look(Side.OLD, true);
+                if (reopening.isGivenUp()) {
+                    throw failure("the link of " + cache.name() + " is broken: " + cache.linkBroken() + "; "
+                            + reopening.waitsFor());
+                }
+            } else {
+                demandNotBroken(cache);
+            }
+            LinkStatus link = cache.linkStatus().orElse(null);
+            if (link == null || cache.isBrokenNow()) {
+                standing.say("waits to copy " + cache.name() + " again: "
+                        + reopening(cache).waitsFor() + " (" + cache.linkBroken() + ")");
+                pause(COPY_LOOK);
+                continue;
+            }
             CopyProgress progress = CopyProgress.of(link);
             // Why it has begun again is what a person wants to know most.
             String why = link.detail().isEmpty() ? "" : "; " + link.detail();
@@ -479,6 +559,7 @@ final class ReleaseRun {
         Deadline stays = Deadline.in(environment, LAG_STAYS);
         while (!stays.passed()) {
             for (MovingCache cache : caches) {
+                demandInStep(cache);
                 demandNotBroken(cache);
                 // What was said of it does not outlast the process; that there is nothing to link them by does.
                 LinkStatus link = cache.linkStatus()
@@ -510,8 +591,9 @@ final class ReleaseRun {
                     cache.carriedKeys().there(),
                     environment,
                     now -> verifying(cache, now),
-                    orders::somethingElse);
+                    () -> orders.somethingElse() || caches.stream().anyMatch(one -> one.isMendable(Side.OLD)));
             orders.giveWay();
+            caches.forEach(this::demandInStep);
             standing.journal(
                     "verify",
                     cache.name() + ": " + report.keysChecked() + " keys compared, " + report.differenceCount()
@@ -560,11 +642,20 @@ final class ReleaseRun {
                     + "; change them and say release resume, or cluster-obstacles: report in a new release's file");
         }
         measureOldFleet();
+        caches.forEach(this::demandInStep);
+        prepareForClients();
         standing.save(standing.state().with(traffic.lately()));
         if (switching.to(Side.NEW, List.of(), "")) {
             traffic.clear();
             standing.journal("cutover", "the new fleet is in use", Map.of());
+        } else if (!orders.stopping()) {
+            caches.forEach(this::demandInStep);
         }
+    }
+
+    /** Servers that came since, or were started again, have not got the settings by which the next links will follow them. */
+    private void prepareForClients() {
+        caches.stream().filter(cache -> cache.kind() != LinkKind.RELAY).forEach(preparation::prepare);
     }
 
     /** Gives the gates something to compare with: a whole window, where there is traffic at all. */
@@ -649,6 +740,7 @@ final class ReleaseRun {
             case RESUME -> {
                 boolean forwardAgain = now.side() == Side.OLD && now.step().compareTo(Step.SYNC) > 0;
                 traffic.clear();
+                reopenings.values().forEach(Reopening::forgetAttempts);
                 standing.save(now.at(Status.RUNNING, forwardAgain ? Step.SYNC : now.step(), ""));
             }
             case ROLLBACK -> {
@@ -688,12 +780,18 @@ final class ReleaseRun {
         Deadline opening = Deadline.in(environment, OPENING_LIMIT);
         while (standing.state().side() == Side.NEW) {
             reopenLinksThatCan();
+            copyAgainWhatIsOutOfStep(!acceptLoss);
+            boolean isWhole =
+                    caches.stream().noneMatch(cache -> cache.remembered().hollow());
             List<MovingCache> notOpen = caches.stream()
                     .filter(cache -> wayBack(cache, standing.state()) != WayBack.OPEN
                             || (acceptLoss && !cache.answers(Side.NEW)))
                     .toList();
             boolean closed = notOpen.stream().allMatch(cache -> wayBack(cache, standing.state()) == WayBack.CLOSED);
-            if (notOpen.isEmpty() || (acceptLoss && (closed || opening.passed()))) {
+            if (notOpen.isEmpty() || (acceptLoss && isWhole && (closed || opening.passed()))) {
+                if (notOpen.isEmpty()) {
+                    prepareForClients();
+                }
                 if (!switching.to(
                         Side.OLD, notOpen.stream().map(MovingCache::name).toList(), why)) {
                     return;
@@ -724,7 +822,14 @@ final class ReleaseRun {
         return caches.stream()
                 .map(cache -> {
                     String broken = cache.linkBroken();
-                    return cache.name() + ": " + (broken == null ? opening(cache) : broken);
+                    if (broken != null) {
+                        return cache.name() + ": "
+                                + closedBecause(cache, cache.linkStatus().orElse(null));
+                    }
+                    return cache.name() + ": "
+                            + (cache.remembered().again() == null
+                                    ? opening(cache)
+                                    : copiedAgain(cache, cache.linkStatus().orElse(null)));
                 })
                 .collect(Collectors.joining("; "));
     }
@@ -767,7 +872,38 @@ final class ReleaseRun {
         if (nextPointing.passed()) {
             nextPointing = Deadline.in(environment, POINTING);
             caches.forEach(cache -> cache.lookAfterTarget(standing.state().side()));
+            ReleaseState now = standing.state();
+            if (now.side() == Side.NEW || now.status() != Status.RUNNING) { // else the step begins again with the copy
+                copyAgainWhatIsOutOfStep(now.status() != Status.PAUSED);
+            }
         }
+    }
+
+    /** {@code mayThrowAway}: what a fleet has that is not in use, though it is whole. */
+    private void copyAgainWhatIsOutOfStep(boolean mayThrowAway) {
+        if (nextCopyLook.passed()) {
+            nextCopyLook = Deadline.in(environment, COPY_LOOK);
+            reopenings.values().forEach(one -> one.look(standing.state().side(), mayThrowAway));
+        }
+    }
+
+    /** Before the cutover: the links are broken, and a copy mends that. */
+    private void demandInStep(MovingCache cache) {
+        if (cache.isMendable(Side.OLD)) {
+            throw new OutOfStep(cache.name() + ": " + cache.linkBroken());
+        }
+    }
+
+    /** What was compared, or was about to, is compared again behind it. */
+    private void beginWithTheCopy(String why) {
+        ReleaseState now = standing.state();
+        LOG.warn(
+                "release {} goes back from {} to the copy: {}",
+                file.name(),
+                now.step().title(),
+                why);
+        standing.journal(now.step().title(), "goes back to the copy: " + why, Map.of());
+        standing.save(now.at(Status.RUNNING, Step.MIGRATE, ""));
     }
 
     private static void demandNotBroken(MovingCache cache) {

@@ -30,8 +30,8 @@ public record ReleaseStatus(
      *
      * @param link what the links do; "none" while there are none
      * @param choice the kind of the links; absent until the check has chosen
-     * @param wayBack none before the cutover; then opening, open or closed
-     * @param wayBackDetail why it is closed, and what a rollback would cost
+     * @param wayBack none before the cutover; then opening, open, closed or copying
+     * @param wayBackDetail why it is closed, and what a rollback would cost; or how far the copy is
      * @param protection whether a write that the leading node acknowledges is on both fleets
      * @param before how the old fleet answered before the cutover
      * @param now how the fleet in use answers
@@ -57,7 +57,10 @@ public record ReleaseStatus(
         NOT_NEEDED,
         OPENING,
         OPEN,
-        CLOSED
+        /** It cannot, as it stands. */
+        CLOSED,
+        /** It was closed, and the old fleet is filled again: until that is done it is not whole. */
+        COPYING
     }
 
     /**

@@ -124,12 +124,16 @@ final class ServingNode implements AutoCloseable {
 
     /** Waits until it has said something; fails at once where it has ended. */
     void awaitSaid(String what) {
-        Await.until(TwoFleets.STEP_LIMIT, "the node to say: " + what, () -> {
-            if (!process.isAlive()) {
-                throw new AssertionError("the node has ended; it said:\n" + said());
-            }
-            return said().contains(what);
-        });
+        try {
+            Await.until(TwoFleets.STEP_LIMIT, "the node to say: " + what, () -> {
+                if (!process.isAlive()) {
+                    throw new AssertionError("the node has ended");
+                }
+                return said().contains(what);
+            });
+        } catch (AssertionError e) {
+            throw new AssertionError(e.getMessage() + "; it said:\n" + said(), e);
+        }
     }
 
     /** All that it has said and logged. */

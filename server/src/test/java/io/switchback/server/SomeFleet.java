@@ -50,48 +50,61 @@ public interface SomeFleet extends AutoCloseable {
     }
 
     /** A primary with one replica, under three sentinels. */
-    static SomeFleet watched(ServerBinary binary, Path folder) {
-        RealSentinels sentinels = RealSentinels.start(binary, folder, 1);
-        return new SomeFleet() {
-            @Override
-            public String yaml() {
-                return sentinels.endpoints().stream()
-                        .map(one -> "\"" + one + "\"")
-                        .collect(Collectors.joining(
-                                ", ",
-                                "{ sentinel: { primary: " + sentinels.primaryName() + ", sentinels: [",
-                                "] }, " + SwitchbackUser.APPLY.yaml() + " }"));
-            }
+    static WatchedFleet watched(ServerBinary binary, Path folder) {
+        return new WatchedFleet(RealSentinels.start(binary, folder, 1), SwitchbackUser.APPLY);
+    }
 
-            @Override
-            public List<RealServer> primaries() {
-                return List.of(sentinels.primary());
-            }
+    /** As {@link #watched}, where nobody may be followed. */
+    static WatchedFleet managedWatched(ServerBinary binary, Path folder) {
+        return new WatchedFleet(RealSentinels.start(binary, folder, 1), SwitchbackUser.SCAN);
+    }
 
-            @Override
-            public void close() {
-                sentinels.close();
-            }
-        };
+    /** Servers under sentinels that a test does something to. */
+    record WatchedFleet(RealSentinels sentinels, SwitchbackUser user) implements SomeFleet {
+        @Override
+        public String yaml() {
+            return sentinels.endpoints().stream()
+                    .map(one -> "\"" + one + "\"")
+                    .collect(Collectors.joining(
+                            ", ",
+                            "{ sentinel: { primary: " + sentinels.primaryName() + ", sentinels: [",
+                            "] }, " + user.yaml() + " }"));
+        }
+
+        @Override
+        public List<RealServer> primaries() {
+            return List.of(sentinels.primary());
+        }
+
+        @Override
+        public void close() {
+            sentinels.close();
+        }
     }
 
     /** As many primaries, each with some replicas. */
     static ClusterFleet cluster(ServerBinary binary, Path folder, int primaries, int replicas) {
-        return new ClusterFleet(RealCluster.start(binary, folder, primaries, replicas));
+        return new ClusterFleet(RealCluster.start(binary, folder, primaries, replicas), SwitchbackUser.APPLY);
+    }
+
+    /** As {@link #cluster}, where nobody may be followed. */
+    static ClusterFleet managedCluster(ServerBinary binary, Path folder, int primaries, int replicas) {
+        return new ClusterFleet(RealCluster.start(binary, folder, primaries, replicas), SwitchbackUser.SCAN);
     }
 
     /** A cluster that a test does something to. */
-    record ClusterFleet(RealCluster cluster) implements SomeFleet {
+    record ClusterFleet(RealCluster cluster, SwitchbackUser user) implements SomeFleet {
         @Override
         public String yaml() {
             return cluster.nodes().stream()
                     .map(one -> "\"127.0.0.1:" + one.port() + "\"")
-                    .collect(Collectors.joining(", ", "{ cluster: [", "], " + SwitchbackUser.APPLY.yaml() + " }"));
+                    .collect(Collectors.joining(", ", "{ cluster: [", "], " + user.yaml() + " }"));
         }
 
         @Override
         public List<RealServer> primaries() {
             return cluster.nodes().stream()
+                    .filter(node -> node.process().isAlive())
                     .filter(node -> node.info("replication", "role").equals("master"))
                     .toList();
         }

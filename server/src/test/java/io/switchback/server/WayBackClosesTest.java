@@ -224,7 +224,7 @@ final class WayBackClosesTest {
     }
 
     /** Does something once a decision is on the disk, before anybody acts on it. */
-    private record AfterTheDecision(Ledger ledger, Runnable then) implements ForwardingLedger {
+    record AfterTheDecision(Ledger ledger, Runnable then) implements ForwardingLedger {
         @Override
         public Outcome transact(List<Operation> operations) {
             Outcome outcome = ledger.transact(operations);

@@ -20,6 +20,14 @@ public interface LinkListener {
         return "";
     }
 
-    /** The link cannot go on, and will not try: what a target has is as it was. */
-    void broken(String why);
+    /**
+     * Why the target cannot be what it was where both sides were equal; empty where it can. A {@link RuntimeException} where that cannot be said now. Asked over new connections, before anything is sent, as
+     * long as the target has no mark of a link that was opened at such a point: it may have lost its data before there was one.
+     */
+    default String whyTargetLost() {
+        return "";
+    }
+
+    /** The link cannot go on, and will not try. Nothing of it is sent any more. */
+    void broken(LinkBreak kind, String why);
 }

@@ -537,7 +537,7 @@ public final class RelayLink implements Link {
             if (opened == null || opened.phase() == Phase.WAITING_FOR_TARGET) {
                 target.refuse();
             }
-            breakLink(String.valueOf(e.getMessage()));
+            breakLink(e.kind(), String.valueOf(e.getMessage()));
         } finally {
             if (opened != null) {
                 forget(opened);
@@ -600,7 +600,7 @@ public final class RelayLink implements Link {
             synchronized (lock) {
                 targetIsForeign = true;
             }
-            throw new BrokenLinkException(foreign.get());
+            throw new BrokenLinkException(LinkBreak.OUT_OF_STEP, foreign.get());
         }
         long applied = request.firstByte() - 1;
         Optional<Marker> marker = markerAt(applied, from);
@@ -669,11 +669,12 @@ public final class RelayLink implements Link {
             }
             Optional<String> gone = StreamPosition.whyGone(info, id, offset);
             if (gone.isPresent()) {
-                throw new BrokenLinkException(source + " cannot go on from offset " + offset + ": " + gone.get());
+                throw new BrokenLinkException(
+                        LinkBreak.OUT_OF_STEP, source + " cannot go on from offset " + offset + ": " + gone.get());
             }
             Optional<String> ahead = StreamPosition.whyAhead(info, id, Math.max(offset, receivedSource));
             if (ahead.isPresent()) {
-                throw new BrokenLinkException(source + " cannot be followed: " + ahead.get());
+                throw new BrokenLinkException(LinkBreak.OUT_OF_STEP, source + " cannot be followed: " + ahead.get());
             }
             connection.announce(announcedName());
             connection.psync(
@@ -683,7 +684,8 @@ public final class RelayLink implements Link {
                     opened.target().version());
             String answer = connection.input().readLine();
             if (answer.startsWith("+FULLRESYNC")) {
-                throw new BrokenLinkException(source + " offers only a full copy from offset " + offset);
+                throw new BrokenLinkException(
+                        LinkBreak.OUT_OF_STEP, source + " offers only a full copy from offset " + offset);
             }
             if (!answer.startsWith("+CONTINUE")) {
                 throw new NotYetException(source + " answered " + answer);
@@ -930,7 +932,7 @@ public final class RelayLink implements Link {
         }
     }
 
-    private void breakLink(String why) {
+    private void breakLink(LinkBreak kind, String why) {
         @Nullable RelaySession open;
         synchronized (lock) {
             if (closed || frozen || brokenBecause != null) {
@@ -943,7 +945,7 @@ public final class RelayLink implements Link {
         if (open != null) {
             open.close();
         }
-        listener.broken(why);
+        listener.broken(kind, why);
     }
 
     private void watch() {
@@ -982,9 +984,11 @@ public final class RelayLink implements Link {
                 synchronized (lock) {
                     targetIsForeign = applied < 0;
                 }
-                breakLink("the target " + settings.target().where()
-                        + " is a primary, although it should follow: somebody changed its role, or it was restarted"
-                        + " and its role was not in its config file");
+                breakLink(
+                        LinkBreak.FINAL,
+                        "the target " + settings.target().where()
+                                + " is a primary, although it should follow: somebody changed its role, or it was restarted"
+                                + " and its role was not in its config file");
             }
             return applied < 0 ? -1 : offsets.toSource(applied);
         }
@@ -992,7 +996,7 @@ public final class RelayLink implements Link {
         @Override
         public void refused(String why) {
             if (numbered) {
-                breakLink(why);
+                breakLink(LinkBreak.FINAL, why);
             }
         }
 

@@ -168,7 +168,7 @@ final class Pair implements AutoCloseable {
         }
 
         @Override
-        public void broken(String why) {
+        public void broken(LinkBreak kind, String why) {
             breaks.add(why);
         }
     }

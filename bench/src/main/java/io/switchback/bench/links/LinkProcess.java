@@ -14,6 +14,7 @@ import io.switchback.fleet.dialect.StreamTranslator;
 import io.switchback.sync.BackupManifest;
 import io.switchback.sync.Link;
 import io.switchback.sync.LinkBase;
+import io.switchback.sync.LinkBreak;
 import io.switchback.sync.LinkListener;
 import io.switchback.sync.LinkSettings;
 import io.switchback.sync.LinkStart;
@@ -265,7 +266,7 @@ public final class LinkProcess {
         public void copied(BackupManifest manifest) {}
 
         @Override
-        public void broken(String why) {
+        public void broken(LinkBreak kind, String why) {
             say("broken " + number + " " + why);
         }
     }

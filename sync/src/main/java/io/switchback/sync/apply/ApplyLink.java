@@ -17,6 +17,7 @@ import io.switchback.sync.BackupManifest;
 import io.switchback.sync.BackupWriter;
 import io.switchback.sync.BrokenLinkException;
 import io.switchback.sync.LinkBase;
+import io.switchback.sync.LinkBreak;
 import io.switchback.sync.LinkListener;
 import io.switchback.sync.LinkStart;
 import io.switchback.sync.LinkStatus;
@@ -158,6 +159,15 @@ public final class ApplyLink extends ClientLink {
         return LinkNotes.leave(sourcePrimary, slot, name, by, others);
     }
 
+    /**
+     * Whether a fleet that was left ({@link #leave}) still has the notes of that: each of its primaries one. One that has none has lost what it had. Blocks.
+     *
+     * @param names of the links that have ended there, by the first slots of the shards that they were about
+     */
+    public static boolean hasNotes(FleetSpec left, Map<Integer, String> names) {
+        return LinkNotes.hasNotes(left, names);
+    }
+
     /** Writes a reserved key to a primary of a link's source, as {@link #leave} will have to; a {@link FleetException} where it takes none. */
     public static void tryToWrite(ServerConnection sourcePrimary, int slot, String name) {
         sourcePrimary.demand("SELECT", "0");
@@ -183,9 +193,13 @@ public final class ApplyLink extends ClientLink {
         LinkNotes.forget(fleet, names);
     }
 
-    /** The keys that links of these names may keep at a fleet whose servers are there, at whichever end of them it is. */
-    public static List<String> keys(Topology topology, Collection<String> names) {
-        return LinkNotes.keys(topology, names);
+    /**
+     * The keys that links of these names may keep at a fleet whose servers are there, at whichever end of them it is.
+     *
+     * @param formerSlots the first slots that its shards have had before: keys by their names may still be there
+     */
+    public static List<String> keys(Topology topology, Collection<Integer> formerSlots, Collection<String> names) {
+        return LinkNotes.keys(topology, formerSlots, names);
     }
 
     /** Which slots of a cluster are on their way to another shard now, as a sentence; empty where none are, or the fleet is no cluster. Blocks. */
@@ -263,7 +277,7 @@ public final class ApplyLink extends ClientLink {
     Duration pauseBeforeNext(Duration pause) throws BrokenLinkException {
         copiesBrokenOff = copying ? copiesBrokenOff + 1 : 0;
         if (copiesBrokenOff == COPIES_BROKEN_OFF_MAX) {
-            throw new BrokenLinkException(detail);
+            throw new BrokenLinkException(LinkBreak.OUT_OF_STEP, detail);
         }
         Duration longer = copying ? BETWEEN_COPIES : pause;
         copying = false;
@@ -300,9 +314,14 @@ public final class ApplyLink extends ClientLink {
             demandStanding();
             Lanes.Found found = lanes.found();
             if (!lanes.foundKeys().containsAll(notedKeys)) {
-                throw new BrokenLinkException("the link's checkpoint is gone from its target "
-                        + settings.target().where()
-                        + ": a server of it was emptied, or has come back without its data");
+                throw new BrokenLinkException(
+                        LinkBreak.TARGET_LOST,
+                        "the link's checkpoint is gone from its target "
+                                + settings.target().where()
+                                + ": a server of it was emptied, or has come back without its data");
+            }
+            if (found instanceof Lanes.Found.Nothing && start instanceof LinkStart.From) {
+                demandTargetIsAsItWas();
             }
             Dialect targetDialect = dialect(lanes.all().getFirst().server(), settings.target());
             try (SourceConnection source = SourceConnection.open(settings.source(), SOURCE_ANSWER_MAX)) {
@@ -363,6 +382,7 @@ public final class ApplyLink extends ClientLink {
                 return Optional.of(checkpoint);
             }
             throw new BrokenLinkException(
+                    LinkBreak.TARGET_LOST,
                     "the link's checkpoint is gone from its target: a server of it was emptied, or has"
                             + " come back without its data");
         }
@@ -661,19 +681,21 @@ public final class ApplyLink extends ClientLink {
             }
             Optional<String> gone = StreamPosition.whyGone(info, id, offset);
             if (gone.isPresent()) {
-                throw new BrokenLinkException(where + " cannot go on from offset " + offset + ": " + gone.get());
+                throw new BrokenLinkException(
+                        LinkBreak.OUT_OF_STEP, where + " cannot go on from offset " + offset + ": " + gone.get());
             }
             // A link that was just opened knows only how far the one before it may have come.
             Optional<String> ahead =
                     StreamPosition.whyAhead(info, id, sentAtMost < 0 ? untilAtMost : Math.max(offset, sentAtMost));
             if (ahead.isPresent()) {
-                throw new BrokenLinkException(where + " cannot be followed: " + ahead.get());
+                throw new BrokenLinkException(LinkBreak.OUT_OF_STEP, where + " cannot be followed: " + ahead.get());
             }
             source.announce(announcedName());
             source.psync(id, offset + 1, CAPABILITIES, Optional.of(UNDERSTOOD_VERSION));
             String answer = source.input().readLine();
             if (answer.startsWith("+FULLRESYNC")) {
-                throw new BrokenLinkException(where + " offers only a full copy from offset " + offset);
+                throw new BrokenLinkException(
+                        LinkBreak.OUT_OF_STEP, where + " offers only a full copy from offset " + offset);
             }
             if (!answer.startsWith("+CONTINUE")) {
                 throw new IOException(where + " answered " + answer);

@@ -4,6 +4,7 @@ import io.switchback.fleet.ServerVersion;
 import io.switchback.fleet.dialect.StreamTranslator;
 import io.switchback.fleet.dialect.Translation;
 import io.switchback.sync.BrokenLinkException;
+import io.switchback.sync.LinkBreak;
 import io.switchback.sync.rdb.DumpReader;
 import io.switchback.sync.rdb.SnapshotSink;
 import io.switchback.sync.rdb.ValueTarget;
@@ -198,8 +199,10 @@ final class Applying {
             case "SWAPDB" -> swap(command);
             case "SCRIPT", "FUNCTION" -> everywhere(command);
             case "CLUSTER", "RESTORE-ASKING" ->
-                throw new BrokenLinkException("slots are being moved to the source, and the link cannot follow them ("
-                        + command.name() + " " + command.word(1) + " came down the stream)");
+                throw new BrokenLinkException(
+                        LinkBreak.OUT_OF_STEP,
+                        "slots are being moved to the source, and the link cannot follow them (" + command.name() + " "
+                                + command.word(1) + " came down the stream)");
             default -> onKeys(command, database);
         }
     }
@@ -259,9 +262,12 @@ final class Applying {
         Optional<Key> other =
                 named.stream().filter(key -> !share.hasSlotOf(key)).findFirst();
         if (other.isPresent()) {
-            throw new BrokenLinkException(command.name() + " of " + other.get() + " came down the stream, of slot "
-                    + other.get().slot() + ", which is none of the shard's: slots are being moved to it, and the link"
-                    + " cannot follow them");
+            throw new BrokenLinkException(
+                    LinkBreak.OUT_OF_STEP,
+                    command.name() + " of " + other.get() + " came down the stream, of slot "
+                            + other.get().slot()
+                            + ", which is none of the shard's: slots are being moved to it, and the link"
+                            + " cannot follow them");
         }
         if (!share.hasAllKeys() && Effects.isScript(command)) {
             throw new BrokenLinkException(
@@ -389,9 +395,11 @@ final class Applying {
         }
         if (command.end() <= doubtfulUntil || !stateAt.isEmpty() || lanes.isSharded()) {
             throw new BrokenLinkException(
+                    LinkBreak.OUT_OF_STEP,
                     "SWAPDB came down the stream, and it cannot be told whether the target has done it; copy again");
         }
-        throw new BrokenLinkException("SWAPDB came down the stream; it moves what the link keeps at its target");
+        throw new BrokenLinkException(
+                LinkBreak.OUT_OF_STEP, "SWAPDB came down the stream; it moves what the link keeps at its target");
     }
 
     /** Scripts and functions are of no slot: every primary has them. */

@@ -7,6 +7,7 @@ import io.switchback.fleet.FleetException;
 import io.switchback.fleet.Token;
 import io.switchback.sync.BrokenLinkException;
 import io.switchback.sync.Link;
+import io.switchback.sync.LinkBreak;
 import io.switchback.sync.LinkListener;
 import io.switchback.sync.LinkStatus.Phase;
 import java.io.IOException;
@@ -144,12 +145,12 @@ public abstract sealed class ClientLink implements Link permits ApplyLink, ScanL
                 }
             }
         } catch (BrokenLinkException e) {
-            breakLink(String.valueOf(e.getMessage()));
+            breakLink(e.kind(), String.valueOf(e.getMessage()));
         } catch (InterruptedException e) {
             // It is closed.
         } catch (RuntimeException | OutOfMemoryError e) {
             log.error("link {}: an error of Switchback's own", settings.name(), e);
-            breakLink("an error of Switchback's own: " + e);
+            breakLink(LinkBreak.FINAL, "an error of Switchback's own: " + e);
         } finally {
             rest();
         }
@@ -159,11 +160,11 @@ public abstract sealed class ClientLink implements Link permits ApplyLink, ScanL
         return closed || frozenWanted;
     }
 
-    private void breakLink(String why) {
+    private void breakLink(LinkBreak kind, String why) {
         log.warn("link {} is broken: {}", settings.name(), why);
         detail = why;
         phase = Phase.BROKEN;
-        listener.broken(why);
+        listener.broken(kind, why);
     }
 
     /** Nothing is sent any more once the servers have said so. */
@@ -211,10 +212,23 @@ public abstract sealed class ClientLink implements Link permits ApplyLink, ScanL
         }
     }
 
+    /** As {@link LinkListener#whyTargetLost}. */
+    final void demandTargetIsAsItWas() throws IOException, BrokenLinkException {
+        String why;
+        try {
+            why = listener.whyTargetLost();
+        } catch (RuntimeException e) {
+            throw new IOException("whether the target is what it was cannot be said now: " + e.getMessage(), e);
+        }
+        if (!why.isEmpty()) {
+            throw new BrokenLinkException(LinkBreak.TARGET_LOST, why);
+        }
+    }
+
     final void throwIfSlotsMoved() throws BrokenLinkException {
         String moved = slotsMoved;
         if (moved != null) {
-            throw new BrokenLinkException(moved);
+            throw new BrokenLinkException(LinkBreak.OUT_OF_STEP, moved);
         }
     }
 

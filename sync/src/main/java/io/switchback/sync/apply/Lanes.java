@@ -12,6 +12,7 @@ import io.switchback.fleet.Topology;
 import io.switchback.resp.CommandEncoder;
 import io.switchback.resp.Reply;
 import io.switchback.sync.BrokenLinkException;
+import io.switchback.sync.LinkBreak;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -161,6 +162,7 @@ final class Lanes implements AutoCloseable {
         }
         if (checkpoints.stream().map(Checkpoint::sourceId).distinct().count() > 1) {
             throw new BrokenLinkException(
+                    LinkBreak.OUT_OF_STEP,
                     "the target's primaries have checkpoints of several histories: " + checkpoints);
         }
         Optional<Checkpoint> together = Checkpoint.together(checkpoints);
@@ -283,6 +285,11 @@ final class Lanes implements AutoCloseable {
         for (Lane lane : all) {
             empty(lane, from, new Checkpoint(sourceId, applied, lane.covered()).text(), command);
         }
+    }
+
+    /** Whether a primary has notes for slots that were others' first ones. */
+    boolean hasOutdated() {
+        return !outdated.isEmpty();
     }
 
     /** Removes the notes that a primary has had for slots that were others' first ones: what is noted now is newer. */

@@ -19,9 +19,11 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
 /** What others than its owner write of a link to the servers at its ends: where it begins, where it ends, that it is over. Blocking; without state. */
 final class LinkNotes {
@@ -173,6 +175,33 @@ final class LinkNotes {
         }
     }
 
+    /** As {@link ApplyLink#hasNotes}. */
+    static boolean hasNotes(FleetSpec left, Map<Integer, String> names) {
+        Topology topology = left.topologyNow();
+        for (int number = 0; number < topology.primaries().size(); number++) {
+            List<byte[][]> gets = new ArrayList<>();
+            for (int slot : slots(topology, number)) {
+                String name = names.get(slot);
+                if (name != null) {
+                    gets.add(CommandEncoder.bytes("GET", LinkKeys.of(name, slot).left()));
+                }
+            }
+            try (ServerConnection server = ServerConnection.open(
+                    topology.primaries().get(number), left.credential(), left.tls(), ANSWER_MAX)) {
+                List<Reply> notes = server.pipeline(gets);
+                if (notes.stream().anyMatch(Reply::isError)) {
+                    throw new FleetException(
+                            FleetException.Code.REFUSED,
+                            server.endpoint() + " does not say whether it has a link's note: " + notes);
+                }
+                if (notes.stream().allMatch(Reply.Nil.class::isInstance)) {
+                    return false;
+                }
+            }
+        }
+        return true;
+    }
+
     /** As {@link ApplyLink#forget}. */
     static void forget(FleetSpec fleet, List<String> names) {
         Topology topology = fleet.topologyNow();
@@ -191,10 +220,14 @@ final class LinkNotes {
     }
 
     /** As {@link ApplyLink#keys}. */
-    static List<String> keys(Topology topology, Collection<String> names) {
-        return IntStream.range(0, topology.primaries().size())
+    static List<String> keys(Topology topology, Collection<Integer> formerSlots, Collection<String> names) {
+        Stream<Integer> now = IntStream.range(0, topology.primaries().size())
                 .map(number -> slots(topology, number)[0])
-                .boxed()
+                .boxed();
+        boolean isSharded = topology instanceof Topology.Sharded;
+        Stream<Integer> former = formerSlots.stream().filter(slot -> isSharded && slot != LinkKeys.NO_SLOT);
+        return Stream.concat(now, former)
+                .distinct()
                 .flatMap(slot -> names.stream().flatMap(name -> LinkKeys.of(name, slot).all().stream()))
                 .toList();
     }

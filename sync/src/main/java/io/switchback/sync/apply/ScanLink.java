@@ -16,6 +16,7 @@ import io.switchback.resp.CommandEncoder;
 import io.switchback.resp.Reply;
 import io.switchback.sync.BrokenLinkException;
 import io.switchback.sync.LinkBase;
+import io.switchback.sync.LinkBreak;
 import io.switchback.sync.LinkListener;
 import io.switchback.sync.LinkStart;
 import io.switchback.sync.LinkStatus;
@@ -24,9 +25,11 @@ import io.switchback.sync.rdb.ValueTarget;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
@@ -100,10 +103,16 @@ public final class ScanLink extends ClientLink {
 
     private boolean owesBase = true;
 
+    /** The keys of the marks that the target is known to have held. */
+    private Set<String> markedKeys = Set.of();
+    /** Whether the target had been marked before this link was opened. */
+    private boolean expectsMark;
+
     private ScanLink(ApplySettings settings, long dirtyBytesMax, Environment environment, LinkListener listener) {
         super("scan", settings, environment, listener);
         this.beganAtNanos = environment.nanoTime();
         this.dirty = new DirtyKeys(environment, settings.name(), dirtyBytesMax, settings.keys()::mayCarry);
+        this.expectsMark = settings.start() instanceof LinkStart.Again;
         this.begun = !(settings.start() instanceof LinkStart.Later);
         this.known = switch (settings.start()) {
             case LinkStart.From(LinkBase base) -> SourceIdentity.ofHistory(base.sourceId());
@@ -308,7 +317,12 @@ public final class ScanLink extends ClientLink {
             if (known != null) {
                 earlier.add(known);
             }
-            for (String mark : lanes.notes().values()) {
+            Collection<String> marks = lanes.notes().values();
+            demandMarked(lanes, marks.isEmpty());
+            if (marks.isEmpty() && !(settings.start() instanceof LinkStart.FullCopy)) {
+                demandTargetIsAsItWas();
+            }
+            for (String mark : marks) {
                 earlier.add(SourceIdentity.ofMark(mark)
                         .orElseThrow(() -> new BrokenLinkException(
                                 "the target has a note of this link that is none of a link by scan: \"" + mark
@@ -316,6 +330,11 @@ public final class ScanLink extends ClientLink {
             }
             demandGoesOn(listening, earlier);
             lanes.begin();
+            if (lanes.hasOutdated()) {
+                // Until they are written anew there may be fewer.
+                markedKeys = Set.of();
+                expectsMark = false;
+            }
             lanes.dropOutdated(Lanes.NOWHERE);
             try (ServerConnection source = connect(listening)) {
                 new Session(listening, lanes, source).run();
@@ -325,13 +344,28 @@ public final class ScanLink extends ClientLink {
         }
     }
 
+    /**
+     * A walk would fill a target that has lost its data. But until it has, nobody would know that the target is not what it was: so whoever opened the link is to know.
+     */
+    private void demandMarked(Lanes lanes, boolean isUnmarked) throws BrokenLinkException {
+        if ((expectsMark && isUnmarked) || !lanes.foundKeys().containsAll(markedKeys)) {
+            throw new BrokenLinkException(
+                    LinkBreak.TARGET_LOST,
+                    "the link's mark is gone from its target "
+                            + settings.target().where()
+                            + ": a server of it was emptied, or has come back without its data");
+        }
+    }
+
     /** What is known may be older than what is noted, or the other way round: from one of them it must go on. */
     private static void demandGoesOn(Tracking listening, List<SourceIdentity> earlier) throws BrokenLinkException {
         if (!earlier.isEmpty() && earlier.stream().noneMatch(listening.identity()::goesOnFrom)) {
-            throw new BrokenLinkException("the source " + listening.server() + " has another history ("
-                    + listening.identity().history() + ") than the one that the target was copied from ("
-                    + earlier.getFirst().history()
-                    + "): it was started again, or replaced, and what it has lost would be deleted at the target");
+            throw new BrokenLinkException(
+                    LinkBreak.OUT_OF_STEP,
+                    "the source " + listening.server() + " has another history ("
+                            + listening.identity().history() + ") than the one that the target was copied from ("
+                            + earlier.getFirst().history()
+                            + "): it was started again, or replaced, and what it has lost would be deleted at the target");
         }
     }
 
@@ -545,6 +579,7 @@ public final class ScanLink extends ClientLink {
             known = now;
             lanes.mark(now.mark());
             awaitAnswers();
+            markedKeys = lanes.checkpointKeys();
             tell(now, renamed);
             say("");
             phase = Phase.STREAMING;

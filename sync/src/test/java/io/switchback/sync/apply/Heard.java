@@ -2,6 +2,7 @@ package io.switchback.sync.apply;
 
 import io.switchback.sync.BackupManifest;
 import io.switchback.sync.LinkBase;
+import io.switchback.sync.LinkBreak;
 import io.switchback.sync.LinkListener;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
@@ -11,6 +12,7 @@ class Heard implements LinkListener {
     final AtomicInteger copies = new AtomicInteger();
     volatile @Nullable LinkBase base;
     volatile @Nullable String broken;
+    volatile @Nullable LinkBreak brokenAs;
     volatile @Nullable BackupManifest backup;
 
     @Override
@@ -28,7 +30,8 @@ class Heard implements LinkListener {
     }
 
     @Override
-    public void broken(String why) {
+    public void broken(LinkBreak kind, String why) {
+        brokenAs = kind;
         broken = why;
     }
 }

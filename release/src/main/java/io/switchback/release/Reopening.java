@@ -1,0 +1,289 @@
+package io.switchback.release;
+
+import io.switchback.environment.Environment;
+import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.FleetException;
+import io.switchback.fleet.FleetSpec;
+import io.switchback.fleet.ReplicationState;
+import io.switchback.fleet.ReplicationState.Role;
+import io.switchback.fleet.ServerConnection;
+import io.switchback.fleet.Topology;
+import io.switchback.release.ReleaseState.Side;
+import io.switchback.sync.LinkStatus;
+import io.switchback.sync.apply.ApplyLink;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Puts the two fleets of one cache in step again where their links have broken and a copy mends that: it waits until both fleets stand still, and then has the fleet in use copied to the other one
+ * again, a bounded number of times.
+ *
+ * <p>What the other fleet has is thrown away by that, and is what is left of the data should the fleet in use have lost its own. So nothing is copied from a fleet that has far fewer keys than the other
+ * one, nor while somebody has said that he accepts a loss: then the other fleet is what he wants. One that is hollow already has nothing to lose.
+ *
+ * <p>For the release's own thread; what it waits for may be read by any.
+ */
+final class Reopening {
+    /** For so long nothing of either fleet may have changed: who moves slots moves one after the other, and between two of them none moves. */
+    static final Duration SETTLED = Duration.ofSeconds(5);
+
+    static final int ATTEMPTS_MAX = 6;
+    /** Doubles with each attempt. */
+    private static final Duration PAUSE = Duration.ofSeconds(5);
+
+    private static final Duration PAUSE_MAX = Duration.ofMinutes(5);
+    /** Links that have held for so long have been mended. */
+    private static final Duration HELD = Duration.ofMinutes(10);
+    /** A source with less than one in so many of the target's keys has lost its data. */
+    private static final int LOST_FACTOR = 10;
+    /** Of so few keys nothing can be told: that many may be a release's own, at one server. */
+    private static final long KEYS_MIN = 32;
+
+    private static final Pattern KEYSPACE = Pattern.compile("^db\\d+:keys=(\\d+),", Pattern.MULTILINE);
+    private static final Logger LOG = LoggerFactory.getLogger(Reopening.class);
+
+    private final MovingCache cache;
+    private final FleetPreparation preparation;
+    private final Environment environment;
+
+    private int attempts;
+    private boolean copies;
+    private long beganAtNanos;
+    private boolean isWaiting;
+    private long brokenSinceNanos;
+    private String seen = "";
+    private long settledSinceNanos;
+    private volatile String waitsFor = "";
+    private volatile boolean givenUp;
+
+    Reopening(MovingCache cache, FleetPreparation preparation, Environment environment) {
+        this.cache = cache;
+        this.preparation = preparation;
+        this.environment = environment;
+    }
+
+    /** What keeps it from beginning now; empty where nothing does, or nothing is to be mended. */
+    String waitsFor() {
+        return waitsFor;
+    }
+
+    /** Whether it will not begin by itself any more. */
+    boolean isGivenUp() {
+        return givenUp;
+    }
+
+    /** Somebody has looked at it, and has it tried again. */
+    void forgetAttempts() {
+        attempts = 0;
+        givenUp = false;
+    }
+
+    /**
+     * Begins a copy where one is owed, and now is the time.
+     *
+     * @param mayThrowAway whether what the other fleet has may be given up, unless it is hollow already
+     */
+    void look(Side inUse, boolean mayThrowAway) {
+        long now = environment.nanoTime();
+        if (!cache.isMendable(inUse)) {
+            rest(now);
+            return;
+        }
+        if (cache.remembered().again() != null
+                && !cache.isBrokenNow()
+                && cache.linkStatus().isPresent()) {
+            copies = true;
+            isWaiting = false;
+            waitsFor = "";
+            return;
+        }
+        if (!isWaiting) {
+            isWaiting = true;
+            brokenSinceNanos = now;
+            seen = "";
+        }
+        if (attempts >= ATTEMPTS_MAX) {
+            if (!givenUp) {
+                givenUp = true;
+                cache.linkNote(
+                        "cache " + cache.name() + ": copied again " + attempts
+                                + " times in vain; it is not tried again by itself: say pause, and resume, to have it tried again");
+            }
+            waitsFor =
+                    "it was copied again " + attempts + " times in vain: say pause, and resume, to have it tried again";
+            return;
+        }
+        String why = whyNotNow(inUse, mayThrowAway, now);
+        if (!why.equals(waitsFor)) {
+            LOG.info("cache {}: {}", cache.name(), why.isEmpty() ? "both fleets stand still" : why);
+        }
+        waitsFor = why;
+        if (why.isEmpty()) {
+            begin(inUse);
+        }
+    }
+
+    /** Nothing is to be mended. */
+    private void rest(long now) {
+        boolean flows = cache.linkStatus()
+                .filter(link -> link.phase() == LinkStatus.Phase.STREAMING)
+                .isPresent();
+        if (copies && flows) {
+            copies = false;
+            cache.linkNote("cache " + cache.name() + ": the copy is complete, and the links flow again");
+        }
+        if (attempts > 0 && flows && now - beganAtNanos > HELD.toNanos()) {
+            forgetAttempts();
+        }
+        isWaiting = false;
+        waitsFor = "";
+    }
+
+    private String whyNotNow(Side inUse, boolean mayThrowAway, long now) {
+        boolean isHollow = cache.remembered().hollow();
+        if (!isHollow && !mayThrowAway) {
+            return "what fleet " + cache.fleet(inUse.other()).name()
+                    + " has is kept while the release stands still, or goes back there with a loss";
+        }
+        try {
+            String unsettled = whyUnsettled(now);
+            if (!unsettled.isEmpty()) {
+                return unsettled;
+            }
+            long pause = Math.min(PAUSE_MAX.toNanos(), PAUSE.toNanos() << attempts);
+            long left = pause - (now - brokenSinceNanos);
+            if (left > 0) {
+                return "attempt " + (attempts + 1) + " of " + ATTEMPTS_MAX + " begins in "
+                        + Duration.ofNanos(left).plusSeconds(1).toSeconds() + " s";
+            }
+            return isHollow ? "" : whyLost(inUse);
+        } catch (FleetException e) {
+            seen = "";
+            return String.valueOf(e.getMessage());
+        }
+    }
+
+    // ---- whether both fleets stand still
+
+    private String whyUnsettled(long now) {
+        List<String> stands = new ArrayList<>();
+        for (Side side : Side.values()) {
+            FleetSpec fleet = cache.fleet(side);
+            String moving = ApplyLink.slotsMoving(fleet).orElse("");
+            if (!moving.isEmpty()) {
+                seen = "";
+                return moving;
+            }
+            Topology topology = fleet.topologyNow();
+            for (Endpoint primary : topology.primaries()) {
+                try (ServerConnection server = MovingCache.connect(fleet, primary)) {
+                    if (cache.kind() != LinkKind.RELAY
+                            && ReplicationState.read(server).role() != Role.PRIMARY) {
+                        seen = "";
+                        return primary + " of fleet " + fleet.name() + " is no primary";
+                    }
+                    keys(server); // one that loads its data does not say
+                }
+            }
+            stands.add(topology.primaries() + " " + ApplyLinks.shards(topology));
+        }
+        if (!stands.toString().equals(seen)) {
+            seen = stands.toString();
+            settledSinceNanos = now;
+        }
+        return now - settledSinceNanos < SETTLED.toNanos()
+                ? "it begins once both fleets have stood as they are for " + SETTLED.toSeconds() + " s"
+                : "";
+    }
+
+    // ---- whether the fleet in use has lost its data
+
+    private String whyLost(Side inUse) {
+        FleetSpec source = cache.fleet(inUse);
+        FleetSpec target = cache.fleet(inUse.other());
+        Topology topologyOfTarget = target.topologyNow();
+        long own = KEYS_MIN * topologyOfTarget.primaries().size();
+        long inTarget = topologyOfTarget.primaries().stream()
+                        .mapToLong(primary -> keys(target, primary))
+                        .sum()
+                - own;
+        Topology topology = source.topologyNow();
+        long inSource = 0;
+        for (int number = 0; number < topology.primaries().size(); number++) {
+            Endpoint primary = topology.primaries().get(number);
+            long keys = keys(source, primary);
+            inSource += keys;
+            long share = inTarget * slots(topology, number) / Topology.SLOTS;
+            if (share > KEYS_MIN * LOST_FACTOR && keys * LOST_FACTOR < share) {
+                return lost(primary + " of fleet " + source.name(), keys, target, share);
+            }
+        }
+        return inTarget > 0 && inSource * LOST_FACTOR < inTarget
+                ? lost("fleet " + source.name(), inSource, target, inTarget)
+                : "";
+    }
+
+    private static String lost(String who, long keys, FleetSpec target, long expected) {
+        return who + " has " + keys + " keys where fleet " + target.name() + " has some " + expected
+                + " of the same: it seems to have lost its data, and fleet " + target.name()
+                + ", which may have them still, is not copied over";
+    }
+
+    private static long slots(Topology topology, int shard) {
+        return switch (topology) {
+            case Topology.Replicated _ -> Topology.SLOTS;
+            case Topology.Sharded(var _, int[] shardOfSlot) ->
+                Arrays.stream(shardOfSlot).filter(owner -> owner == shard).count();
+        };
+    }
+
+    private static long keys(FleetSpec fleet, Endpoint primary) {
+        try (ServerConnection server = MovingCache.connect(fleet, primary)) {
+            return keys(server);
+        }
+    }
+
+    /** In all databases. */
+    private static long keys(ServerConnection server) {
+        server.demand("DBSIZE");
+        Matcher database = KEYSPACE.matcher(server.demand("INFO", "keyspace").text());
+        long keys = 0;
+        while (database.find()) {
+            keys += Long.parseLong(database.group(1));
+        }
+        return keys;
+    }
+
+    // ---- the copy
+
+    private void begin(Side inUse) {
+        attempts++;
+        isWaiting = false;
+        beganAtNanos = environment.nanoTime();
+        boolean goesOn = !cache.isBrokenNow();
+        String from = cache.fleet(inUse).name();
+        String to = cache.fleet(inUse.other()).name();
+        cache.linkNote("cache " + cache.name() + ": fleet " + from + " is copied to fleet " + to + " again, attempt "
+                + attempts + " of " + ATTEMPTS_MAX
+                + (goesOn ? ", where a former leader has left it" : ": " + cache.linkBroken()));
+        LOG.warn("cache {}: fleet {} is copied to fleet {} again, attempt {}", cache.name(), from, to, attempts);
+        try {
+            preparation.prepare(cache); // a server that was started again, or has come, has not got its settings
+            if (cache.remembered().wasCopied()) {
+                cache.links().copyAgain(inUse, goesOn);
+            } else {
+                cache.links().startCopy();
+            }
+            copies = true;
+        } catch (FleetException e) {
+            LOG.warn("cache {}: the copy has not begun: {}", cache.name(), e.getMessage());
+            waitsFor = String.valueOf(e.getMessage());
+        }
+    }
+}

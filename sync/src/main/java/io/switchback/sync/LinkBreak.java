@@ -1,0 +1,11 @@
+package io.switchback.sync;
+
+/** What has become of the two sides of a link that cannot go on. */
+public enum LinkBreak {
+    /** They are out of step, and a new copy puts them in step again. What the target has is what it had, but for what the break is about. */
+    OUT_OF_STEP,
+    /** As {@link #OUT_OF_STEP}; and the target is known not to have what it had: it was emptied, or has come back without its data. */
+    TARGET_LOST,
+    /** A new copy would not help, or not be this owner's to make. */
+    FINAL
+}
