@@ -180,7 +180,7 @@ class CarriedKeysReleaseTest {
     }
 
     private static void at(SomeFleet fleet, String key, String value) {
-        RealServer owner = fleet instanceof SomeFleet.ClusterFleet(var cluster)
+        RealServer owner = fleet instanceof SomeFleet.ClusterFleet(var cluster, var _)
                 ? cluster.primaryOf(io.switchback.testkit.RealCluster.slotOf(key))
                 : fleet.primaries().getFirst();
         owner.call("SET", key, value);
