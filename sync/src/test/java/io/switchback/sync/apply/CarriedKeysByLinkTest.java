@@ -108,7 +108,7 @@ class CarriedKeysByLinkTest {
                 }
                 ClientLink link = open(from, spec("target", target), ROUNDS + 1, EVEN.there(), scans);
                 streams(link);
-                writeOn(writes, BETWEEN);
+                writeOn(writes, 4 * BETWEEN); // past the window, within which everything goes as state
                 in(source, 5, "SET", "s2", "late");
                 in(source, 5, "SET", "c6", "late");
             }
