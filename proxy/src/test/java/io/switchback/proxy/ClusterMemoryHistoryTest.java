@@ -152,7 +152,6 @@ class ClusterMemoryHistoryTest {
             } finally {
                 fence.readLock().unlock();
             }
-            Thread.yield();
         }
     }
 
