@@ -360,7 +360,7 @@ class ClusterMemoryTest {
                 cluster.nodes().stream().map(node -> cluster.keyOn(node, "k")).toList();
         try (RawClient client = client()) {
             keys.forEach(key -> client.text("SET", key, "0"));
-            for (int i = 1; i <= 300; i++) {
+            for (int i = 1; i <= 100; i++) {
                 ByteArrayOutputStream all = new ByteArrayOutputStream();
                 for (String key : keys) {
                     all.writeBytes(CommandEncoder.encode("GET", key));
