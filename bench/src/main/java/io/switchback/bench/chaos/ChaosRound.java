@@ -356,7 +356,10 @@ final class ChaosRound implements AutoCloseable {
         String wayBack = status.path("caches").path(0).path("wayBack").asText();
         return switch (status.path("status").asText()) {
             case "ROLLED_BACK", "FAILED", "ABORTED", "FINISHED" -> true;
-            case "RUNNING" -> status.path("step").asText().equals("OBSERVE") && !wayBack.equals("OPENING");
+            case "RUNNING" ->
+                status.path("step").asText().equals("OBSERVE")
+                        && !wayBack.equals("OPENING")
+                        && !wayBack.equals("COPYING");
             default -> false;
         };
     }
