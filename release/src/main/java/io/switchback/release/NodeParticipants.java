@@ -228,10 +228,7 @@ final class NodeParticipants implements AutoCloseable {
     private void look(CacheParticipant participant) {
         String name = participant.cacheName();
         Optional<ReleaseState> state = state(name);
-        state.ifPresent(open -> {
-            arm(participant, open.release());
-            followShards(name, open.release());
-        });
+        state.ifPresent(open -> arm(participant, open.release()));
         boolean isThere = follow(participant, state);
         if (state.isEmpty() && isThere) {
             // Not before: a node that has missed the last switch would use its connections to the fleet that was left.
@@ -245,6 +242,7 @@ final class NodeParticipants implements AutoCloseable {
             BackendRoute route = cache(name).proxy().route();
             new Routes(ownLedger).copy(name, new Route(route.fleet().name(), route.epoch()));
         }
+        state.ifPresent(open -> followShards(name, open.release())); // the last: it asks fleets, which may not answer
     }
 
     /** Leads one cache where the ledger says that it is, if no switch does; whether it is there now. */

@@ -9,6 +9,8 @@ import io.switchback.fleet.ReplicationState.Role;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.Topology;
 import io.switchback.release.ReleaseState.Side;
+import io.switchback.resp.Reply;
+import io.switchback.sync.CarriedKeys;
 import io.switchback.sync.LinkStatus;
 import io.switchback.sync.apply.ApplyLink;
 import java.time.Duration;
@@ -17,6 +19,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -45,7 +48,12 @@ final class Reopening {
     /** Of so few keys nothing can be told: that many may be a release's own, at one server. */
     private static final long KEYS_MIN = 32;
 
-    private static final Pattern KEYSPACE = Pattern.compile("^db\\d+:keys=(\\d+),", Pattern.MULTILINE);
+    /** So many are looked at where it depends on their names whether they are carried. */
+    private static final int SAMPLE_KEYS = 10_000;
+
+    private static final String PAGE_KEYS = "1000";
+    private static final String END = "0";
+    private static final Pattern KEYSPACE = Pattern.compile("^db(\\d{1,9}):keys=(\\d+),", Pattern.MULTILINE);
     private static final Logger LOG = LoggerFactory.getLogger(Reopening.class);
 
     private final MovingCache cache;
@@ -188,7 +196,7 @@ final class Reopening {
                         seen = "";
                         return primary + " of fleet " + fleet.name() + " is no primary";
                     }
-                    keys(server); // one that loads its data does not say
+                    server.demand("DBSIZE"); // one that loads its data does not say
                 }
             }
             stands.add(topology.primaries() + " " + ApplyLinks.shards(topology));
@@ -210,14 +218,14 @@ final class Reopening {
         Topology topologyOfTarget = target.topologyNow();
         long own = KEYS_MIN * topologyOfTarget.primaries().size();
         long inTarget = topologyOfTarget.primaries().stream()
-                        .mapToLong(primary -> keys(target, primary))
+                        .mapToLong(primary -> keys(inUse.other(), primary))
                         .sum()
                 - own;
         Topology topology = source.topologyNow();
         long inSource = 0;
         for (int number = 0; number < topology.primaries().size(); number++) {
             Endpoint primary = topology.primaries().get(number);
-            long keys = keys(source, primary);
+            long keys = keys(inUse, primary);
             inSource += keys;
             long share = inTarget * slots(topology, number) / Topology.SLOTS;
             if (share > KEYS_MIN * LOST_FACTOR && keys * LOST_FACTOR < share) {
@@ -243,21 +251,46 @@ final class Reopening {
         };
     }
 
-    private static long keys(FleetSpec fleet, Endpoint primary) {
-        try (ServerConnection server = MovingCache.connect(fleet, primary)) {
-            return keys(server);
-        }
-    }
-
-    /** In all databases. */
-    private static long keys(ServerConnection server) {
-        server.demand("DBSIZE");
-        Matcher database = KEYSPACE.matcher(server.demand("INFO", "keyspace").text());
+    /** Those that the links carry, in all databases; where not all are, about as many. */
+    private long keys(Side side, Endpoint primary) {
         long keys = 0;
-        while (database.find()) {
-            keys += Long.parseLong(database.group(1));
+        try (ServerConnection server = MovingCache.connect(cache.fleet(side), primary)) {
+            Matcher database =
+                    KEYSPACE.matcher(server.demand("INFO", "keyspace").text());
+            while (database.find()) {
+                long all = Long.parseLong(database.group(2));
+                keys += cache.carriedKeys().isAll()
+                        ? all
+                        : Math.round(all * carriedShare(side, server, Integer.parseInt(database.group(1))));
+            }
         }
         return keys;
+    }
+
+    /** Of the first that SCAN gives, which has no order. */
+    private double carriedShare(Side side, ServerConnection server, int database) {
+        CarriedKeys.Way there = cache.carriedKeys().there();
+        server.demand("SELECT", Integer.toString(database));
+        String cursor = END;
+        long seen = 0;
+        long carried = 0;
+        do {
+            Reply page = server.demand("SCAN", cursor, "COUNT", PAGE_KEYS);
+            if (!(page instanceof Reply.Array(List<Reply> answer))
+                    || !(answer.getLast() instanceof Reply.Array(List<Reply> names))) {
+                throw new FleetException(
+                        FleetException.Code.REFUSED, server.endpoint() + " does not answer SCAN as it should");
+            }
+            for (Reply name : names) {
+                if (name instanceof Reply.Bulk(byte[] bytes)) {
+                    seen++;
+                    byte @Nullable [] other = side == Side.OLD ? there.target(database, bytes) : there.source(database, bytes);
+                    carried += other == null ? 0 : 1;
+                }
+            }
+            cursor = answer.getFirst().text();
+        } while (!cursor.equals(END) && seen < SAMPLE_KEYS);
+        return seen == 0 ? 0 : carried / (double) seen;
     }
 
     // ---- the copy
