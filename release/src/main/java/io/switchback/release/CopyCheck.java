@@ -68,13 +68,8 @@ final class CopyCheck {
     }
 
     void look(List<Primary> sources) {
-        if (limits.equals(CopyLimits.NONE)) {
-            return;
-        }
-        if (kind == LinkKind.SCAN) {
-            findings.warn("copy limits nothing here: the links scan, and walk over all keys as fast as both fleets can;"
-                    + " start the release when little else is asked of them");
-            return;
+        if (limits.equals(CopyLimits.NONE) || kind == LinkKind.SCAN) {
+            return; // who is walked over holds nothing for the one who walks
         }
         if (kind == LinkKind.RELAY && limits.keysPerSecond().isPresent()) {
             findings.warn("copy.keys-per-second limits nothing here: the copy goes over a relay, which passes bytes and"

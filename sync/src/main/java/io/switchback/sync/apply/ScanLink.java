@@ -22,6 +22,7 @@ import io.switchback.sync.LinkStart;
 import io.switchback.sync.LinkStatus;
 import io.switchback.sync.LinkStatus.Phase;
 import io.switchback.sync.rdb.ValueTarget;
+import io.switchback.sync.source.CopyPace;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -77,6 +78,9 @@ public final class ScanLink extends ClientLink {
     private final long beganAtNanos;
 
     private volatile long copiedBytes;
+    /** Of the walk over all keys that is under way. */
+    private volatile @Nullable CopyPace copyPace;
+
     private volatile @Nullable Tracking tracking;
     private volatile boolean endedWhole;
     /** Since when the states of keys that were taken are asked for; {@link #NONE} where none are. */
@@ -167,7 +171,8 @@ public final class ScanLink extends ClientLink {
     /** Offsets are unknown. The lag in time is that of the oldest change that was told and is not known to be at the target, since it was told; or of a walk, since it was owed. */
     @Override
     public LinkStatus status() {
-        return new LinkStatus(phase, -1, -1, -1, lagMillis(), copiedBytes, -1, words());
+        return new LinkStatus(
+                phase, -1, -1, -1, lagMillis(), copiedBytes, -1, words(), LinkStatus.Speed.of(copyPace, -1));
     }
 
     private String words() {
@@ -428,6 +433,11 @@ public final class ScanLink extends ClientLink {
         private final TreeSet<Integer> databases = new TreeSet<>();
 
         private @Nullable ScanWalk walk;
+        /** Its next page is not asked for before, so that it keeps to the limits of a copy. What was told is copied meanwhile. */
+        private long nextPageAtNanos;
+        /** Keys of the page that was found last. */
+        private int keysOfPage;
+
         /** Whether the target has all but what is told, is on the way, or is never told. */
         private boolean equal;
         /** Whether that has been noted. */
@@ -499,6 +509,7 @@ public final class ScanLink extends ClientLink {
                 if (walk != null) {
                     walk.close();
                 }
+                endPace();
             }
             lanes.flush();
             awaitAnswers();
@@ -517,9 +528,11 @@ public final class ScanLink extends ClientLink {
             if (walk == null && dirty.isEverything()) {
                 beginWalk();
             }
-            boolean over = walk != null && walk.step(new Found());
+            ScanWalk walking = walk;
+            boolean over = walking != null && nanosToNextPage() <= 0 && page(walking);
             if (over) {
                 walk = null;
+                endPace();
             }
             boolean draining = walk == null && (over || number > caughtUp);
             if (draining) {
@@ -554,6 +567,33 @@ public final class ScanLink extends ClientLink {
             equal = false;
             whole = false;
             walk = ScanWalk.ofAll(lanes, share, settings.target(), source, stillness);
+            endPace();
+            nextPageAtNanos = environment.nanoTime();
+            copyPace = CopyPace.begin(settings.copy(), settings.source(), environment, thread("latency"));
+        }
+
+        private long nanosToNextPage() {
+            return copyPace == null ? 0 : nextPageAtNanos - environment.nanoTime();
+        }
+
+        /** Does one page; true once the walk is over. */
+        private boolean page(ScanWalk of) throws IOException {
+            long before = copy.bytes();
+            keysOfPage = 0;
+            boolean over = of.step(new Found());
+            CopyPace pace = copyPace;
+            if (pace != null) {
+                nextPageAtNanos = environment.nanoTime() + pace.taken(copy.bytes() - before, keysOfPage);
+            }
+            return over;
+        }
+
+        private void endPace() {
+            CopyPace pace = copyPace;
+            if (pace != null) {
+                pace.close();
+            }
+            copyPace = null;
         }
 
         /** Has the target all that was told by now, and all that is never told. */
@@ -639,6 +679,7 @@ public final class ScanLink extends ClientLink {
         private final class Found implements ScanWalk.Finding {
             @Override
             public void atTarget(List<Key> keys) throws IOException {
+                keysOfPage += keys.size();
                 long now = environment.nanoTime();
                 List<byte[][]> commands = new ArrayList<>();
                 for (Key key : keys) {
@@ -660,6 +701,7 @@ public final class ScanLink extends ClientLink {
 
             @Override
             public void atSource(List<Key> keys) throws IOException {
+                keysOfPage += keys.size();
                 long now = environment.nanoTime();
                 if (equal) {
                     keys.stream().filter(share::carries).forEach(streams::found); // that is all that is walked for
@@ -757,6 +799,13 @@ public final class ScanLink extends ClientLink {
 
         /** Until there is something to do: what is written all the time is not asked for all the time. */
         private void rest(long begunAtNanos) throws InterruptedException {
+            long toNextPage = walk == null ? 0 : nanosToNextPage();
+            if (toNextPage > 0 && dirty.size() < BATCH_KEYS) {
+                LockSupport.parkNanos(Math.min(toNextPage, BETWEEN_COPIES.toNanos()));
+                if (Thread.interrupted()) {
+                    throw new InterruptedException();
+                }
+            }
             if (walk != null || dirty.size() >= BATCH_KEYS) {
                 return;
             }

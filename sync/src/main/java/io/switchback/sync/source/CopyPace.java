@@ -85,6 +85,19 @@ public final class CopyPace implements AutoCloseable {
         }
     }
 
+    /** So many bytes and keys more were taken at once; how many nanoseconds to wait before the next ones are, for who has something else to do meanwhile. */
+    public long taken(long bytes, long keys) {
+        long now = environment.nanoTime();
+        copied(bytes, now);
+        long perSecond = bytesPerSecondMax();
+        long wait = perSecond < CopyRate.BYTES_PER_SECOND_MAX ? byteBucket.take(now, bytes, perSecond) : 0;
+        if (limits.keysPerSecond().isPresent()) {
+            wait = Math.max(
+                    wait, keyBucket.take(now, keys, limits.keysPerSecond().getAsLong()));
+        }
+        return Math.max(0, wait);
+    }
+
     private void await(long nanos) throws IOException {
         if (nanos < WAIT_NANOS_MIN) {
             return;

@@ -21,6 +21,7 @@ import io.switchback.fleet.Topology;
 import io.switchback.sync.LinkBase;
 import io.switchback.sync.LinkStart;
 import io.switchback.sync.LinkStatus.Phase;
+import io.switchback.sync.source.CopyLimits;
 import io.switchback.testkit.Await;
 import io.switchback.testkit.RealCluster;
 import io.switchback.testkit.RealServer;
@@ -31,6 +32,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.Random;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
@@ -42,6 +44,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import redis.clients.jedis.Jedis;
+import redis.clients.jedis.Pipeline;
 
 /** What a link by scan brings to its target, from sources that let nobody follow them, and what it does when it has missed something. */
 class ScanLinkTest {
@@ -467,6 +470,42 @@ class ScanLinkTest {
 
     private static LinkStart copy() {
         return new LinkStart.FullCopy(Optional.empty());
+    }
+
+    /** A walk that keeps to a rate of keys takes its time; what clients write meanwhile does not wait for it. */
+    @Test
+    void aWalkKeepsToTheLimitsOfACopyAndWhatIsWrittenDoesNot() {
+        int keys = 60_000;
+        CopyLimits slow = new CopyLimits(OptionalLong.empty(), OptionalLong.of(1_000), Optional.empty());
+        try (RealServer source = RealServer.start(ServerBinary.any(), folder.resolve("source"));
+                RealServer target = RealServer.start(ServerBinary.any(), folder.resolve("target"))) {
+            try (Jedis client = source.client()) {
+                Pipeline pipeline = client.pipelined();
+                for (int i = 0; i < keys; i++) {
+                    pipeline.set("key:" + i, "value");
+                }
+                pipeline.sync();
+            }
+            ApplySettings settings = new ApplySettings(
+                    NAME,
+                    "",
+                    Token.open(1, "owner"),
+                    withoutPsync("source", source),
+                    spec("target", target),
+                    copy(),
+                    Optional.empty(),
+                    slow);
+            try (ScanLink link = ScanLink.open(settings, Environment.system(), new Heard())) {
+                Await.until(LIMIT, "it walks", () -> target.number("DBSIZE") > 500);
+                for (int i = 0; i < 20; i++) {
+                    String value = Integer.toString(i);
+                    source.call("SET", "written", value);
+                    Await.until(LIMIT, "it is there", () -> value.equals(target.text("GET", "written")));
+                }
+                assertThat(link.status().phase()).isEqualTo(Phase.COPYING);
+                assertThat(target.number("DBSIZE")).isLessThan(keys);
+            }
+        }
     }
 
     private static ScanLink open(FleetSpec source, FleetSpec target, long owner, Heard heard) {
