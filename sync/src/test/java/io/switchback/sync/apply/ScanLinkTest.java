@@ -500,7 +500,7 @@ class ScanLinkTest {
                 for (int i = 0; i < 20; i++) {
                     String value = Integer.toString(i);
                     source.call("SET", "written", value);
-                    Await.until(LIMIT, "it is there", () -> value.equals(target.text("GET", "written")));
+                    Await.until(LIMIT, "it is there", () -> value.equals(target.call("GET", "written")));
                 }
                 assertThat(link.status().phase()).isEqualTo(Phase.COPYING);
                 assertThat(target.number("DBSIZE")).isLessThan(keys);
