@@ -284,7 +284,8 @@ final class Reopening {
             for (Reply name : names) {
                 if (name instanceof Reply.Bulk(byte[] bytes)) {
                     seen++;
-                    byte @Nullable [] other = side == Side.OLD ? there.target(database, bytes) : there.source(database, bytes);
+                    byte @Nullable [] other =
+                            side == Side.OLD ? there.target(database, bytes) : there.source(database, bytes);
                     carried += other == null ? 0 : 1;
                 }
             }
