@@ -42,7 +42,13 @@ public record SwitchbackUser(String name, List<String> rules) {
             // clients' WAIT and WAITAOF
             "+wait",
             "+waitaof",
-            "+swapdb");
+            "+swapdb",
+            // vector sets, which are in no category
+            "+vcard",
+            "+vinfo",
+            "+vrandmember",
+            "+vemb",
+            "+vgetattr");
 
     private static final List<String> STREAM = List.of(
             "+psync",
@@ -52,7 +58,8 @@ public record SwitchbackUser(String name, List<String> rules) {
             "+config|set",
             "+config|rewrite");
 
-    private static final List<String> CLIENT_OF_TARGET = List.of("+@write", "+@scripting", "+asking");
+    private static final List<String> CLIENT_OF_TARGET =
+            List.of("+@write", "+@scripting", "+asking", "+vadd", "+vrem", "+vsetattr");
 
     private static final List<String> KEYS = List.of("~*");
     private static final List<String> CHANNELS = List.of("resetchannels", "&switchback:reserved:*");
@@ -98,15 +105,17 @@ public record SwitchbackUser(String name, List<String> rules) {
         return "user: " + name + ", password: " + PASSWORD;
     }
 
-    /** On a server's command line. Servers below 6.2 know no rights to channels, those below 7.2 no WAITAOF, and whoever names what a server does not know has it refuse to start. */
+    /** On a server's command line. Servers below 6.2 know no rights to channels, those below 7.2 no WAITAOF, all but Redis 8 no vector sets, and whoever names what a server does not know has it refuse to start. */
     List<String> arguments(ServerBinary binary) {
         List<String> arguments = new ArrayList<>(List.of("--user", name, "on", ">" + PASSWORD));
         boolean knowsChannels = !binary.version().startsWith("6.0.");
+        boolean knowsVectorSets = !binary.isValkey() && number(binary, 0) >= 8;
         boolean knowsWaitAof =
                 binary.isValkey() || number(binary, 0) > 7 || (number(binary, 0) == 7 && number(binary, 1) >= 2);
         rules.stream()
                 .filter(rule -> knowsChannels || !CHANNELS.contains(rule))
                 .filter(rule -> knowsWaitAof || !rule.equals("+waitaof"))
+                .filter(rule -> knowsVectorSets || !rule.startsWith("+v"))
                 .forEach(arguments::add);
         return arguments;
     }
