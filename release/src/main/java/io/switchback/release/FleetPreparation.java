@@ -46,22 +46,26 @@ final class FleetPreparation {
 
     /** Sets what the links need, also at servers that have come since, or were started again. Repeatable: what is set already is left out, and what was there first is remembered. */
     void prepare(MovingCache cache) {
-        CacheRecord known = cache.remembered();
-        List<SetOnServer> ofOld = plan(cache, Side.OLD, known.oldSettings());
-        List<SetOnServer> ofNew = plan(cache, Side.NEW, known.newSettings());
-        if (ofOld.size() > known.oldSettings().size()
-                || ofNew.size() > known.newSettings().size()) {
-            cache.remember(record -> record.withSettings(ofOld, ofNew));
-        }
         for (Side side : Side.values()) {
-            FleetSpec fleet = cache.fleet(side);
-            List<SetOnServer> settings = settings(cache, side);
-            for (Endpoint server : fleet.topologyNow().servers()) {
-                List<Setting> wanted = of(server, settings);
-                if (!wanted.isEmpty()) {
-                    try (ServerConnection connection = MovingCache.connect(fleet, server)) {
-                        ServerSettings.apply(connection, wanted);
-                    }
+            prepare(cache, side);
+        }
+    }
+
+    /** As {@link #prepare(MovingCache)}, of the fleet of one side: the other one need not answer. */
+    void prepare(MovingCache cache, Side side) {
+        List<SetOnServer> known = settings(cache, side);
+        List<SetOnServer> planned = plan(cache, side, known);
+        if (planned.size() > known.size()) {
+            cache.remember(record -> side == Side.OLD
+                    ? record.withSettings(planned, record.newSettings())
+                    : record.withSettings(record.oldSettings(), planned));
+        }
+        FleetSpec fleet = cache.fleet(side);
+        for (Endpoint server : fleet.topologyNow().servers()) {
+            List<Setting> wanted = of(server, planned);
+            if (!wanted.isEmpty()) {
+                try (ServerConnection connection = MovingCache.connect(fleet, server)) {
+                    ServerSettings.apply(connection, wanted);
                 }
             }
         }

@@ -643,7 +643,7 @@ final class ReleaseRun {
         }
         measureOldFleet();
         caches.forEach(this::demandInStep);
-        prepareForClients();
+        prepareForClients(Side.NEW);
         standing.save(standing.state().with(traffic.lately()));
         if (switching.to(Side.NEW, List.of(), "")) {
             traffic.clear();
@@ -653,9 +653,11 @@ final class ReleaseRun {
         }
     }
 
-    /** Servers that came since, or were started again, have not got the settings by which the next links will follow them. */
-    private void prepareForClients() {
-        caches.stream().filter(cache -> cache.kind() != LinkKind.RELAY).forEach(preparation::prepare);
+    /** Servers of the fleet that clients go to which came since, or were started again, have not got the settings by which the next links will follow them. */
+    private void prepareForClients(Side to) {
+        caches.stream()
+                .filter(cache -> cache.kind() != LinkKind.RELAY)
+                .forEach(cache -> preparation.prepare(cache, to));
     }
 
     /** Gives the gates something to compare with: a whole window, where there is traffic at all. */
@@ -790,7 +792,7 @@ final class ReleaseRun {
             boolean closed = notOpen.stream().allMatch(cache -> wayBack(cache, standing.state()) == WayBack.CLOSED);
             if (notOpen.isEmpty() || (acceptLoss && isWhole && (closed || opening.passed()))) {
                 if (notOpen.isEmpty()) {
-                    prepareForClients();
+                    prepareForClients(Side.OLD);
                 }
                 if (!switching.to(
                         Side.OLD, notOpen.stream().map(MovingCache::name).toList(), why)) {
