@@ -64,6 +64,7 @@ final class JedisLibrary implements Library {
         ConnectionPoolConfig size = new ConnectionPoolConfig();
         size.setMaxTotal(CONNECTIONS_MAX);
         size.setMaxIdle(CONNECTIONS_MAX);
+        size.setTimeBetweenEvictionRuns(Duration.ofMillis(-1)); // nothing is closed for being idle
         return switch (mode) {
             case ONE_SERVER ->
                 cache == null ? new JedisPooled(node, settings, size) : new JedisPooled(node, settings, cache, size);
