@@ -45,11 +45,10 @@ abstract class PromisesInMode extends PromisesToClients {
         behind.forEach(SomeFleet::close);
     }
 
+    /** Each in one protocol: all at once are much for a small machine. */
     @Override
     final void start(int port, List<Clients> started) {
-        started.add(LibraryAtWork.start(new JedisLibrary(port, mode, RedisProtocol.RESP2)));
         started.add(LibraryAtWork.start(new JedisLibrary(port, mode, RedisProtocol.RESP3)));
-        started.add(LibraryAtWork.start(new LettuceLibrary(port, mode, ProtocolVersion.RESP2)));
         started.add(LibraryAtWork.start(new LettuceLibrary(port, mode, ProtocolVersion.RESP3)));
         started.add(LibraryAtWork.start(new RedissonLibrary(port, mode, Protocol.RESP3)));
         started.add(ScriptAtWork.node("ioredis", "ioredis", 2, port, mode));

@@ -58,7 +58,9 @@ final class RedissonLibrary implements Library {
 
             @Override
             public void onDisconnect(InetSocketAddress address) {
-                if (!closing) {
+                // A sentinel it asks over connections that it closes itself, at the same address; what the node counts
+                // shows the others.
+                if (!closing && mode != Mode.SENTINELS) {
                     disconnections.add("disconnected from " + address);
                 }
             }
