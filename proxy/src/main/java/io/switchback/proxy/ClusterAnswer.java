@@ -48,10 +48,7 @@ final class ClusterAnswer {
         protocol = session.identity.protocol();
         PresentedNode self = new PresentedNode(session.loop().settings().node(), session.announcedAddress());
         // By their names, so that one that was away has the same slots again.
-        List<PresentedNode> all = Stream.concat(
-                        Stream.of(self),
-                        session.loop().presented().stream()
-                                .filter(other -> !other.name().equals(self.name())))
+        List<PresentedNode> all = Stream.concat(Stream.of(self), session.loop().otherNodes().stream())
                 .sorted(Comparator.comparing(PresentedNode::name))
                 .toList();
         for (int i = 0; i < all.size(); i++) {
@@ -159,7 +156,7 @@ final class ClusterAnswer {
         return "$" + text.getBytes(UTF_8).length + "\r\n" + text + "\r\n";
     }
 
-    private static ByteBuf bytes(String text) {
+    static ByteBuf bytes(String text) {
         return Unpooled.copiedBuffer(text, UTF_8);
     }
 

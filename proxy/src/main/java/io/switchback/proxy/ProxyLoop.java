@@ -271,8 +271,11 @@ final class ProxyLoop {
         return cluster;
     }
 
-    List<PresentedNode> presented() {
-        return presented;
+    /** The nodes that clients are told of beside this one. */
+    List<PresentedNode> otherNodes() {
+        return presented.stream()
+                .filter(node -> !node.name().equals(settings.node()))
+                .toList();
     }
 
     void present(List<PresentedNode> nodes) {

@@ -3,7 +3,6 @@ package io.switchback.proxy;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import io.netty.buffer.ByteBuf;
-import io.netty.buffer.Unpooled;
 import io.switchback.fleet.Endpoint;
 import io.switchback.proxy.SessionCommands.Perform;
 import io.switchback.proxy.SessionCommands.Refuse;
@@ -55,31 +54,25 @@ final class SentinelAnswer {
         Endpoint self = session.announcedAddress();
         return switch (name) {
             case "sentinel|get-master-addr-by-name", "sentinel|get-primary-addr-by-name" ->
-                bytes("*2\r\n" + ClusterAnswer.bulk(self.host()) + ClusterAnswer.bulk(Integer.toString(self.port())));
-            case "sentinel|master", "sentinel|primary" -> bytes(primary(primary, self));
+                ClusterAnswer.bytes(
+                        "*2\r\n" + ClusterAnswer.bulk(self.host()) + ClusterAnswer.bulk(Integer.toString(self.port())));
+            case "sentinel|master", "sentinel|primary" -> ClusterAnswer.bytes(primary(primary, self));
             case "sentinel|masters", "sentinel|primaries" ->
-                bytes(list(session.loop().settings().primaryNames().stream()
+                ClusterAnswer.bytes(list(session.loop().settings().primaryNames().stream()
                         .map(one -> primary(one, self))
                         .toList()));
-            case "sentinel|replicas", "sentinel|slaves" -> bytes(list(List.of()));
+            case "sentinel|replicas", "sentinel|slaves" -> ClusterAnswer.bytes(list(List.of()));
             case "sentinel|sentinels" ->
-                bytes(list(others().stream()
+                ClusterAnswer.bytes(list(session.loop().otherNodes().stream()
                         .map(one -> shown(fields(one.name(), one.address(), "sentinel")))
                         .toList()));
             case "sentinel|myid" ->
                 Wire.bulk(runId(session.loop().settings().node()).getBytes(UTF_8));
             case "sentinel|ckquorum" ->
-                Wire.status("OK " + (others().size() + 1) + " usable Sentinels. Quorum and failover authorization"
-                        + " can be reached");
+                Wire.status("OK " + (session.loop().otherNodes().size() + 1)
+                        + " usable Sentinels. Quorum and failover authorization can be reached");
             default -> throw new AssertionError("no answer to " + name);
         };
-    }
-
-    private List<PresentedNode> others() {
-        String self = session.loop().settings().node();
-        return session.loop().presented().stream()
-                .filter(node -> !node.name().equals(self))
-                .toList();
     }
 
     private String primary(String name, Endpoint self) {
@@ -87,7 +80,9 @@ final class SentinelAnswer {
         fields.put("role-reported", "master");
         fields.put("config-epoch", "0");
         fields.put("num-slaves", "0");
-        fields.put("num-other-sentinels", Integer.toString(others().size()));
+        fields.put(
+                "num-other-sentinels",
+                Integer.toString(session.loop().otherNodes().size()));
         fields.put("quorum", "1");
         return shown(fields);
     }
@@ -120,9 +115,5 @@ final class SentinelAnswer {
 
     private static String list(List<String> elements) {
         return "*" + elements.size() + "\r\n" + String.join("", elements);
-    }
-
-    private static ByteBuf bytes(String text) {
-        return Unpooled.copiedBuffer(text, UTF_8);
     }
 }

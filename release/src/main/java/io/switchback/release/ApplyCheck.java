@@ -3,6 +3,7 @@ package io.switchback.release;
 import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
+import io.switchback.fleet.Keyspace;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.release.FleetCheck.Findings;
 import io.switchback.release.FleetCheck.Primary;
@@ -73,13 +74,9 @@ final class ApplyCheck {
 
     private void oneDatabaseIsEnough(List<Primary> old) {
         for (Primary one : old) {
-            List<String> others = one.server()
-                    .demand("INFO", "keyspace")
-                    .text()
-                    .lines()
-                    .filter(line -> line.startsWith("db") && !line.startsWith("db0:"))
-                    .map(line -> line.substring(0, line.indexOf(':')))
-                    .filter(name -> cache.carriedKeys().hasDatabase(Integer.parseInt(name.substring("db".length()))))
+            List<String> others = Keyspace.keysByDatabase(one.server()).keySet().stream()
+                    .filter(database -> database != 0 && cache.carriedKeys().hasDatabase(database))
+                    .map(database -> "db" + database)
                     .toList();
             if (!others.isEmpty()) {
                 findings.problem(one.endpoint() + " has keys in " + String.join(", ", others)

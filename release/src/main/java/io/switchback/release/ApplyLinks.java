@@ -461,9 +461,7 @@ final class ApplyLinks implements CacheLinks {
                 start,
                 SourceBase.parse(slots),
                 cache.copyLimits(),
-                from == Side.OLD
-                        ? cache.carriedKeys().there()
-                        : cache.carriedKeys().back());
+                cache.carriedFrom(from));
         Told told = new Told(from, slots);
         return new ShardLink(
                 slots,

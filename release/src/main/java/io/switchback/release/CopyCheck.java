@@ -1,6 +1,7 @@
 package io.switchback.release;
 
 import io.switchback.fleet.InfoReport;
+import io.switchback.fleet.Keyspace;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.ServerVersion;
 import io.switchback.release.FleetCheck.Findings;
@@ -118,11 +119,8 @@ final class CopyCheck {
     }
 
     private static long keys(ServerConnection server) {
-        return server.demand("INFO", "keyspace")
-                .text()
-                .lines()
-                .filter(line -> line.startsWith("db") && line.contains("keys="))
-                .mapToLong(line -> Long.parseLong(line.replaceFirst(".*keys=([0-9]+).*", "$1")))
+        return Keyspace.keysByDatabase(server).values().stream()
+                .mapToLong(Long::longValue)
                 .sum();
     }
 

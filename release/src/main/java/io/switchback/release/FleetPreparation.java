@@ -3,6 +3,7 @@ package io.switchback.release;
 import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
+import io.switchback.fleet.Keyspace;
 import io.switchback.fleet.ReplicationState;
 import io.switchback.fleet.ReplicationState.Role;
 import io.switchback.fleet.ReservedKeys;
@@ -244,16 +245,9 @@ final class FleetPreparation {
 
     private static void deleteReservedKeys(ServerConnection server, MovingCache cache) {
         // The names are few and known, so nothing is searched for. They were written to database 0, which may be
-        // another
-        // one by now (SWAPDB).
-        List<String> databases = server.demand("INFO", "keyspace")
-                .text()
-                .lines()
-                .filter(line -> line.startsWith("db"))
-                .map(line -> line.substring("db".length(), line.indexOf(':')))
-                .toList();
-        for (String database : databases) {
-            server.demand("SELECT", database);
+        // another one by now (SWAPDB).
+        for (int database : Keyspace.keysByDatabase(server).keySet()) {
+            server.demand("SELECT", Integer.toString(database));
             Reply reply = server.call(
                     "DEL",
                     ReservedKeys.TOKEN,

@@ -1,10 +1,10 @@
 package io.switchback.release;
 
+import io.switchback.fleet.Keyspace;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.release.FleetCheck.Findings;
 import io.switchback.release.FleetCheck.Primary;
 import io.switchback.release.ReleaseState.Side;
-import io.switchback.resp.Reply;
 import io.switchback.sync.CarriedKeys;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
@@ -13,8 +13,7 @@ import org.jspecify.annotations.Nullable;
 
 /** What is to be looked at where not all keys are carried, or not by their own names. Changes nothing. */
 final class KeysCheck {
-    private static final String PAGE_KEYS = "1000";
-    private static final String END = "0";
+    private static final int PAGE_KEYS = 1000;
 
     private final MovingCache cache;
     private final CarriedKeys keys;
@@ -69,41 +68,34 @@ final class KeysCheck {
     /** Looks at every key: what is there by the name of one that is carried would be thrown away. */
     private void hasNoneOfThem(Primary primary) {
         ServerConnection server = primary.server();
-        for (String line : server.demand("INFO", "keyspace").text().lines().toList()) {
-            if (line.matches("db[0-9]{1,9}:.*")) {
-                int database = Integer.parseInt(line.substring(2, line.indexOf(':')));
-                if (keys.hasDatabase(database)) {
-                    server.demand("SELECT", Integer.toString(database));
-                    hasNoneOfThem(server, database);
-                }
+        for (int database : Keyspace.keysByDatabase(server).keySet()) {
+            if (keys.hasDatabase(database)) {
+                server.demand("SELECT", Integer.toString(database));
+                hasNoneOfThem(server, database);
             }
         }
         server.demand("SELECT", "0");
     }
 
     private void hasNoneOfThem(ServerConnection server, int database) {
-        String cursor = END;
+        CarriedKeys.Way carried = cache.carriedFrom(Side.NEW);
+        Keyspace.Page page;
+        String cursor = Keyspace.END;
         do {
-            Reply page = server.demand("SCAN", cursor, "COUNT", PAGE_KEYS);
-            if (!(page instanceof Reply.Array(List<Reply> answer))
-                    || !(answer.getLast() instanceof Reply.Array(List<Reply> names))) {
-                findings.problem(server.endpoint() + " does not answer SCAN as it should");
-                return;
-            }
-            for (Reply name : names) {
-                byte @Nullable [] carried =
-                        name instanceof Reply.Bulk(byte[] bytes) ? keys.there().source(database, bytes) : null;
-                if (carried != null) {
+            page = Keyspace.page(server, cursor, PAGE_KEYS);
+            for (byte[] name : page.names()) {
+                byte @Nullable [] old = carried.target(database, name);
+                if (old != null) {
                     findings.problem(
                             server.endpoint() + " holds keys already by names that keys would be carried to, such as "
-                                    + name.text() + " of database " + database + " (" + text(carried)
+                                    + text(name) + " of database " + database + " (" + text(old)
                                     + " at the old fleet), and a copy would delete them; remove them, or say overwrite-target: true in the"
                                     + " release's file");
                     return;
                 }
             }
-            cursor = answer.getFirst().text();
-        } while (!cursor.equals(END));
+            cursor = page.next();
+        } while (!page.isLast());
     }
 
     private static String text(byte[] name) {

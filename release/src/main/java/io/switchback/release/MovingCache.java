@@ -104,6 +104,11 @@ final class MovingCache implements AutoCloseable {
         return carriedKeys;
     }
 
+    /** As the links see it that lead away from the fleet of that side. */
+    CarriedKeys.Way carriedFrom(Side source) {
+        return source == Side.OLD ? carriedKeys.there() : carriedKeys.back();
+    }
+
     CacheProxy proxy() {
         return proxy;
     }

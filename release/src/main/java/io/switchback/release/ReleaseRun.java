@@ -25,6 +25,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
@@ -133,7 +134,7 @@ final class ReleaseRun {
     }
 
     private Reopening reopening(MovingCache cache) {
-        return java.util.Objects.requireNonNull(reopenings.get(cache));
+        return Objects.requireNonNull(reopenings.get(cache));
     }
 
     // ---- for other threads ----

@@ -4,12 +4,12 @@ import io.switchback.environment.Environment;
 import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
+import io.switchback.fleet.Keyspace;
 import io.switchback.fleet.ReplicationState;
 import io.switchback.fleet.ReplicationState.Role;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.Topology;
 import io.switchback.release.ReleaseState.Side;
-import io.switchback.resp.Reply;
 import io.switchback.sync.CarriedKeys;
 import io.switchback.sync.LinkStatus;
 import io.switchback.sync.apply.ApplyLink;
@@ -17,9 +17,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
-import org.jspecify.annotations.Nullable;
+import java.util.Map;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -51,9 +49,7 @@ final class Reopening {
     /** So many are looked at where it depends on their names whether they are carried. */
     private static final int SAMPLE_KEYS = 10_000;
 
-    private static final String PAGE_KEYS = "1000";
-    private static final String END = "0";
-    private static final Pattern KEYSPACE = Pattern.compile("^db(\\d{1,9}):keys=(\\d+),", Pattern.MULTILINE);
+    private static final int PAGE_KEYS = 1000;
     private static final Logger LOG = LoggerFactory.getLogger(Reopening.class);
 
     private final MovingCache cache;
@@ -253,45 +249,35 @@ final class Reopening {
 
     /** Those that the links carry, in all databases; where not all are, about as many. */
     private long keys(Side side, Endpoint primary) {
+        CarriedKeys.Way carried = cache.carriedFrom(side);
         long keys = 0;
         try (ServerConnection server = MovingCache.connect(cache.fleet(side), primary)) {
-            Matcher database =
-                    KEYSPACE.matcher(server.demand("INFO", "keyspace").text());
-            while (database.find()) {
-                long all = Long.parseLong(database.group(2));
-                keys += cache.carriedKeys().isAll()
-                        ? all
-                        : Math.round(all * carriedShare(side, server, Integer.parseInt(database.group(1))));
+            for (Map.Entry<Integer, Long> database :
+                    Keyspace.keysByDatabase(server).entrySet()) {
+                keys += carried.keys().isAll()
+                        ? database.getValue()
+                        : Math.round(database.getValue() * carriedShare(carried, server, database.getKey()));
             }
         }
         return keys;
     }
 
-    /** Of the first that SCAN gives, which has no order. */
-    private double carriedShare(Side side, ServerConnection server, int database) {
-        CarriedKeys.Way there = cache.carriedKeys().there();
+    /** Of the first that a walk gives, which has no order. */
+    private static double carriedShare(CarriedKeys.Way carried, ServerConnection server, int database) {
         server.demand("SELECT", Integer.toString(database));
-        String cursor = END;
+        Keyspace.Page page;
+        String cursor = Keyspace.END;
         long seen = 0;
-        long carried = 0;
+        long ofThem = 0;
         do {
-            Reply page = server.demand("SCAN", cursor, "COUNT", PAGE_KEYS);
-            if (!(page instanceof Reply.Array(List<Reply> answer))
-                    || !(answer.getLast() instanceof Reply.Array(List<Reply> names))) {
-                throw new FleetException(
-                        FleetException.Code.REFUSED, server.endpoint() + " does not answer SCAN as it should");
-            }
-            for (Reply name : names) {
-                if (name instanceof Reply.Bulk(byte[] bytes)) {
-                    seen++;
-                    byte @Nullable [] other =
-                            side == Side.OLD ? there.target(database, bytes) : there.source(database, bytes);
-                    carried += other == null ? 0 : 1;
-                }
-            }
-            cursor = answer.getFirst().text();
-        } while (!cursor.equals(END) && seen < SAMPLE_KEYS);
-        return seen == 0 ? 0 : carried / (double) seen;
+            page = Keyspace.page(server, cursor, PAGE_KEYS);
+            seen += page.names().size();
+            ofThem += page.names().stream()
+                    .filter(name -> carried.target(database, name) != null)
+                    .count();
+            cursor = page.next();
+        } while (!page.isLast() && seen < SAMPLE_KEYS);
+        return seen == 0 ? 0 : ofThem / (double) seen;
     }
 
     // ---- the copy

@@ -9,6 +9,7 @@ import io.switchback.fleet.FleetAddress;
 import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.InfoReport;
+import io.switchback.fleet.Keyspace;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.ServerVersion;
 import io.switchback.fleet.Token;
@@ -650,8 +651,8 @@ public final class ScanLink extends ClientLink {
             List<byte[]> names = dirty.take(max);
             List<Key> keys = new ArrayList<>();
             if (!names.isEmpty()) {
-                databases.addAll(
-                        ScanWalk.databases(source)); // of behind the taking: whatever was told of is in one of these
+                databases.addAll(Keyspace.keysByDatabase(source)
+                        .keySet()); // of behind the taking: whatever was told of is in one of these
             }
             for (byte[] name : names) {
                 Key named = new Key(0, name);

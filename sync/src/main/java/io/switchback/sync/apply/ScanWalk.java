@@ -2,9 +2,9 @@ package io.switchback.sync.apply;
 
 import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
+import io.switchback.fleet.Keyspace;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.resp.CommandEncoder;
-import io.switchback.resp.Reply;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayDeque;
@@ -12,7 +12,6 @@ import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
 import java.util.Queue;
-import java.util.TreeSet;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -27,7 +26,6 @@ import org.jspecify.annotations.Nullable;
 final class ScanWalk implements AutoCloseable {
     static final String PAGE_KEYS = "500";
     private static final Duration ANSWER_MAX = Duration.ofSeconds(10);
-    private static final String END = "0";
 
     private final Share share;
     private final FleetSpec target;
@@ -38,7 +36,7 @@ final class ScanWalk implements AutoCloseable {
     private final Queue<Part> parts = new ArrayDeque<>();
     private @Nullable Part current;
     private @Nullable ServerConnection asked;
-    private String cursor = END;
+    private String cursor = Keyspace.END;
     private boolean sweptAny;
 
     /**
@@ -90,25 +88,16 @@ final class ScanWalk implements AutoCloseable {
     }
 
     private void addSource() {
-        databases(source).stream().filter(share::hasDatabase).forEach(database -> parts.add(new Part(null, database)));
-    }
-
-    /** Those that have keys. */
-    static Collection<Integer> databases(ServerConnection server) {
-        TreeSet<Integer> databases = new TreeSet<>();
-        for (String line : server.demand("INFO", "keyspace").text().lines().toList()) {
-            if (line.matches("db[0-9]{1,9}:.*")) {
-                databases.add(Integer.parseInt(line.substring(2, line.indexOf(':'))));
-            }
-        }
-        return databases;
+        Keyspace.keysByDatabase(source).keySet().stream()
+                .filter(share::hasDatabase)
+                .forEach(database -> parts.add(new Part(null, database)));
     }
 
     /** Those that a primary of the target has keys in. */
     static Collection<Integer> databasesOf(Lane lane, FleetSpec target) throws IOException {
         try (ServerConnection server =
                 ServerConnection.open(lane.server(), target.credential(), target.tls(), ANSWER_MAX)) {
-            return databases(server);
+            return Keyspace.keysByDatabase(server).keySet();
         } catch (FleetException e) {
             throw new IOException("the target cannot be walked over: " + e.getMessage(), e);
         }
@@ -126,11 +115,11 @@ final class ScanWalk implements AutoCloseable {
                 return true;
             }
             current = part;
-            cursor = END;
+            cursor = Keyspace.END;
             begin(part);
         }
         page(part, finding);
-        if (cursor.equals(END)) {
+        if (cursor.equals(Keyspace.END)) {
             current = null;
             close();
         }
@@ -156,21 +145,17 @@ final class ScanWalk implements AutoCloseable {
         byte[][] scan = ofStreamsAlone
                 ? CommandEncoder.bytes("SCAN", cursor, "COUNT", PAGE_KEYS, "TYPE", "stream")
                 : CommandEncoder.bytes("SCAN", cursor, "COUNT", PAGE_KEYS);
-        Reply reply = server.pipeline(List.of(CommandEncoder.bytes("SELECT", Integer.toString(part.database())), scan))
-                .getLast();
-        if (!(reply instanceof Reply.Array(List<Reply> answer))
-                || !(answer.getLast() instanceof Reply.Array(var names))) {
-            throw new IOException(server.endpoint() + " does not answer SCAN as it should: " + reply.text());
-        }
-        cursor = answer.getFirst().text();
+        Keyspace.Page page = Keyspace.Page.read(
+                server,
+                server.pipeline(List.of(CommandEncoder.bytes("SELECT", Integer.toString(part.database())), scan))
+                        .getLast());
+        cursor = page.next();
         List<Key> keys = new ArrayList<>();
-        for (Reply name : names) {
-            if (name instanceof Reply.Bulk(byte[] bytes)) {
-                Key key = new Key(part.database(), bytes);
-                @Nullable Key ours = part.lane() != null ? share.source(key) : key.isReserved() ? null : key;
-                if (ours != null) {
-                    keys.add(ours);
-                }
+        for (byte[] name : page.names()) {
+            Key key = new Key(part.database(), name);
+            @Nullable Key ours = part.lane() != null ? share.source(key) : key.isReserved() ? null : key;
+            if (ours != null) {
+                keys.add(ours);
             }
         }
         if (part.lane() == null) {

@@ -5,9 +5,9 @@ import static java.nio.charset.StandardCharsets.US_ASCII;
 import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
+import io.switchback.fleet.Keyspace;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.Topology;
-import io.switchback.resp.Reply;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -25,8 +25,7 @@ import java.util.function.IntPredicate;
  */
 final class ShareRemoval {
     private static final Duration ANSWER_MAX = Duration.ofSeconds(10);
-    private static final String PAGE_KEYS = "1000";
-    private static final String END = "0";
+    private static final int PAGE_KEYS = 1000;
 
     private final Lanes lanes;
     private final FleetSpec target;
@@ -53,7 +52,7 @@ final class ShareRemoval {
             for (Lane lane : lanes.all()) {
                 try (ServerConnection server =
                         ServerConnection.open(lane.server(), target.credential(), target.tls(), ANSWER_MAX)) {
-                    for (int database : ScanWalk.databases(server)) {
+                    for (int database : Keyspace.keysByDatabase(server).keySet()) {
                         if (databases.test(database) && share.hasDatabase(database)) {
                             removeAt(server, lane, database, from);
                         }
@@ -89,26 +88,17 @@ final class ShareRemoval {
 
     private void removeAt(ServerConnection server, Lane lane, int database, Place from) throws IOException {
         server.demand("SELECT", Integer.toString(database));
-        String cursor = END;
+        Keyspace.Page page;
+        String cursor = Keyspace.END;
         do {
-            if (!(server.demand("SCAN", cursor, "COUNT", PAGE_KEYS) instanceof Reply.Array(List<Reply> answer))
-                    || !(answer.getLast() instanceof Reply.Array(List<Reply> names))) {
-                throw new IOException(lane.server() + " does not answer SCAN as it should");
-            }
-            cursor = answer.getFirst().text();
-            remove(lane, database, ours(database, names), from);
+            page = Keyspace.page(server, cursor, PAGE_KEYS);
+            List<byte[]> ours = page.names().stream()
+                    .filter(name -> share.source(new Key(database, name)) != null)
+                    .toList();
+            remove(lane, database, ours, from);
             pulse.beat();
-        } while (!cursor.equals(END));
-    }
-
-    private List<byte[]> ours(int database, List<Reply> names) {
-        List<byte[]> ours = new ArrayList<>();
-        for (Reply name : names) {
-            if (name instanceof Reply.Bulk(byte[] bytes) && share.source(new Key(database, bytes)) != null) {
-                ours.add(bytes);
-            }
-        }
-        return ours;
+            cursor = page.next();
+        } while (!page.isLast());
     }
 
     /** A cluster takes but one slot's keys together. */
@@ -136,9 +126,9 @@ final class ShareRemoval {
         }
         try (ServerConnection server =
                 ServerConnection.open(lane.server(), target.credential(), target.tls(), ANSWER_MAX)) {
-            for (String line : server.demand("INFO", "keyspace").text().lines().toList()) {
-                if (line.matches("db[1-9][0-9]*:.*")) {
-                    lane.select(Integer.parseInt(line.substring(2, line.indexOf(':'))), Lane.Expected.SUCCESS, from);
+            for (int database : Keyspace.keysByDatabase(server).keySet()) {
+                if (database != 0) {
+                    lane.select(database, Lane.Expected.SUCCESS, from);
                     lane.send(Lane.Expected.SUCCESS, from, "FLUSHDB".getBytes(US_ASCII));
                 }
             }

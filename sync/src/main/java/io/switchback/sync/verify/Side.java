@@ -5,6 +5,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
+import io.switchback.fleet.Keyspace;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.ServerVersion;
 import io.switchback.fleet.Topology;
@@ -106,17 +107,11 @@ final class Side implements AutoCloseable {
     Map<Integer, Long> keysByDatabase() {
         Map<Integer, Long> found = new TreeMap<>();
         for (ServerConnection server : servers) {
-            for (String line : server.demand("INFO", "keyspace").text().lines().toList()) {
-                // db0:keys=2,expires=0,...
-                if (line.startsWith("db") && line.contains(":keys=")) {
-                    int colon = line.indexOf(':');
-                    String count = line.substring(colon + ":keys=".length(), line.indexOf(',', colon));
-                    int number = Integer.parseInt(line.substring(2, colon));
-                    if (keys.keys().hasDatabase(number)) {
-                        found.merge(number, Long.parseLong(count), Long::sum);
-                    }
+            Keyspace.keysByDatabase(server).forEach((number, count) -> {
+                if (keys.keys().hasDatabase(number)) {
+                    found.merge(number, count, Long::sum);
                 }
-            }
+            });
         }
         return found;
     }
