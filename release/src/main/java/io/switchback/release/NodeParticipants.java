@@ -296,7 +296,8 @@ final class NodeParticipants implements AutoCloseable {
             participant.protecting().lift();
         }
         Rehearsal.once(environment);
-        List<String> keys = keysOfLinks(release, cache(name)).keys();
+        List<String> keys =
+                keysOfLinks(store.cache(release, name), release, cache(name)).keys();
         cache(name).proxy().reservedKeys(keys);
         reservedFor.put(name, keys);
         nextShardLook.put(name, Deadline.in(environment, SHARD_LOOK));
@@ -309,27 +310,26 @@ final class NodeParticipants implements AutoCloseable {
 
     /** Shards come and go while a release is open, and links with them: their keys have names of the shards'. */
     private void followShards(String name, String release) {
-        ManagedCache cache = cache(name);
-        CacheRecord record = store.cache(release, name);
-        boolean isOfInterest = cache.fleet(record.from()).isCluster()
-                || cache.fleet(record.to()).isCluster();
         Deadline next = nextShardLook.get(name);
-        if (!isOfInterest || (next != null && !next.passed())) {
+        if (next != null && !next.passed()) {
             return;
         }
-        KeysOfLinks found = keysOfLinks(release, cache);
-        nextShardLook.put(name, Deadline.in(environment, SHARD_LOOK));
-        if (found.isComplete() && !found.keys().equals(reservedFor.put(name, found.keys()))) {
-            cache.proxy().reservedKeys(found.keys());
+        ManagedCache cache = cache(name);
+        CacheRecord record = store.cache(release, name);
+        if (cache.fleet(record.from()).isCluster() || cache.fleet(record.to()).isCluster()) {
+            KeysOfLinks found = keysOfLinks(record, release, cache);
+            if (found.isComplete() && !found.keys().equals(reservedFor.put(name, found.keys()))) {
+                cache.proxy().reservedKeys(found.keys());
+            }
         }
+        nextShardLook.put(name, Deadline.in(environment, SHARD_LOOK));
     }
 
     /** {@code isComplete}: whether both fleets have said where they are. */
     private record KeysOfLinks(List<String> keys, boolean isComplete) {}
 
     /** Of either kind: which of them the check will choose is not known yet. Of a fleet that does not answer, none; DBSIZE is a few too many then. */
-    private KeysOfLinks keysOfLinks(String release, ManagedCache cache) {
-        CacheRecord record = store.cache(release, cache.name());
+    private static KeysOfLinks keysOfLinks(CacheRecord record, String release, ManagedCache cache) {
         List<FleetSpec> fleets = List.of(cache.fleet(record.from()), cache.fleet(record.to()));
         List<String> keys = new ArrayList<>();
         for (Side source : Side.values()) {
