@@ -37,6 +37,24 @@ final class ClusterFixture {
         return watch;
     }
 
+    /** In front of an empty cluster that is as it was started: the proxy is told once who has what, and nothing of what happens then. */
+    static CacheProxy toldOnce(RealCluster cluster) {
+        cluster.nodes().forEach(node -> node.call("FLUSHALL"));
+        CacheProxy proxy = ProxyFixture.proxy(route("blue", cluster, 1), ProxyLimits.DEFAULT, 1);
+        proxy.topology("blue", topology(cluster.nodes()));
+        return proxy;
+    }
+
+    /** Brings a slot back to the first node, however far it has come. */
+    static void home(RealCluster cluster, int slot) {
+        RealServer first = cluster.nodes().getFirst();
+        if (cluster.primaryOf(slot) == first) {
+            cluster.nodes().forEach(node -> node.call("CLUSTER", "SETSLOT", Integer.toString(slot), "STABLE"));
+        } else {
+            cluster.moveSlot(slot, first);
+        }
+    }
+
     /** All slots at these primaries, as evenly as a new cluster has them. */
     static Topology.Sharded topology(List<RealServer> primaries) {
         int[] shardOfSlot = new int[Topology.SLOTS];

@@ -46,12 +46,9 @@ class ClusterMemoryTest {
         cluster.close();
     }
 
-    /** The proxy is told once who has what, and nothing of what happens then. */
     @BeforeEach
     void start() {
-        cluster.nodes().forEach(node -> node.call("FLUSHALL"));
-        proxy = ProxyFixture.proxy(ClusterFixture.route("blue", cluster, 1), ProxyLimits.DEFAULT, 1);
-        proxy.topology("blue", ClusterFixture.topology(cluster.nodes()));
+        proxy = ClusterFixture.toldOnce(cluster);
         proxy.remember(new MemorySettings(1024 * 1024, LONG));
     }
 
@@ -102,16 +99,7 @@ class ClusterMemoryTest {
         try {
             then.run();
         } finally {
-            home(slot);
-        }
-    }
-
-    /** Back to the first node, however far it has come. */
-    private static void home(int slot) {
-        if (cluster.primaryOf(slot) == node(0)) {
-            cluster.nodes().forEach(node -> node.call("CLUSTER", "SETSLOT", Integer.toString(slot), "STABLE"));
-        } else {
-            cluster.moveSlot(slot, node(0));
+            ClusterFixture.home(cluster, slot);
         }
     }
 
@@ -215,7 +203,7 @@ class ClusterMemoryTest {
         } finally {
             cluster.moveKeys(slot, node(1), Integer.MAX_VALUE);
             cluster.finishMove(slot, node(0), node(1));
-            home(slot);
+            ClusterFixture.home(cluster, slot);
         }
     }
 

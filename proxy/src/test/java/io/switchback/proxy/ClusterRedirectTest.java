@@ -47,12 +47,9 @@ class ClusterRedirectTest {
         cluster.close();
     }
 
-    /** The proxy is told once who has what, and nothing of what happens then. */
     @BeforeEach
     void start() {
-        cluster.nodes().forEach(node -> node.call("FLUSHALL"));
-        proxy = ProxyFixture.proxy(ClusterFixture.route("blue", cluster, 1), ProxyLimits.DEFAULT, 1);
-        proxy.topology("blue", ClusterFixture.topology(cluster.nodes()));
+        proxy = ClusterFixture.toldOnce(cluster);
     }
 
     @AfterEach
@@ -78,15 +75,6 @@ class ClusterRedirectTest {
             then.run();
         } finally {
             cluster.moveSlot(slot, from);
-        }
-    }
-
-    /** Back to the first node, however far it has come. */
-    private static void home(int slot) {
-        if (cluster.primaryOf(slot) == node(0)) {
-            cluster.nodes().forEach(node -> node.call("CLUSTER", "SETSLOT", Integer.toString(slot), "STABLE"));
-        } else {
-            cluster.moveSlot(slot, node(0));
         }
     }
 
@@ -190,7 +178,7 @@ class ClusterRedirectTest {
             }
             assertThat(client.text("GET", tag + "new")).isEqualTo("2");
         } finally {
-            home(slot);
+            ClusterFixture.home(cluster, slot);
         }
     }
 
@@ -240,7 +228,7 @@ class ClusterRedirectTest {
             assertThat(client.reply().text()).isEqualTo("OK");
             assertThat(client.text("MGET", tag + "a", tag + "b")).isEqualTo("[later, later]");
         } finally {
-            home(slot);
+            ClusterFixture.home(cluster, slot);
         }
     }
 
@@ -266,7 +254,7 @@ class ClusterRedirectTest {
             assertThat(client.text("GET", stays)).isEqualTo("2");
             assertThat(first).startsWith("TRYAGAIN switchback:");
         } finally {
-            home(slot);
+            ClusterFixture.home(cluster, slot);
         }
     }
 

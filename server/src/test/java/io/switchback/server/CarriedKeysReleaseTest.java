@@ -42,19 +42,7 @@ class CarriedKeysReleaseTest {
     }
 
     private static ReleaseFile release(String name, String keys, String more) {
-        return ReleaseFile.parse(name, """
-                release: %s
-                moves:
-                  - { cache: sessions, to: green, keys: %s }
-                gates:
-                  art: { max-ratio: 1000 }
-                  p99: { max-ratio: 1000 }
-                  lag: { max: 10s }
-                  samples-min: 1
-                observe: 1h
-                hold: { limit: 5s }
-                %s
-                """.formatted(name, keys, more));
+        return TwoFleets.release(name, ", keys: " + keys, "hold: { limit: 5s }\n" + more);
     }
 
     @Test

@@ -18,6 +18,7 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Objects;
 import java.util.function.Predicate;
 import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
@@ -137,7 +138,7 @@ public final class TwoFleets implements AutoCloseable {
     }
 
     Node node() {
-        return java.util.Objects.requireNonNull(node);
+        return Objects.requireNonNull(node);
     }
 
     public int port() {
@@ -146,10 +147,15 @@ public final class TwoFleets implements AutoCloseable {
 
     /** A release's file with patient gates, so that a noisy machine decides nothing. */
     public static ReleaseFile release(String name, String more) {
+        return release(name, "", more);
+    }
+
+    /** Likewise; {@code move} is what is said of the move beside its cache and fleet, behind a comma. */
+    static ReleaseFile release(String name, String move, String more) {
         return ReleaseFile.parse(name, """
                 release: %s
                 moves:
-                  - { cache: sessions, to: green }
+                  - { cache: sessions, to: green%s }
                 gates:
                   art: { max-ratio: 1000 }
                   p99: { max-ratio: 1000 }
@@ -157,7 +163,7 @@ public final class TwoFleets implements AutoCloseable {
                   samples-min: 1
                 observe: 1h
                 %s
-                """.formatted(name, more));
+                """.formatted(name, move, more));
     }
 
     /** A client of the cache, as an application would have it. */
