@@ -3,8 +3,8 @@ package io.switchback.fleet;
 import io.switchback.resp.CommandEncoder;
 import io.switchback.resp.Reply;
 import io.switchback.resp.ReplyReader;
+import io.switchback.resp.UnlockedInput;
 import io.switchback.tls.TlsFailure;
-import java.io.BufferedInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
@@ -37,7 +37,7 @@ public final class ServerConnection implements AutoCloseable {
     private ServerConnection(Endpoint endpoint, ServerStream stream) throws IOException {
         this.endpoint = endpoint;
         this.stream = stream;
-        this.replies = new ReplyReader(new BufferedInputStream(stream.input(), 64 * 1024));
+        this.replies = new ReplyReader(new UnlockedInput(stream.input()));
         this.out = stream.output();
     }
 
@@ -154,12 +154,26 @@ public final class ServerConnection implements AutoCloseable {
 
     /** Sends all commands at once and waits for all replies, in order. */
     public List<Reply> pipeline(List<byte[][]> commands) {
+        send(commands);
+        return receive(commands.size());
+    }
+
+    /** Sends all commands at once; their replies are to be fetched by {@link #receive} before anything else is asked. */
+    public void send(List<byte[][]> commands) {
         ByteArrayOutputStream bytes = new ByteArrayOutputStream();
         commands.forEach(command -> CommandEncoder.encode(bytes, command));
         try {
             out.write(bytes.toByteArray());
-            List<Reply> answers = new ArrayList<>(commands.size());
-            for (int i = 0; i < commands.size(); i++) {
+        } catch (IOException e) {
+            throw broken(e);
+        }
+    }
+
+    /** Waits for the replies to so many commands that were sent, in order. */
+    public List<Reply> receive(int count) {
+        try {
+            List<Reply> answers = new ArrayList<>(count);
+            for (int i = 0; i < count; i++) {
                 answers.add(replies.read());
             }
             return answers;

@@ -1,19 +1,59 @@
 package io.switchback.resp;
 
-import static java.nio.charset.StandardCharsets.US_ASCII;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import java.io.ByteArrayOutputStream;
 
 /** Encodes commands as RESP arrays of bulk strings, for the control plane. */
 public final class CommandEncoder {
+    private static final int CRLF_BYTES = 2;
+
     private CommandEncoder() {}
 
     /** The bytes of one command. */
     public static byte[] encode(byte[]... arguments) {
-        ByteArrayOutputStream out = new ByteArrayOutputStream(16 * (arguments.length + 1));
-        encode(out, arguments);
-        return out.toByteArray();
+        long length = headerBytes(arguments.length);
+        for (byte[] argument : arguments) {
+            length += headerBytes(argument.length) + argument.length + CRLF_BYTES;
+        }
+        byte[] bytes = new byte[Math.toIntExact(length)];
+        int at = header(bytes, 0, '*', arguments.length);
+        for (byte[] argument : arguments) {
+            at = header(bytes, at, '$', argument.length);
+            System.arraycopy(argument, 0, bytes, at, argument.length);
+            at = lineEnd(bytes, at + argument.length);
+        }
+        return bytes;
+    }
+
+    private static int headerBytes(int number) {
+        return 1 + digits(number) + CRLF_BYTES;
+    }
+
+    private static int digits(int number) {
+        int digits = 1;
+        for (int rest = number / 10; rest > 0; rest /= 10) {
+            digits++;
+        }
+        return digits;
+    }
+
+    /** Where it ends. */
+    private static int header(byte[] bytes, int at, char kind, int number) {
+        bytes[at] = (byte) kind;
+        int end = at + 1 + digits(number);
+        int rest = number;
+        for (int place = end - 1; place > at; place--) {
+            bytes[place] = (byte) ('0' + rest % 10);
+            rest /= 10;
+        }
+        return lineEnd(bytes, end);
+    }
+
+    private static int lineEnd(byte[] bytes, int at) {
+        bytes[at] = '\r';
+        bytes[at + 1] = '\n';
+        return at + CRLF_BYTES;
     }
 
     /** The bytes of one command whose arguments are text. */
@@ -23,13 +63,7 @@ public final class CommandEncoder {
 
     /** Appends the bytes of one command. */
     public static void encode(ByteArrayOutputStream out, byte[]... arguments) {
-        out.writeBytes(("*" + arguments.length + "\r\n").getBytes(US_ASCII));
-        for (byte[] argument : arguments) {
-            out.writeBytes(("$" + argument.length + "\r\n").getBytes(US_ASCII));
-            out.writeBytes(argument);
-            out.write('\r');
-            out.write('\n');
-        }
+        out.writeBytes(encode(arguments));
     }
 
     /** Text arguments as UTF-8. */

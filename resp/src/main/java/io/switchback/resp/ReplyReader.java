@@ -24,9 +24,15 @@ public final class ReplyReader {
     /** {@code txt:} before a verbatim string. */
     private static final int VERBATIM_PREFIX_BYTES = 4;
 
-    private final InputStream in;
+    private static final int LINE_BYTES_USUAL = 64;
+    /** So many digits are no overflow of a long. */
+    private static final int DIGITS_SURE = 18;
 
-    /** Reads from {@code in}, which should be buffered. */
+    private final InputStream in;
+    /** The line that was read last. */
+    private byte[] line = new byte[LINE_BYTES_USUAL];
+
+    /** Reads from {@code in}, which should be buffered: {@link UnlockedInput}. */
     public ReplyReader(InputStream in) {
         this.in = in;
     }
@@ -41,21 +47,21 @@ public final class ReplyReader {
         if (type < 0) {
             throw new EOFException("the server closed the connection");
         }
-        String line = readLine();
+        int length = fillLine();
         return switch (type) {
-            case '+' -> new Reply.Simple(line);
-            case '-' -> new Reply.Failure(line);
-            case ':' -> new Reply.Int(number(line));
-            case '$' -> bulk(number(line));
-            case '*', '~', '>' -> array(number(line), depth);
-            case '%' -> array(2 * number(line), depth);
+            case '+' -> new Reply.Simple(text(length));
+            case '-' -> new Reply.Failure(text(length));
+            case ':' -> new Reply.Int(number(length));
+            case '$' -> bulk(number(length));
+            case '*', '~', '>' -> array(number(length), depth);
+            case '%' -> array(2 * number(length), depth);
             case '_' -> new Reply.Nil();
-            case '#' -> new Reply.Int(line.equals("t") ? 1 : 0);
-            case ',', '(' -> new Reply.Bulk(line.getBytes(UTF_8));
-            case '=' -> verbatim(number(line));
-            case '!' -> new Reply.Failure(bulk(number(line)).text());
+            case '#' -> new Reply.Int(text(length).equals("t") ? 1 : 0);
+            case ',', '(' -> new Reply.Bulk(Arrays.copyOf(line, length));
+            case '=' -> verbatim(number(length));
+            case '!' -> new Reply.Failure(bulk(number(length)).text());
             case '|' -> {
-                array(2 * number(line), depth);
+                array(2 * number(length), depth);
                 yield read(depth);
             }
             default -> throw new ProtocolException("expected a reply, got the type byte " + type);
@@ -99,7 +105,11 @@ public final class ReplyReader {
 
     /** A line without its CRLF, which is consumed. */
     public String readLine() throws IOException {
-        byte[] line = new byte[64];
+        return text(fillLine());
+    }
+
+    /** Reads a line into {@link #line}, without its CRLF; its length. */
+    private int fillLine() throws IOException {
         int length = 0;
         while (true) {
             int b = in.read();
@@ -110,7 +120,7 @@ public final class ReplyReader {
                 if (in.read() != '\n') {
                     throw new ProtocolException("a carriage return without a line feed");
                 }
-                return new String(line, 0, length, UTF_8);
+                return length;
             }
             if (length == LINE_BYTES_MAX) {
                 throw new ProtocolException("a line of more than " + LINE_BYTES_MAX + " bytes");
@@ -122,11 +132,26 @@ public final class ReplyReader {
         }
     }
 
-    private static long number(String line) throws ProtocolException {
+    private String text(int length) {
+        return new String(line, 0, length, UTF_8);
+    }
+
+    private long number(int length) throws ProtocolException {
+        int at = length > 0 && line[0] == '-' ? 1 : 0;
+        long value = 0;
+        boolean isPlain = length > at && length - at <= DIGITS_SURE;
+        for (int i = at; isPlain && i < length; i++) {
+            int digit = line[i] - '0';
+            isPlain = digit >= 0 && digit <= 9;
+            value = 10 * value + digit;
+        }
+        if (isPlain) {
+            return at == 0 ? value : -value;
+        }
         try {
-            return Long.parseLong(line);
+            return Long.parseLong(text(length));
         } catch (NumberFormatException e) {
-            throw new ProtocolException("expected a number, got \"" + line + "\"");
+            throw new ProtocolException("expected a number, got \"" + text(length) + "\"");
         }
     }
 }

@@ -9,7 +9,7 @@ import io.switchback.fleet.ServerStream;
 import io.switchback.resp.CommandEncoder;
 import io.switchback.resp.Reply;
 import io.switchback.resp.ReplyReader;
-import java.io.BufferedInputStream;
+import io.switchback.resp.UnlockedInput;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
@@ -109,7 +109,7 @@ final class Lane implements AutoCloseable {
         this.keys = LinkKeys.of(link, slot);
         this.stream = stream;
         this.trouble = trouble;
-        this.replies = new ReplyReader(new BufferedInputStream(stream.input(), 64 * 1024));
+        this.replies = new ReplyReader(new UnlockedInput(stream.input()));
         this.out = stream.output();
         if (fleet.credential().isPresent()) {
             Credential credential = fleet.credential().get();

@@ -11,8 +11,8 @@ import io.switchback.fleet.ServerStream;
 import io.switchback.resp.CommandEncoder;
 import io.switchback.resp.Reply;
 import io.switchback.resp.ReplyReader;
+import io.switchback.resp.UnlockedInput;
 import io.switchback.sync.BrokenLinkException;
-import java.io.BufferedInputStream;
 import java.io.EOFException;
 import java.io.IOException;
 import java.io.OutputStream;
@@ -81,7 +81,7 @@ final class Tracking implements AutoCloseable {
         this.dirty = dirty;
         this.environment = environment;
         this.stream = stream;
-        this.in = new PushbackInputStream(new BufferedInputStream(stream.input(), 64 * 1024));
+        this.in = new PushbackInputStream(new UnlockedInput(stream.input()));
         this.replies = new ReplyReader(in);
         this.out = stream.output();
         if (source.credential().isPresent()) {

@@ -44,6 +44,8 @@ final class Side implements AutoCloseable {
     private final FleetSpec fleet;
     private final CarriedKeys.Way keys;
     private final boolean isTarget;
+    private final Duration timeout;
+    private final List<Endpoint> primaries;
     private final List<ServerConnection> servers = new ArrayList<>();
     private final int @Nullable [] serverOfSlot;
     private int database;
@@ -52,12 +54,12 @@ final class Side implements AutoCloseable {
         this.fleet = fleet;
         this.keys = keys;
         this.isTarget = isTarget;
+        this.timeout = timeout;
+        Topology seen = fleet.topologyNow();
+        this.serverOfSlot = seen instanceof Topology.Sharded sharded ? sharded.shardOfSlot() : null;
+        this.primaries = seen.primaries();
+        connect();
         try {
-            Topology seen = fleet.topologyNow();
-            this.serverOfSlot = seen instanceof Topology.Sharded sharded ? sharded.shardOfSlot() : null;
-            for (Endpoint primary : seen.primaries()) {
-                servers.add(ServerConnection.open(primary, fleet.credential(), fleet.tls(), timeout));
-            }
             this.version = ServerVersion.read(servers.getFirst());
             ServerCommands commands = ServerCommands.read(servers.getFirst());
             this.knowsExpireTime = commands.shape("pexpiretime").isPresent();
@@ -66,6 +68,35 @@ final class Side implements AutoCloseable {
             close();
             throw e;
         }
+    }
+
+    private Side(Side other) {
+        this.fleet = other.fleet;
+        this.keys = other.keys;
+        this.isTarget = other.isTarget;
+        this.timeout = other.timeout;
+        this.serverOfSlot = other.serverOfSlot;
+        this.primaries = other.primaries;
+        this.version = other.version;
+        this.knowsExpireTime = other.knowsExpireTime;
+        this.knowsFieldExpiry = other.knowsFieldExpiry;
+        connect();
+    }
+
+    private void connect() {
+        try {
+            for (Endpoint primary : primaries) {
+                servers.add(ServerConnection.open(primary, fleet.credential(), fleet.tls(), timeout));
+            }
+        } catch (FleetException e) {
+            close();
+            throw e;
+        }
+    }
+
+    /** The same, over connections of its own: a walk that one of them has begun the other may go on with. */
+    Side another() {
+        return new Side(this);
     }
 
     static Side source(FleetSpec fleet, CarriedKeys.Way keys, Duration timeout) {
@@ -158,23 +189,55 @@ final class Side implements AutoCloseable {
     }
 
     List<Reply> askAll(List<byte[][]> questions) {
+        return questions.isEmpty() ? List.of() : send(questions).answers();
+    }
+
+    /** What both answer to the same questions; they are asked at the same time. */
+    record Both(List<Reply> here, List<Reply> there) {}
+
+    /** Asks the source and the target, each by its own names. */
+    static Both askBoth(Side source, Side target, List<byte[][]> questions) {
         if (questions.isEmpty()) {
-            return List.of();
+            return new Both(List.of(), List.of());
         }
-        List<byte[][]> commands = questions.stream().map(this::inNamesHere).toList();
-        Map<ServerConnection, List<byte[][]>> ofServer = new LinkedHashMap<>();
-        commands.forEach(command -> ofServer.computeIfAbsent(serverOf(command), one -> new ArrayList<>())
-                .add(command));
-        Map<ServerConnection, Iterator<Reply>> answers = new LinkedHashMap<>();
-        ofServer.forEach(
-                (server, asked) -> answers.put(server, server.pipeline(asked).iterator()));
-        List<Reply> replies = new ArrayList<>(commands.size());
-        for (byte[][] command : commands) {
-            ServerConnection server = serverOf(command);
-            replies.add(
-                    checked(server, Objects.requireNonNull(answers.get(server)).next(), command));
+        Asked here = source.send(questions);
+        Asked there = target.send(questions);
+        return new Both(here.answers(), there.answers());
+    }
+
+    /** Questions that are under way. */
+    private final class Asked {
+        final List<byte[][]> commands;
+        final Map<ServerConnection, List<byte[][]>> ofServer = new LinkedHashMap<>();
+
+        Asked(List<byte[][]> commands) {
+            this.commands = commands;
+            if (serverOfSlot == null) {
+                ofServer.put(servers.getFirst(), commands);
+            } else {
+                commands.forEach(command -> ofServer.computeIfAbsent(serverOf(command), one -> new ArrayList<>())
+                        .add(command));
+            }
+            ofServer.forEach(ServerConnection::send);
         }
-        return replies;
+
+        /** In the order of the questions. */
+        List<Reply> answers() {
+            Map<ServerConnection, Iterator<Reply>> answers = new LinkedHashMap<>();
+            ofServer.forEach((server, asked) ->
+                    answers.put(server, server.receive(asked.size()).iterator()));
+            List<Reply> replies = new ArrayList<>(commands.size());
+            for (byte[][] command : commands) {
+                ServerConnection server = serverOf(command);
+                replies.add(checked(
+                        server, Objects.requireNonNull(answers.get(server)).next(), command));
+            }
+            return replies;
+        }
+    }
+
+    private Asked send(List<byte[][]> questions) {
+        return new Asked(isTarget ? questions.stream().map(this::inNamesHere).toList() : questions);
     }
 
     private Reply checked(ServerConnection server, Reply reply, byte[][] command) {

@@ -17,8 +17,12 @@ import java.util.Optional;
 import java.util.SortedSet;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Executor;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
+import java.util.function.Function;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -32,15 +36,16 @@ import org.jspecify.annotations.Nullable;
  * counted as moving where the source's value keeps changing. A key that has run out is gone for readers of either side,
  * deleted or not, so that none of this needs the servers to have deleted it.
  *
- * <p>Runs on the caller's thread and blocks it. Memory: {@link #BATCH_KEYS} keys of at most {@link #SMALL_ELEMENTS} elements or
- * {@link #SMALL_BYTES} bytes at a time, {@link #SUSPECTS_MAX} suspects, and one chunk of a big value ({@link KeyComparison}).
+ * <p>Blocks the caller. {@link #LANES} lanes look at a page each, one of them on the caller's thread; suspects are settled by the caller alone. Memory: for each lane {@link
+ * #BATCH_KEYS} keys at a time ({@link BatchComparison}); {@link #SUSPECTS_MAX} suspects, and those of the pages under way.
  */
 public final class Verification {
     /** Few enough that no client waits for long behind a batch. */
     static final int BATCH_KEYS = 128;
 
-    static final int SMALL_ELEMENTS = 128;
-    static final int SMALL_BYTES = 16 * 1024;
+    /** So that one compares while the other one is answered. */
+    private static final int LANES = 2;
+
     static final int SUSPECTS_MAX = 10_000;
 
     /**
@@ -51,20 +56,29 @@ public final class Verification {
 
     private static final Duration PAUSE_MIN = Duration.ofMillis(10);
 
+    /** A cursor with which a walk begins, and which the last page gives. */
+    private static final String FIRST = "0";
+
+    private static final Executor THREADS =
+            task -> Thread.ofVirtual().name("verification").start(task);
+
     private final VerificationSettings settings;
     private final CarriedKeys.Way carried;
-    private final Side source;
-    private final Side target;
+    /** The first is the caller's own, which settles suspects as well. */
+    private final List<BatchComparison> lanes;
+
+    private final BusyShare busyShare;
     private final Environment environment;
     private final Consumer<VerificationProgress> progress;
     private final BooleanSupplier stop;
-    private final KeyComparison comparison;
     private final long startNanos;
+
+    /** Guards what lanes change together: suspects, and what was counted. */
+    private final Object counting = new Object();
 
     private final List<Suspect> suspects = new ArrayList<>();
     private final List<Difference> differences = new ArrayList<>();
     private final List<String> movingKeys = new ArrayList<>();
-    private final Map<String, Long> notComparable = new HashMap<>();
     private final SortedSet<String> notes = new TreeSet<>();
     private long keysTotal;
     private long keysSeen;
@@ -92,20 +106,17 @@ public final class Verification {
     private Verification(
             VerificationSettings settings,
             CarriedKeys.Way carried,
-            Side source,
-            Side target,
+            List<BatchComparison> lanes,
             Environment environment,
             Consumer<VerificationProgress> progress,
             BooleanSupplier stop) {
         this.settings = settings;
         this.carried = carried;
-        this.source = source;
-        this.target = target;
+        this.lanes = lanes;
+        this.busyShare = new BusyShare(settings.busyShareMax(), environment);
         this.environment = environment;
         this.progress = progress;
         this.stop = stop;
-        this.comparison =
-                new KeyComparison(source, target, settings.timeToLiveTolerance().toMillis(), environment, notes);
         this.startNanos = environment.nanoTime();
     }
 
@@ -121,7 +132,8 @@ public final class Verification {
     }
 
     /**
-     * Compares until all is compared, or {@code stop} says so (asked between batches). {@code progress} is told after every batch.
+     * Compares until all is compared, or {@code stop} says so (asked between batches). {@code progress} is told after every batch; both are called by one thread at a time, which
+     * need not be the caller's.
      *
      * @param carried which keys are compared, and by which names the target has them
      * @throws FleetException where a side cannot be reached or refuses a read
@@ -134,13 +146,36 @@ public final class Verification {
             Environment environment,
             Consumer<VerificationProgress> progress,
             BooleanSupplier stop) {
-        try (Side here = Side.source(source, carried, settings.timeout());
-                Side there = Side.target(target, carried, settings.timeout())) {
-            return new Verification(settings, carried, here, there, environment, progress, stop).run();
+        List<BatchComparison> lanes = new ArrayList<>();
+        try {
+            lanes.add(lane(
+                    Side.source(source, carried, settings.timeout()),
+                    () -> Side.target(target, carried, settings.timeout()),
+                    settings,
+                    environment));
+            while (lanes.size() < LANES) {
+                BatchComparison first = lanes.getFirst();
+                lanes.add(lane(first.source.another(), first.target::another, settings, environment));
+            }
+            return new Verification(settings, carried, lanes, environment, progress, stop).run();
+        } finally {
+            lanes.forEach(BatchComparison::close);
+        }
+    }
+
+    private static BatchComparison lane(
+            Side source, Supplier<Side> target, VerificationSettings settings, Environment environment) {
+        try {
+            return new BatchComparison(source, target.get(), settings, environment);
+        } catch (FleetException e) {
+            source.close();
+            throw e;
         }
     }
 
     private VerificationReport run() {
+        Side source = lanes.getFirst().source;
+        Side target = lanes.getFirst().target;
         Map<Integer, Long> databases = new TreeMap<>(source.keysByDatabase());
         target.keysByDatabase().forEach((database, keys) -> databases.merge(database, keys, Long::sum));
         keysTotal = databases.values().stream().mapToLong(Long::longValue).sum();
@@ -152,214 +187,153 @@ public final class Verification {
                 complete = false;
                 continue;
             }
-            complete =
-                    complete && walk(source, database, this::compareBatch) && walk(target, database, this::findExtras);
+            complete = complete
+                    && walk(new Walk(database, lane -> lane.source) {
+                        @Override
+                        void look(BatchComparison lane, List<byte[]> keys) {
+                            lane.compare(keys, key -> suspect(database, key));
+                            synchronized (counting) {
+                                keysChecked += keys.size();
+                            }
+                        }
+                    })
+                    && walk(new Walk(database, lane -> lane.target) {
+                        @Override
+                        void look(BatchComparison lane, List<byte[]> keys) {
+                            lane.findExtras(keys, key -> suspect(database, key));
+                        }
+                    });
         }
         complete = complete && settle();
+        Map<String, Long> notComparable = new HashMap<>();
+        for (BatchComparison lane : lanes) {
+            lane.notComparable().forEach((type, count) -> notComparable.merge(type, count, Long::sum));
+            notes.addAll(lane.notes());
+        }
         return new VerificationReport(
                 keysChecked, differences, differenceCount, keysMoving, movingKeys, notComparable, notes, complete);
     }
 
-    /** What is done with the keys of a batch, of this database. */
-    private interface BatchStep {
-        void accept(int database, List<byte[]> keys);
-    }
+    // Walking
 
-    /** Calls {@code step} with all keys of a database, in batches; false where it was stopped. */
-    private boolean walk(Side side, int database, BatchStep step) {
-        for (int server = 0; server < (side.has(database) ? side.servers() : 0); server++) {
-            if (!walk(side, server, database, step)) {
-                return false;
+    /** All keys of one side in one database, page by page: each page is some lane's, and only the place of the next one is common to them. */
+    private abstract class Walk {
+        final int database;
+        private final Function<BatchComparison, Side> walked;
+        private int server; // this and the following: guarded by this
+        private String cursor = FIRST;
+        private @Nullable RuntimeException failure;
+
+        Walk(int database, Function<BatchComparison, Side> walked) {
+            this.database = database;
+            this.walked = walked;
+        }
+
+        /** What is done with keys of a page. */
+        abstract void look(BatchComparison lane, List<byte[]> keys);
+
+        synchronized boolean isOver() {
+            Side side = walked.apply(lanes.getFirst());
+            return server == (side.has(database) ? side.servers() : 0);
+        }
+
+        /** The next page, by the lane's own connection; null where there is none now. */
+        private synchronized @Nullable List<Reply> next(BatchComparison lane) {
+            if (failure != null || isOver() || suspectsAreFull() || stop.getAsBoolean()) {
+                return null;
+            }
+            lane.select(database);
+            List<Reply> page = KeyComparison.elements(walked.apply(lane).scan(server, cursor, BATCH_KEYS));
+            cursor = page.getFirst().text();
+            if (cursor.equals(FIRST)) {
+                server++;
+            }
+            return KeyComparison.elements(page.get(1));
+        }
+
+        private synchronized void fail(RuntimeException e) {
+            if (failure == null) {
+                failure = e;
+            } else {
+                failure.addSuppressed(e);
             }
         }
-        return true;
-    }
 
-    private boolean walk(Side side, int server, int database, BatchStep step) {
-        String cursor = "0";
-        do {
-            long began = environment.nanoTime();
-            select(database);
-            List<Reply> page = KeyComparison.elements(side.scan(server, cursor, BATCH_KEYS));
-            cursor = page.getFirst().text();
-            List<Reply> found = KeyComparison.elements(page.get(1));
+        synchronized void throwFailure() {
+            if (failure != null) {
+                throw failure;
+            }
+        }
+
+        /** Takes pages until there is none. */
+        void work(BatchComparison lane) {
+            try {
+                boolean more = true;
+                while (more) {
+                    busyShare.begin();
+                    try {
+                        more = lookAtNext(lane);
+                    } finally {
+                        busyShare.end();
+                    }
+                }
+            } catch (RuntimeException e) {
+                fail(e); // the other lanes stop, and the caller throws it
+            }
+        }
+
+        private boolean lookAtNext(BatchComparison lane) {
+            List<Reply> found = next(lane);
+            if (found == null) {
+                return false;
+            }
             List<byte[]> keys = new ArrayList<>();
             for (Reply name : found) {
-                byte @Nullable [] key = side.sourceName(KeyComparison.bytes(name));
+                byte @Nullable [] key = walked.apply(lane).sourceName(KeyComparison.bytes(name));
                 if (key != null) {
                     keys.add(key);
                 }
             }
             // A page may hold more than was asked for.
             for (int from = 0; from < keys.size(); from += BATCH_KEYS) {
-                step.accept(database, keys.subList(from, Math.min(keys.size(), from + BATCH_KEYS)));
+                look(lane, keys.subList(from, Math.min(keys.size(), from + BATCH_KEYS)));
             }
-            keysSeen += found.size();
-            report();
-            leaveRoom(environment.nanoTime() - began);
-            if (stop.getAsBoolean() || (suspects.size() >= SUSPECTS_MAX && !settle())) {
+            synchronized (counting) {
+                keysSeen += found.size();
+                report();
+            }
+            return true;
+        }
+    }
+
+    /** To its end, by all lanes; false where it was stopped. */
+    private boolean walk(Walk walk) {
+        while (!walk.isOver()) {
+            busyShare.start();
+            List<CompletableFuture<Void>> others = lanes.stream()
+                    .skip(1)
+                    .map(lane -> CompletableFuture.runAsync(() -> walk.work(lane), THREADS))
+                    .toList();
+            walk.work(lanes.getFirst());
+            others.forEach(CompletableFuture::join);
+            walk.throwFailure();
+            if (stop.getAsBoolean() || (suspectsAreFull() && !settle())) {
                 return false;
             }
-        } while (!cursor.equals("0"));
+        }
         return true;
     }
 
-    private void select(int database) {
-        source.select(database);
-        target.select(database);
-    }
-
-    private void findExtras(int database, List<byte[]> keys) {
-        List<Reply> here = source.askAll(
-                keys.stream().map(key -> Side.command("EXISTS", key)).toList());
-        for (int i = 0; i < keys.size(); i++) {
-            if (here.get(i).text().equals("0")) {
-                suspect(database, keys.get(i));
-            }
-        }
-    }
-
     private void suspect(int database, byte[] key) {
-        suspects.add(new Suspect(database, key, environment.nanoTime()));
-    }
-
-    // The fast way for many small keys: a few round trips for a batch. Whoever is unlike here is only a suspect.
-
-    private void compareBatch(int database, List<byte[]> keys) {
-        keysChecked += keys.size();
-        List<byte[][]> types = new ArrayList<>();
-        keys.forEach(key -> types.addAll(comparison.typeAndExpiry(source, key)));
-        long beforeNanos = environment.nanoTime();
-        List<Reply> here = source.askAll(types);
-        List<Reply> there = target.askAll(types);
-        long tookMs = (environment.nanoTime() - beforeNanos) / 1_000_000;
-        List<byte[]> alike = new ArrayList<>();
-        List<String> typeOf = new ArrayList<>();
-        for (int i = 0; i < keys.size(); i++) {
-            String type = here.get(2 * i).text();
-            long expiry = ((Reply.Int) here.get(2 * i + 1)).value();
-            long otherExpiry = ((Reply.Int) there.get(2 * i + 1)).value();
-            if (!type.equals(there.get(2 * i).text())
-                    || comparison.expiryDifference(expiry, otherExpiry, tookMs) != null) {
-                suspect(database, keys.get(i));
-            } else if (!type.equals("none")) {
-                alike.add(keys.get(i));
-                typeOf.add(type);
-            }
-        }
-        compareValues(database, alike, typeOf);
-    }
-
-    private void compareValues(int database, List<byte[]> keys, List<String> types) {
-        List<byte[]> small = new ArrayList<>();
-        List<String> smallTypes = new ArrayList<>();
-        List<byte[][]> sizes = new ArrayList<>();
-        for (int i = 0; i < keys.size(); i++) {
-            sizes.add(Side.command(sizeCommand(types.get(i)), keys.get(i)));
-        }
-        List<Reply> here = source.askAll(sizes);
-        for (int i = 0; i < keys.size(); i++) {
-            long limit = types.get(i).equals("string") ? SMALL_BYTES : SMALL_ELEMENTS;
-            if (isSimple(types.get(i)) && here.get(i) instanceof Reply.Int(long size) && size <= limit) {
-                small.add(keys.get(i));
-                smallTypes.add(types.get(i));
-            } else {
-                compareOne(database, keys.get(i));
-            }
-        }
-        compareSmall(database, small, smallTypes);
-    }
-
-    private void compareOne(int database, byte[] key) {
-        KeyComparison.Result result = comparison.compare(key);
-        if (!result.comparable()) {
-            notComparable.merge(result.type(), 1L, Long::sum);
-        } else if (result.kind() != null) {
-            suspect(database, key);
+        synchronized (counting) {
+            suspects.add(new Suspect(database, key, environment.nanoTime()));
         }
     }
 
-    private void compareSmall(int database, List<byte[]> keys, List<String> types) {
-        List<byte[][]> reads = new ArrayList<>();
-        for (int i = 0; i < keys.size(); i++) {
-            reads.add(read(types.get(i), keys.get(i)));
+    private boolean suspectsAreFull() {
+        synchronized (counting) {
+            return suspects.size() >= SUSPECTS_MAX;
         }
-        List<Reply> here = source.askAll(reads);
-        List<Reply> there = target.askAll(reads);
-        List<byte[]> hashes = new ArrayList<>();
-        List<byte[][]> expiries = new ArrayList<>();
-        for (int i = 0; i < keys.size(); i++) {
-            if (!sameValue(types.get(i), here.get(i), there.get(i))) {
-                suspect(database, keys.get(i));
-            } else if (types.get(i).equals("hash") && source.knowsFieldExpiry) {
-                List<byte[]> fields = names(here.get(i));
-                if (!fields.isEmpty()) { // else all of them have run out, and no server takes a question about none
-                    hashes.add(keys.get(i));
-                    expiries.add(KeyComparison.fieldExpiry(keys.get(i), fields));
-                }
-            }
-        }
-        compareFieldExpiries(database, hashes, expiries);
-    }
-
-    private void compareFieldExpiries(int database, List<byte[]> keys, List<byte[][]> questions) {
-        List<Reply> here = source.askAll(questions);
-        List<Reply> there = target.knowsFieldExpiry ? target.askAll(questions) : List.of();
-        for (int i = 0; i < keys.size(); i++) {
-            boolean same = target.knowsFieldExpiry
-                    ? here.get(i).equals(there.get(i))
-                    : KeyComparison.elements(here.get(i)).stream()
-                            .noneMatch(at -> at instanceof Reply.Int(long ms) && ms >= 0);
-            if (!same) {
-                suspect(database, keys.get(i));
-            }
-        }
-    }
-
-    private static List<byte[]> names(Reply hash) {
-        List<Reply> words = KeyComparison.elements(hash);
-        List<byte[]> names = new ArrayList<>();
-        for (int i = 0; i < words.size(); i += 2) {
-            names.add(KeyComparison.bytes(words.get(i)));
-        }
-        return names;
-    }
-
-    private static boolean isSimple(String type) {
-        return KeyComparison.isKnown(type) && !type.equals("stream") && !type.equals(KeyComparison.VECTOR_SET);
-    }
-
-    private static String sizeCommand(String type) {
-        return switch (type) {
-            case "string" -> "STRLEN";
-            case "list" -> "LLEN";
-            case "set" -> "SCARD";
-            case "hash" -> "HLEN";
-            case "zset" -> "ZCARD";
-            default -> "EXISTS"; // compared one by one, whatever their size
-        };
-    }
-
-    private static byte[][] read(String type, byte[] key) {
-        return switch (type) {
-            case "string" -> Side.command("GET", key);
-            case "list" -> Side.command("LRANGE", key, "0", "-1");
-            case "set" -> Side.command("SMEMBERS", key);
-            case "hash" -> Side.command("HGETALL", key);
-            default -> Side.command("ZRANGE", key, "0", "-1", "WITHSCORES");
-        };
-    }
-
-    private static boolean sameValue(String type, Reply here, Reply there) {
-        if (here.isError() || there.isError()) {
-            return false; // it has become something else meanwhile
-        }
-        return switch (type) {
-            case "set" -> KeyComparison.sameElements(here, there, 1);
-            case "hash" -> KeyComparison.sameElements(here, there, 2);
-            case "zset" -> KeyComparison.scoresDiffer(here, there) == null;
-            default -> here.equals(there);
-        };
     }
 
     // Suspects
@@ -379,19 +353,20 @@ public final class Verification {
             }
             report();
             if (!suspects.isEmpty()) {
-                sleep(pause);
+                BusyShare.sleep(environment, pause);
             }
         }
         return !stop.getAsBoolean();
     }
 
     private boolean isSettled(Suspect suspect) {
-        select(suspect.database);
-        KeyComparison.Result result = comparison.compare(suspect.key);
+        BatchComparison lane = lanes.getFirst();
+        lane.select(suspect.database);
+        KeyComparison.Result result = lane.comparison.compare(suspect.key);
         @Nullable Kind kind = result.kind();
         if (kind == null) {
             if (!result.comparable()) {
-                notComparable.merge(result.type(), 1L, Long::sum);
+                lane.notComparable().merge(result.type(), 1L, Long::sum);
             }
             return true;
         }
@@ -426,8 +401,6 @@ public final class Verification {
                 : KeyText.of(suspect.key) + " (" + KeyText.of(there) + " at the target)";
     }
 
-    // Pace
-
     private void report() {
         long tookNanos = environment.nanoTime() - startNanos;
         Optional<Duration> left = keysSeen == 0
@@ -435,23 +408,5 @@ public final class Verification {
                 : Optional.of(
                         Duration.ofNanos((long) (tookNanos / (double) keysSeen * Math.max(0, keysTotal - keysSeen))));
         progress.accept(new VerificationProgress(keysSeen, Math.max(keysTotal, keysSeen), left, differenceCount));
-    }
-
-    private void leaveRoom(long busyNanos) {
-        if (settings.busyShareMax() < 1) {
-            sleep(Duration.ofNanos((long) (busyNanos * (1 / settings.busyShareMax() - 1))));
-        }
-    }
-
-    private void sleep(Duration duration) {
-        try {
-            environment.sleep(duration);
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-            throw new FleetException(
-                    FleetException.Code.UNREACHABLE,
-                    "the verification was interrupted, nothing is known of the rest",
-                    e);
-        }
     }
 }
