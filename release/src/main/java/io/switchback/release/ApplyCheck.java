@@ -15,6 +15,9 @@ import java.util.Optional;
 
 /** What links that apply ask of the fleets, beyond what any link does. Changes nothing. */
 final class ApplyCheck {
+    /** Shards of the source times primaries of the target: each link has a connection, a thread and a queue for each of these. */
+    static final int LANES_MAX = 1_024;
+
     private final MovingCache cache;
     private final ReleaseFile file;
     private final Findings findings;
@@ -25,8 +28,8 @@ final class ApplyCheck {
         this.findings = findings;
     }
 
-    void look(List<Primary> old) {
-        common(old);
+    void look(List<Primary> old, List<Primary> fresh) {
+        common(old, fresh);
         if (cache.fleet(Side.NEW).isCluster() && file.protect() == Protect.SYNC) {
             findings.problem("protect: sync cannot be kept in front of fleet "
                     + cache.fleet(Side.NEW).name() + ", which is a cluster; say protect: async");
@@ -35,7 +38,7 @@ final class ApplyCheck {
 
     /** Where links can only scan. */
     void lookWhereNobodyFollows(List<Primary> old, List<Primary> fresh) {
-        common(old);
+        common(old, fresh);
         for (Side side : Side.values()) {
             (side == Side.OLD ? old : fresh).forEach(one -> tells(cache.fleet(side), one.endpoint()));
         }
@@ -60,7 +63,12 @@ final class ApplyCheck {
         }
     }
 
-    private void common(List<Primary> old) {
+    private void common(List<Primary> old, List<Primary> fresh) {
+        if (old.size() * fresh.size() > LANES_MAX) {
+            findings.problem(old.size() + " shards and " + fresh.size() + " would be joined by "
+                    + old.size() * fresh.size() + " connections of links, and " + LANES_MAX
+                    + " are the limit (docs/limits.md); a fleet of fewer, larger shards would do");
+        }
         for (Side side : Side.values()) {
             FleetSpec fleet = cache.fleet(side);
             ApplyLink.slotsMoving(fleet)

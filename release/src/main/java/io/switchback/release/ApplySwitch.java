@@ -15,6 +15,7 @@ import io.switchback.sync.apply.ApplyLink;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -198,13 +199,12 @@ final class ApplySwitch extends CacheSwitch {
         }
         demandStood(cache.fleet(from), left.shards());
         demandStood(cache.fleet(part.to()), shardsOfB);
-        List<SourceBase> begins = new ArrayList<>();
         String back = cache.linkName(part.to());
-        for (int shard = 0; shard < primariesOfB.size(); shard++) {
+        List<Integer> shards = IntStream.range(0, primariesOfB.size()).boxed().toList();
+        List<SourceBase> begins = AtOnce.ask(shards, shard -> {
             String slots = shardsOfB.get(shard);
-            ServerConnection server = primariesOfB.get(shard);
-            begins.add(new SourceBase(slots, ApplyLink.begin(server, ApplyLinks.name(back, slots)), false));
-        }
+            return new SourceBase(slots, ApplyLink.begin(primariesOfB.get(shard), ApplyLinks.name(back, slots)), false);
+        });
         if (links.scan() && !links.admitAhead(begins, deadline)) {
             cache.linkNote("the links of the way back may have missed something: they look at every key of fleet "
                     + cache.fleet(part.to()).name() + " again, and until they have there is no way back");

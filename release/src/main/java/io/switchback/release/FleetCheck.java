@@ -127,19 +127,29 @@ final class FleetCheck {
         }
         KeysCheck keys = new KeysCheck(cache, file, findings);
         keys.look(old, fresh);
-        LinkChoice choice = Stream.concat(old.stream(), fresh.stream())
+        LinkChoice fits = Stream.concat(old.stream(), fresh.stream())
                 .flatMap(one -> ApplyCheck.whyNotFollowed(one.server()).stream())
                 .findFirst()
                 .map(why -> new LinkChoice(LinkKind.SCAN, why + "; it promises less (docs/scan.md)"))
                 .orElseGet(() -> choice(old.getFirst(), fresh.getFirst()));
+        Optional<LinkKind> wanted = wantedLink();
+        LinkChoice choice = wanted.filter(kind -> kind.compareTo(fits.kind()) > 0)
+                .map(kind -> new LinkChoice(kind, "the release's file asks for it"))
+                .orElse(fits);
         findings.choice = Optional.of(choice);
+        if (wanted.isPresent() && wanted.get() != choice.kind()) {
+            findings.problem("the release's file asks for link: " + wanted.get().title()
+                    + ", which these fleets do not allow: " + fits.because() + "; leave link out");
+            return;
+        }
         switch (choice.kind()) {
             case RELAY -> {
                 RelayCheck relay = new RelayCheck(findings);
+                relay.lookAtElements(old.getFirst(), fresh.getFirst());
                 relay.look(old.getFirst().server(), old.getFirst().info(), cache.fleet(Side.OLD));
                 relay.look(fresh.getFirst().server(), fresh.getFirst().info(), cache.fleet(Side.NEW));
             }
-            case APPLY -> new ApplyCheck(cache, file, findings).look(old);
+            case APPLY -> new ApplyCheck(cache, file, findings).look(old, fresh);
             case SCAN -> new ApplyCheck(cache, file, findings).lookWhereNobodyFollows(old, fresh);
         }
         databases(old, fresh);
@@ -147,6 +157,13 @@ final class FleetCheck {
         room(old, fresh, keys);
         clocks(old.getFirst().server(), fresh.getFirst().server());
         guard(old.getFirst().server(), fresh.getFirst().server());
+    }
+
+    private Optional<LinkKind> wantedLink() {
+        return file.moves().stream()
+                .filter(move -> move.cache().equals(cache.name()))
+                .findFirst()
+                .flatMap(CacheMove::link);
     }
 
     private void areTheSame(List<Primary> old, List<Primary> fresh) {

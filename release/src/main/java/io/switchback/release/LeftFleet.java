@@ -16,6 +16,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -130,31 +131,33 @@ final class LeftFleet implements SwitchRoles {
     }
 
     /**
-     * Writes the note at every primary, unless one of a newer token is there; and has others' connections killed, at replicas too, which may become primaries.
+     * Writes the note at every primary, unless one of a newer token is there; and has others' connections killed, at replicas too, which may become primaries. All of them are
+     * asked at once, since nobody writes anywhere meanwhile: their order does not matter.
      *
      * @return where each primary's stream stands behind the note
      */
     List<Long> leave(Token token, OtherClients others) {
-        List<Long> ends = new ArrayList<>();
         OtherClients withNote = others;
         try {
             if (others == OtherClients.KILLED) {
-                replicas.forEach(LeftFleet::killOthers);
+                AtOnce.tell(replicas, LeftFleet::killOthers);
                 if (part.link() == LinkKind.SCAN) {
-                    primaries.forEach(LeftFleet::killAllButLinks);
+                    AtOnce.tell(primaries, LeftFleet::killAllButLinks);
                     withNote = OtherClients.KEPT;
                 }
             }
-            for (int shard = 0; shard < shards.size(); shard++) {
-                String slots = shards.get(shard);
-                ends.add(ApplyLink.leave(
-                        primaries.get(shard), ApplyLinks.firstSlot(slots), name(slots), token, withNote));
-            }
+            OtherClients also = withNote;
+            List<Integer> each = IntStream.range(0, shards.size()).boxed().toList();
+            return AtOnce.ask(each, shard -> leave(shard, token, also));
         } catch (FleetException e) {
             close(); // another attempt looks anew
             throw e;
         }
-        return ends;
+    }
+
+    private long leave(int shard, Token token, OtherClients others) {
+        String slots = shards.get(shard);
+        return ApplyLink.leave(primaries.get(shard), ApplyLinks.firstSlot(slots), name(slots), token, others);
     }
 
     /**

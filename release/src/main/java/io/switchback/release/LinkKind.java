@@ -2,7 +2,10 @@ package io.switchback.release;
 
 import java.util.Locale;
 
-/** How a link carries one fleet's writes to the other (ARCHITECTURE.md, "Three kinds of link"). */
+/**
+ * How a link carries one fleet's writes to the other (ARCHITECTURE.md, "Three kinds of link"). In the order of what they ask of the fleets, the most first: fleets
+ * that fit one of them fit those behind it.
+ */
 public enum LinkKind {
     /** The target follows it as it would follow a primary. For single servers. */
     RELAY,

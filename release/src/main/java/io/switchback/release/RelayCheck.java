@@ -9,6 +9,7 @@ import io.switchback.fleet.ServerSettings;
 import io.switchback.fleet.ServerVersion;
 import io.switchback.release.FleetCheck.Findings;
 import io.switchback.resp.Reply;
+import io.switchback.sync.rdb.ValueTarget;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
@@ -58,6 +59,17 @@ final class RelayCheck {
     void look(ServerConnection server, ServerInfo info, FleetSpec fleet) {
         settings(server, info);
         followsOver(server, fleet);
+    }
+
+    /** A snapshot that the new server would not survive: its own replication sends it the same. */
+    void lookAtElements(FleetCheck.Primary old, FleetCheck.Primary fresh) {
+        if (new ValueTarget(fresh.info().version())
+                .readsListpacksOtherwise(old.info().version())) {
+            findings.warn(fresh.endpoint() + " (" + fresh.info().version() + ") ends its process when a snapshot of "
+                    + old.info().version()
+                    + " holds a list or a stream with an element of exactly " + ValueTarget.ELEMENT_READ_OTHERWISE_BYTES
+                    + " bytes; if there may be one, say link: apply in the move, which writes each value anew");
+        }
     }
 
     private void settings(ServerConnection server, ServerInfo info) {

@@ -177,7 +177,7 @@ public record ReleaseFile(
                 refuseOtherMove(item);
                 continue;
             }
-            CacheMove move = new CacheMove(item.name("cache"), item.name("to"), carriedKeys(item));
+            CacheMove move = new CacheMove(item.name("cache"), item.name("to"), linkKind(item), carriedKeys(item));
             Integer first = lineOf.putIfAbsent(move.cache(), item.line());
             if (first != null && !move.cache().isEmpty()) {
                 item.problem("cache", "\"" + move.cache() + "\" is moved twice, first in line " + first);
@@ -185,6 +185,10 @@ public record ReleaseFile(
             moves.add(move);
         }
         return moves;
+    }
+
+    private static Optional<LinkKind> linkKind(YamlMap item) {
+        return item.has("link") ? Optional.of(item.choice("link", LinkKind.class, LinkKind.RELAY)) : Optional.empty();
     }
 
     private static CarriedKeys carriedKeys(YamlMap item) {

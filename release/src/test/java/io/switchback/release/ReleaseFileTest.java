@@ -139,7 +139,7 @@ class ReleaseFileTest {
                       except: "tmp:*"
                       databases: [0, 3]
                       rename: { "old:": "new:", "session:": "s:" }
-                  - { cache: carts, to: v2, keys: { databases: 0 } }
+                  - { cache: carts, to: v2, link: scan, keys: { databases: 0 } }
                   - { cache: rest, to: v2 }
                 """);
 
@@ -148,12 +148,17 @@ class ReleaseFileTest {
                         new CacheMove(
                                 "sessions",
                                 "green",
+                                Optional.empty(),
                                 new CarriedKeys(
                                         List.of("session:*", "old:*"),
                                         List.of("tmp:*"),
                                         Set.of(0, 3),
                                         List.of(new Rename("old:", "new:"), new Rename("session:", "s:")))),
-                        new CacheMove("carts", "v2", new CarriedKeys(List.of(), List.of(), Set.of(0), List.of())),
+                        new CacheMove(
+                                "carts",
+                                "v2",
+                                Optional.of(LinkKind.SCAN),
+                                new CarriedKeys(List.of(), List.of(), Set.of(0), List.of())),
                         new CacheMove("rest", "v2"));
     }
 

@@ -11,11 +11,14 @@ public record ValueTarget(ServerVersion version) {
     /** A listpack up to this size holds no element whose length servers write in different ways. */
     static final int LISTPACK_BYTES_SURE = 16_383;
 
+    /** The length of the element of which that is so: with its header it takes as much. */
+    public static final int ELEMENT_READ_OTHERWISE_BYTES = 16_378;
+
     /**
      * Whether a listpack of {@code source} in which an element takes 16,383 bytes is another one to the target: Valkey 9 writes and expects that length in two bytes, all others in three.
      * Seen on 9.1: it refuses theirs ("Bad data format"), and the process of each of the others ends when it is sent one of 9.1.
      */
-    boolean readsListpacksOtherwise(ServerVersion source) {
+    public boolean readsListpacksOtherwise(ServerVersion source) {
         return isValkey9(version) != isValkey9(source);
     }
 
