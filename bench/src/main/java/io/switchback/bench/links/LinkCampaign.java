@@ -25,10 +25,10 @@ public final class LinkCampaign {
             Usage: bench/links [--rounds N] [--kills N] [--seed SEED] [--campaign FILE] [--keep] [--events]
 
             Each round takes two fleets of real servers: of every pair of the versions that are there one after the other, a
-            server or a cluster on either side. One is filled with every type in every encoding that it writes; links carry it
+            server, a cluster or a server and its replica under sentinels on either side. One is filled with every type in every encoding that it writes; links carry it
             to the other while clients write to it. The process that runs the links is killed (SIGKILL) at random moments and
-            another one goes on, connections are cut, and in some rounds servers of the target are killed, too. Then clients
-            rest, and both sides must be equal, but for what docs/types.md lists; then the same from the other side back,
+            another one goes on, connections are cut, slots of a target move, sentinels make another server the primary,
+            and in some rounds servers of the target are killed, too. Then clients rest, and both sides must be equal, but for what docs/types.md lists; then the same from the other side back,
             without a copy. Counters must be what their clients have counted, and no source may have been asked for a
             snapshot by a link that had its copy.
 
@@ -134,7 +134,7 @@ public final class LinkCampaign {
             boolean held = outcome.problem().isEmpty();
             killed += outcome.killed();
             out.printf(
-                    "links: round %d of %d, seed %d, %s: %s; %d kills, %d cuts, %d restarts, %d snapshots, %d writes,"
+                    "links: round %d of %d, seed %d, %s: %s; %d kills, %d cuts, %d restarts, %d changes, %d snapshots, %d writes,"
                             + " %d counted, %d keys compared, %d listed differences, %.0f s%n",
                     round,
                     rounds,
@@ -144,6 +144,7 @@ public final class LinkCampaign {
                     outcome.killed(),
                     outcome.cut(),
                     outcome.restarted(),
+                    outcome.changed(),
                     outcome.snapshots(),
                     outcome.written(),
                     outcome.counted(),
@@ -175,12 +176,8 @@ public final class LinkCampaign {
     }
 
     private static String shown(RoundPlan plan) {
-        return plan.kind() + " " + shown(plan.source(), plan.sourcePrimaries()) + " to "
-                + shown(plan.target(), plan.targetPrimaries());
-    }
-
-    private static String shown(ServerBinary binary, int primaries) {
-        return binary.name() + (primaries == 1 ? "" : " cluster of " + primaries);
+        return plan.kind() + " " + plan.source().name() + plan.sourceShape() + " to "
+                + plan.target().name() + plan.targetShape();
     }
 
     private void record(String commit, LinkRound.Outcome outcome) throws IOException {
@@ -193,13 +190,14 @@ public final class LinkCampaign {
         line.put("commit", commit);
         line.put("at", Instant.now().toString());
         line.put("kind", plan.kind());
-        line.put("source", shown(plan.source(), plan.sourcePrimaries()));
-        line.put("target", shown(plan.target(), plan.targetPrimaries()));
+        line.put("source", plan.source().name() + plan.sourceShape());
+        line.put("target", plan.target().name() + plan.targetShape());
         line.put("held", outcome.problem().isEmpty());
         line.put("problem", outcome.problem());
         line.put("kills", outcome.killed());
         line.put("cuts", outcome.cut());
         line.put("restarts", outcome.restarted());
+        line.put("changes", outcome.changed());
         line.put("closed", outcome.closed());
         line.put("snapshots", outcome.snapshots());
         line.put("writes", outcome.written());

@@ -104,9 +104,12 @@ public final class LinkProcess {
         List<Endpoint> servers = Arrays.stream(of(which).split(" ", -1))
                 .map(LinkProcess::endpoint)
                 .toList();
-        return order.getProperty(which + ".cluster") == null
-                ? new FleetSpec(which, servers.getFirst(), Optional.empty())
-                : new FleetSpec(which, new FleetAddress.Cluster(servers), Optional.empty());
+        FleetAddress address = order.getProperty(which + ".cluster") != null
+                ? new FleetAddress.Cluster(servers)
+                : order.getProperty(which + ".watched") != null
+                        ? new FleetAddress.Sentinel(servers, of(which + ".watched"), Optional.empty())
+                        : new FleetAddress.Standalone(servers.getFirst());
+        return new FleetSpec(which, address, Optional.empty());
     }
 
     private static Endpoint endpoint(String text) {

@@ -13,6 +13,7 @@ import io.switchback.sync.verify.Difference;
 import io.switchback.sync.verify.Verification;
 import io.switchback.sync.verify.VerificationReport;
 import io.switchback.sync.verify.VerificationSettings;
+import io.switchback.testkit.RealCluster;
 import io.switchback.testkit.RealServer;
 import io.switchback.testkit.values.EveryForm;
 import io.switchback.testkit.values.RandomWrites;
@@ -65,6 +66,7 @@ final class LinkRound implements AutoCloseable {
         int killed;
         int cut;
         int restarted;
+        int changed;
         int closed;
         long snapshots;
         long compared;
@@ -76,6 +78,7 @@ final class LinkRound implements AutoCloseable {
      * How a round ended.
      *
      * @param problem empty where all that it promises held
+     * @param changed how often a slot has moved, or another server has become the primary
      * @param closed 1 where the round ended early, as a relay's target below 7.0 forgets its place when it is cut off in the middle of its handshake (docs/relay.md)
      * @param snapshots that were asked of servers that were a source, over both directions
      * @param compared keys, over both directions
@@ -88,6 +91,7 @@ final class LinkRound implements AutoCloseable {
             int killed,
             int cut,
             int restarted,
+            int changed,
             int closed,
             long snapshots,
             long compared,
@@ -102,10 +106,10 @@ final class LinkRound implements AutoCloseable {
         this.kills = kills;
         this.folder = folder;
         this.random = new SplittableRandom(plan.seed() + 1_000_003);
-        this.blue = CampaignFleet.start("blue", plan.source(), plan.sourcePrimaries(), folder, plan);
+        this.blue = CampaignFleet.start("blue", plan.source(), plan.sourceShape(), folder, plan);
         @Nullable CampaignFleet other = null;
         try {
-            other = CampaignFleet.start("green", plan.target(), plan.targetPrimaries(), folder, plan);
+            other = CampaignFleet.start("green", plan.target(), plan.targetShape(), folder, plan);
         } finally {
             if (other == null) {
                 blue.close();
@@ -120,7 +124,7 @@ final class LinkRound implements AutoCloseable {
             blue.fill(green.isCluster());
             // A hash of which all fields have run out counts as there until the server looks for it.
             if (plan.expiresByItself() || EveryForm.knowsFieldExpiry(blue.binary())) {
-                blue.servers().forEach(server -> server.call("DEBUG", "SET-ACTIVE-EXPIRE", "1"));
+                blue.primaries().forEach(server -> server.call("DEBUG", "SET-ACTIVE-EXPIRE", "1"));
             }
             note("filled " + blue + ", to go to " + green);
             if (plan.kind().equals("relay")) {
@@ -146,6 +150,7 @@ final class LinkRound implements AutoCloseable {
                 counts.killed,
                 counts.cut,
                 counts.restarted,
+                counts.changed,
                 counts.closed,
                 counts.snapshots,
                 counts.compared,
@@ -177,7 +182,7 @@ final class LinkRound implements AutoCloseable {
     }
 
     private static void keepStreams(CampaignFleet fleet) throws IOException {
-        for (RealServer server : fleet.servers()) {
+        for (RealServer server : fleet.primaries()) {
             Backlog.begin(CampaignFleet.alone(server), SILENCE_MAX);
         }
     }
@@ -335,6 +340,7 @@ final class LinkRound implements AutoCloseable {
                     note("killed and started again " + target);
                 }
             }
+            case 3 -> change(from, to);
             default -> {
                 return;
             }
@@ -345,13 +351,36 @@ final class LinkRound implements AutoCloseable {
         }
     }
 
+    /** The fleets themselves change, where they are such: links go on over it. */
+    private void change(CampaignFleet from, CampaignFleet to) {
+        if (!plan.changes()) {
+            return;
+        }
+        if (to.isCluster() && random.nextBoolean()) {
+            int slot = random.nextInt(RealCluster.SLOTS);
+            to.moveSlot(slot);
+            counts.changed++;
+            note("moved slot " + slot + " of " + to);
+            return;
+        }
+        CampaignFleet changing = from.isWatched() && (!to.isWatched() || random.nextBoolean()) ? from : to;
+        if (changing.isWatched()) {
+            endWriting();
+            changing.failOver();
+            beginWriting(from, to);
+            counts.changed++;
+            note("another primary of " + changing + ": " + any(changing));
+        }
+    }
+
     private RealServer any(CampaignFleet fleet) {
-        return fleet.servers().get(random.nextInt(fleet.servers().size()));
+        List<RealServer> primaries = fleet.primaries();
+        return primaries.get(random.nextInt(primaries.size()));
     }
 
     private void beginWriting(CampaignFleet from, CampaignFleet to) {
         boolean fieldTimes = EveryForm.knowsFieldExpiry(from.binary()) && EveryForm.knowsFieldExpiry(to.binary());
-        for (RealServer server : from.servers()) {
+        for (RealServer server : from.primaries()) {
             String tag = from.tagOn(server);
             writing.add(new RandomWrites(
                     server,
@@ -417,7 +446,7 @@ final class LinkRound implements AutoCloseable {
             throw new AssertionError("counters: " + wrong);
         }
         if (forward && EveryForm.knows(from.binary(), 7, 0) && EveryForm.knows(to.binary(), 7, 0)) {
-            for (RealServer server : to.servers()) {
+            for (RealServer server : to.primaries()) {
                 if (!String.valueOf(server.call("FUNCTION", "LIST")).contains("everyform")) {
                     throw new AssertionError(server + " lacks the library of functions");
                 }
@@ -436,7 +465,10 @@ final class LinkRound implements AutoCloseable {
     /** A source is asked for one snapshot by each process that knew of no complete copy yet, and for none by any other. */
     private void demandFewSnapshots(
             LinkOwner links, CampaignFleet from, Map<RealServer, Long> before, boolean forward) {
-        for (RealServer server : from.servers()) {
+        if (from.isWatched() && from.failedOver() > 0) {
+            return; // its own servers copied from each other, too
+        }
+        for (RealServer server : from.primaries()) {
             long taken = CampaignFleet.snapshots(server) - before.getOrDefault(server, 0L);
             counts.snapshots += taken;
             if (taken > links.startsWithoutBase() || (forward && taken == 0)) {

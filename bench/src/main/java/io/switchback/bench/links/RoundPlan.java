@@ -9,8 +9,8 @@ import java.util.SplittableRandom;
  * What a round is made of, all of it by its seed: as many seeds in a row as there are pairs of versions have each pair once.
  *
  * @param kind relay or apply
- * @param sourcePrimaries 1: a server, more: a cluster of so many
  * @param restarts servers keep an append-only file, and those of a target are killed and come back with it
+ * @param changes slots of a target that is a cluster move, and sentinels make another server the primary, on either side
  * @param expiresByItself whether the source looks for keys whose time has passed, or waits until somebody asks for them
  */
 record RoundPlan(
@@ -18,11 +18,14 @@ record RoundPlan(
         String kind,
         ServerBinary source,
         ServerBinary target,
-        int sourcePrimaries,
-        int targetPrimaries,
+        FleetShape sourceShape,
+        FleetShape targetShape,
         boolean diskless,
         boolean restarts,
+        boolean changes,
         boolean expiresByItself) {
+    /** Rounds before this one were made when there were no fleets under sentinels and nothing moved: they stay what they were. */
+    private static final long CHANGES_FROM = 27;
 
     static RoundPlan of(long seed, List<ServerBinary> versions) {
         int pair = (int) Math.floorMod(seed - 1, (long) versions.size() * versions.size());
@@ -34,6 +37,9 @@ record RoundPlan(
         if (follows(target, source)) {
             forms.addAll(List.of("relay 1 1", "relay 1 1", "relay 1 1"));
         }
+        if (seed >= CHANGES_FROM) {
+            forms.addAll(List.of("apply s 1", "apply 1 s", "apply s s", "apply s 2", "apply 2 s", "apply 1 2"));
+        }
         String[] form = forms.get(random.nextInt(forms.size())).split(" ", -1);
         boolean apply = form[0].equals("apply");
         return new RoundPlan(
@@ -41,10 +47,12 @@ record RoundPlan(
                 form[0],
                 source,
                 target,
-                Integer.parseInt(form[1]),
-                Integer.parseInt(form[2]),
+                FleetShape.of(form[1]),
+                FleetShape.of(form[2]),
                 random.nextBoolean(),
-                apply && random.nextInt(3) == 0,
+                // Sentinels would make a replica the primary meanwhile, which may have less.
+                apply && random.nextInt(3) == 0 && !form[1].equals("s") && !form[2].equals("s"),
+                seed >= CHANGES_FROM,
                 random.nextBoolean());
     }
 
