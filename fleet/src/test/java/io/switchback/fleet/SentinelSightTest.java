@@ -121,6 +121,50 @@ class SentinelSightTest {
         }
     }
 
+    /** Somebody has made a replica a primary by hand and told one sentinel: its word has no greater epoch than the others'. */
+    @Test
+    void whoNamesAReplicaWithoutAFailoverIsNotBelievedThoughThePrimaryIsSilent() {
+        try (RealSentinels fleet = RealSentinels.start(ServerBinary.any(), folder, 1);
+                FleetSight sight = FleetSight.of(spec(fleet, Optional.empty()))) {
+            RealServer primary = fleet.primary();
+            RealServer replica = fleet.replicas().getFirst();
+            assertThat(sight.look().topology().map(SentinelSightTest::primary)).contains(endpoint(primary));
+            RealServer misled = fleet.sentinels().getLast();
+            replica.call("REPLICAOF", "NO", "ONE");
+            misled.call("SENTINEL", "REMOVE", fleet.primaryName());
+            misled.call(
+                    "SENTINEL", "MONITOR", fleet.primaryName(), replica.host(), Integer.toString(replica.port()), "3");
+            primary.kill();
+            Sighting sighting = sight.look();
+            assertThat(sighting.topology()).isEmpty();
+            assertThat(String.join("\n", sighting.problems())).contains("the others say otherwise");
+        }
+    }
+
+    /** The one that leads a failover has promoted a replica, and the others have not heard of it: as long as the former primary takes writes it is the primary. */
+    @Test
+    void aSuccessorIsNotBelievedWhileTheFormerPrimarySaysThatItIsOne() {
+        try (RealSentinels fleet = RealSentinels.start(ServerBinary.any(), folder, 1);
+                FleetSight sight = FleetSight.of(spec(fleet, Optional.empty()))) {
+            RealServer primary = fleet.primary();
+            RealServer replica = fleet.replicas().getFirst();
+            assertThat(sight.look().topology().map(SentinelSightTest::primary)).contains(endpoint(primary));
+            // So sentinels hear nothing of each other.
+            fleet.servers().forEach(server -> server.call("ACL", "SETUSER", "default", "-publish"));
+            RealServer leader = fleet.sentinels().getLast();
+            leader.call("SENTINEL", "FAILOVER", fleet.primaryName());
+            Await.until(LIMIT, "one sentinel has promoted the replica", () -> {
+                Object named = leader.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", fleet.primaryName());
+                return named instanceof List<?> words
+                        && Integer.toString(replica.port()).equals(String.valueOf(words.get(1)))
+                        && replica.info("replication", "role").equals("master");
+            });
+            Sighting sighting = sight.look();
+            assertThat(primary.info("replication", "role")).isEqualTo("master");
+            assertThat(sighting.topology().map(SentinelSightTest::primary)).contains(endpoint(primary));
+        }
+    }
+
     @Test
     void whatIsWrongIsNamed() {
         try (RealSentinels fleet = RealSentinels.start(ServerBinary.any(), folder, 1, "--requirepass", "secret")) {
