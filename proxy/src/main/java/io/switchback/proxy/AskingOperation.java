@@ -21,7 +21,7 @@ abstract class AskingOperation extends Operation {
         if (done || asked) {
             return done;
         }
-        if (!session.isQuiet()) {
+        if (waitsForQuiet() && !session.isQuiet()) {
             return false;
         }
         BackendConnection connection = connection();
@@ -38,6 +38,11 @@ abstract class AskingOperation extends Operation {
             return false;
         }
         failed(failure);
+        return true;
+    }
+
+    /** Whether all that the client has sent before is to be answered first. */
+    boolean waitsForQuiet() {
         return true;
     }
 

@@ -7,7 +7,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * AUTH: proven by the server itself, on a connection that is used for nothing else and so may be anybody; from then on the
  * client's commands go over connections that are authenticated as that user. A client that is subscribed to something may only be the
- * same user again, as clients do whose passwords are tokens: it does so on its own connection, lest it misses a message.
+ * same user again, as clients do whose passwords are tokens: it does so on its own connection where that brings messages, lest it misses one. (Those that bring
+ * shard channels stay as they are: the server has granted them.)
  */
 final class Authenticate extends AskingOperation {
     private final byte[][] command;
@@ -26,9 +27,9 @@ final class Authenticate extends AskingOperation {
     }
 
     static @Nullable BackendConnection connection(ClientSession session) {
-        return session.subscriptions.isEmpty()
-                ? session.loop().backends().shared(ConnectionKey.PROVING, session)
-                : session.own().current();
+        return session.subscriptions.needOwnConnection()
+                ? session.own().current()
+                : session.loop().backends().shared(ConnectionKey.PROVING, session);
     }
 
     /** Whether a client may not be that user now. */

@@ -620,18 +620,22 @@ final class Backends {
     }
 
     /** The session has changed what it is subscribed to; so it is where a switch is about to lead. */
-    void subscribed(ClientSession session, String command, Set<ByteBuffer> changed) {
-        BackendRoute next = routeAhead;
-        if (next != null && !session.subscriptions.isAhead()) {
-            if (!session.subscriptions.isEmpty()) {
-                session.subscriptions.openAhead(next, markAhead, refusal -> {
-                    if (!refusal.isEmpty()) {
-                        LOG.warn("client {} cannot subscribe where a switch leads: {}", session.address(), refusal);
-                    }
-                });
-            }
+    void subscribed(ClientSession session, Subscriptions.Kind kind, boolean adds, Set<ByteBuffer> changed) {
+        if (session.subscriptions.isAhead()) {
+            session.subscriptions.tellAhead(kind, adds, changed);
         } else {
-            session.subscriptions.tellAhead(command, changed);
+            subscribeAhead(session);
+        }
+    }
+
+    private void subscribeAhead(ClientSession session) {
+        BackendRoute next = routeAhead;
+        if (next != null && !session.subscriptions.isEmpty()) {
+            session.subscriptions.openAhead(next, markAhead, refusal -> {
+                if (!refusal.isEmpty()) {
+                    LOG.warn("client {} cannot subscribe where a switch leads: {}", session.address(), refusal);
+                }
+            });
         }
     }
 
@@ -639,7 +643,7 @@ final class Backends {
     void authenticatedAgain(ClientSession session) {
         if (session.subscriptions.isAhead()) {
             session.subscriptions.closeAhead();
-            subscribed(session, "", Set.of());
+            subscribeAhead(session);
         }
     }
 

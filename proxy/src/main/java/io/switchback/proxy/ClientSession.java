@@ -258,6 +258,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (loop.isHolding() || loop.hasLapsed()) {
             return false;
         }
+        if (loop.isSharded()) {
+            subscriptions.keepUp();
+        }
         // These first, since an EXEC that waits can only go over a connection that has the queue.
         if (replay == null && !subscriptions.areOn(own.current())) {
             replay = new Resubscribe(this);
@@ -552,6 +555,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                 && !skipsNext
                 && !transaction.open
                 && !needsOwnConnection()
+                && subscriptions.isEmpty()
                 && !shardTracking.isOn()
                 && own.current() == null
                 && !replySizes.areLarge();
@@ -1295,10 +1299,10 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         BackendConnection connection = own.current();
         if (isToo && connection != null) {
             connection.spoil(); // its key says another password
-            loop.backends().authenticatedAgain(this);
         } else {
             leaveForAnother();
         }
+        loop.backends().authenticatedAgain(this);
     }
 
     void chosen(Protocol protocol) {
@@ -1416,6 +1420,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (!output.isReading() && from != null) {
             from.pauseReading(output.isFull());
         }
+        if (!output.isReading()) {
+            subscriptions.pauseReading(output.isFull());
+        }
     }
 
     /** Whole lines of what the server is asked for by others. The buffer is the caller's. */
@@ -1439,6 +1446,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             from.readOn();
         }
         shardTracking.readOn();
+        subscriptions.readOn();
         monitor.readOn();
     }
 
@@ -1588,9 +1596,13 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         Endpoint server = null;
         if (subscriptions.isEmpty()) {
             own.routeChanged();
-            subscriptions.closeAhead(); // it has unsubscribed since
+            subscriptions.clear(); // it may have unsubscribed since
         } else {
-            own.gone(); // subscriptions see to it
+            if (subscriptions.comeOver(own.current())) {
+                own.gone(); // subscriptions see to it
+            } else {
+                own.routeChanged();
+            }
             BackendConnection next = subscriptions.routeChanged();
             if (next != null) {
                 server = next.key.server();
@@ -1630,7 +1642,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     /** Whether something of this client lives on a connection of its own. */
     boolean needsOwnConnection() {
         return transaction.needsConnection()
-                || !subscriptions.isEmpty()
+                || subscriptions.needOwnConnection()
                 || (tracking.isOn() && !loop.isSharded())
                 || modes.needConnection()
                 || (monitor.isOn() && !loop.isSharded());
@@ -1721,6 +1733,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         hasSeenElsewhere();
         forgetUpstream();
         ownServer = null;
+        subscriptions.ownIsLeft();
         own.leave(clean);
     }
 

@@ -1,6 +1,5 @@
 package io.switchback.proxy;
 
-import io.switchback.fleet.Endpoint;
 import io.switchback.proxy.SessionCommands.Perform;
 import io.switchback.proxy.SessionCommands.Refuse;
 import io.switchback.proxy.SessionCommands.Verdict;
@@ -55,7 +54,9 @@ final class ClusterCommands {
             case "monitor" ->
                 command.length > 1
                         ? null
-                        : session.needsOwnConnection() || session.shardTracking.isOn()
+                        : session.needsOwnConnection()
+                                        || session.shardTracking.isOn()
+                                        || !session.subscriptions.isEmpty()
                                 ? new Refuse(SessionCommands.MONITOR_REFUSAL)
                                 : new Perform(session.monitor.asking(false));
             case "client|tracking", "client|caching" ->
@@ -84,24 +85,13 @@ final class ClusterCommands {
         if (slot < 0) {
             return null;
         }
-        Endpoint server = session.lane().server(slot);
-        BackendConnection own = session.own().current();
         return switch (rule.name()) {
             case "hscan", "sscan", "zscan" ->
                 inTransaction || command.length < 3
                         ? ofTransaction(session, slot)
                         : new Perform(new ClusterScan(session, rule, command));
-            case "ssubscribe" ->
-                !session.subscriptions.isEmpty() && own != null && !own.server.equals(server)
-                        ? new Refuse(
-                                "ERR switchback: SSUBSCRIBE is not supported for a channel of another shard than the one that"
-                                        + " the client's subscriptions come from")
-                        : null;
-            case "sunsubscribe" -> null;
-            case "watch" ->
-                session.transaction.watching && own != null && !own.server.equals(server)
-                        ? new Refuse(SEVERAL_SLOTS)
-                        : null;
+            case "ssubscribe", "sunsubscribe" -> null;
+            case "watch" -> isWatchedElsewhere(session, slot) ? new Refuse(SEVERAL_SLOTS) : null;
             default -> ofTransaction(session, slot);
         };
     }
@@ -115,10 +105,13 @@ final class ClusterCommands {
         if (transaction.slot >= 0 && transaction.slot != slot) {
             return new Refuse(SEVERAL_SLOTS);
         }
+        return isWatchedElsewhere(session, slot) ? new Refuse(SEVERAL_SLOTS) : null;
+    }
+
+    private static boolean isWatchedElsewhere(ClientSession session, int slot) {
         BackendConnection own = session.own().current();
-        boolean isWatchedElsewhere = transaction.watching
+        return session.transaction.watching
                 && own != null
                 && !own.server.equals(session.lane().server(slot));
-        return isWatchedElsewhere ? new Refuse(SEVERAL_SLOTS) : null;
     }
 }

@@ -1,8 +1,15 @@
 package io.switchback.proxy;
 
 import io.netty.buffer.ByteBuf;
+import io.switchback.proxy.Subscriptions.Kind;
 import java.nio.ByteBuffer;
 import java.util.ArrayDeque;
+import java.util.Collection;
+import java.util.Collections;
+import java.util.HashSet;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
@@ -19,11 +26,14 @@ final class Feed {
     boolean marked;
     /** Clients have been let go on it, and the mark has not come yet: what comes before it is not for the client. */
     boolean awaitsMark;
+    /** It is subscribed to the channel of the marks. */
+    boolean seesMarks;
 
     private final Consumer<Feed> overflow;
     private final long keptBytesMax;
     private final ArrayDeque<Asked> asked = new ArrayDeque<>();
     private final ArrayDeque<ByteBuf> kept = new ArrayDeque<>();
+    private final Set<ByteBuffer> shardChannels = new LinkedHashSet<>(0);
     private long keptBytes;
     private @Nullable ByteBuf part;
     private @Nullable ByteBuffer lastMark;
@@ -34,12 +44,21 @@ final class Feed {
         this.overflow = overflow;
     }
 
-    /** Something that the server answers by {@code names} push messages. */
+    /** Something that the server answers by a push message for each of {@code names}, which may name one twice. */
     abstract static class Asked implements ReplySink {
+        private final String command;
+        private final Set<ByteBuffer> names;
         private int missing;
 
-        Asked(int names) {
-            this.missing = names;
+        Asked(String command, Collection<ByteBuffer> names) {
+            this.command = command;
+            this.names = new HashSet<>(names);
+            this.missing = names.size();
+        }
+
+        private boolean isAnsweredBy(PushMessage message) {
+            List<ByteBuffer> about = message.strings();
+            return message.kind().equals(command) && (about.isEmpty() || names.contains(about.getFirst()));
         }
 
         /** One name's answer. */
@@ -56,10 +75,15 @@ final class Feed {
         asked.remove(what);
     }
 
-    /** An answer has come to what was asked first; whether somebody had asked. */
+    /** It has been subscribed to something, or no longer is: whether somebody had asked, or the server has done it by itself. */
     boolean confirms(PushMessage message) {
+        if (message.kind().equals(Kind.SHARD.adding)) {
+            shardChannels.addAll(message.strings());
+        } else if (message.kind().equals(Kind.SHARD.removing)) {
+            message.strings().forEach(shardChannels::remove);
+        }
         Asked first = asked.peek();
-        if (first == null) {
+        if (first == null || !first.isAnsweredBy(message)) {
             return false;
         }
         first.missing--;
@@ -68,6 +92,16 @@ final class Feed {
             connection.answeredByPushes();
         }
         return true;
+    }
+
+    /** The shard channels that it brings, as the server has said. */
+    Set<ByteBuffer> shardChannels() {
+        return Collections.unmodifiableSet(shardChannels);
+    }
+
+    /** Nothing is kept, and nothing was asked that is not answered. */
+    boolean isQuiet() {
+        return kept.isEmpty() && asked.isEmpty();
     }
 
     /** Adds bytes of a message; the whole message once they are its last, which is the caller's then. */

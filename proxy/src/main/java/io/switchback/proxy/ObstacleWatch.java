@@ -1,7 +1,6 @@
 package io.switchback.proxy;
 
 import io.netty.buffer.ByteBuf;
-import io.netty.buffer.Unpooled;
 import io.switchback.proxy.ClusterObstacles.Why;
 import io.switchback.resp.CommandKeys;
 import io.switchback.resp.CommandRule;
@@ -173,8 +172,6 @@ final class ObstacleWatch {
         boolean watches = rule.name().equals("watch") && !transaction.open;
         if (transaction.open || (watches && slot != CommandKeys.SEVERAL_SLOTS)) {
             inTransaction(transaction.seen, rule, slot, in, count);
-        } else if (rule.name().equals("ssubscribe")) {
-            lookAtSubscription(session, rule, slot, in, count);
         } else if (slot == CommandKeys.SEVERAL_SLOTS) {
             saw(rule, Why.SEVERAL_SLOTS, shown(in, count));
         }
@@ -203,16 +200,6 @@ final class ObstacleWatch {
                     before == null
                             ? shown(in, count)
                             : List.of(before, shown(in, 1).getFirst()));
-        }
-    }
-
-    /** All subscriptions of a client come from one shard, whichever that is where it has no others than to the channels of shards. */
-    private void lookAtSubscription(ClientSession session, CommandRule rule, int slot, ByteBuf in, int count) {
-        boolean others = session.subscriptions.shown(Subscriptions.Kind.CHANNEL) > 0
-                || session.subscriptions.names(Subscriptions.Kind.SHARD).stream()
-                        .anyMatch(name -> KeySlot.of(Unpooled.wrappedBuffer(name), 0, name.remaining()) != slot);
-        if (slot == CommandKeys.SEVERAL_SLOTS || others) {
-            saw(rule, Why.SEVERAL_SLOTS, shown(in, count));
         }
     }
 

@@ -243,7 +243,8 @@ final class ProxyLoop {
     /** A slot is at another server: some of those may not have been told what clients want of each. */
     void clusterChanged() {
         sessions.stream()
-                .filter(session -> session.shardTracking.isOn() || session.monitor.isOn())
+                .filter(session ->
+                        session.shardTracking.isOn() || session.monitor.isOn() || !session.subscriptions.isEmpty())
                 .forEach(this::resumeLater);
     }
 

@@ -4,18 +4,23 @@ import static java.nio.charset.StandardCharsets.US_ASCII;
 
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
+import io.switchback.fleet.Endpoint;
 import io.switchback.proxy.Subscriptions.Kind;
-import io.switchback.resp.KeySlot;
 import io.switchback.resp.Protocol;
 import java.nio.ByteBuffer;
+import java.util.Arrays;
+import java.util.Collection;
+import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
+import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
- * SUBSCRIBE, UNSUBSCRIBE and their like, over the session's own connection. Each name is answered for itself, as the server's answer
- * to it comes; the count in it is the proxy's own, since the server counts the channel of the marks as well.
+ * SUBSCRIBE, UNSUBSCRIBE and their like, over the session's own connection; of shard channels in front of a cluster, over the one to their shard. Each name is answered for itself, as the server's answer
+ * to it comes; the count in it is the proxy's own, since the server counts the channel of the marks as well, and no shard's what others bring.
  */
 final class Subscribe extends AskingOperation {
     private final Kind kind;
@@ -23,6 +28,11 @@ final class Subscribe extends AskingOperation {
     private final byte[][] command;
     private final Set<ByteBuffer> changed = new LinkedHashSet<>();
     private final Retries retries;
+    /** Of what was sent, how much is unanswered. */
+    private int open;
+
+    private boolean refused;
+    private boolean goesElsewhere;
 
     Subscribe(ClientSession session, Kind kind, boolean adds, byte[][] command) {
         super(session);
@@ -46,10 +56,41 @@ final class Subscribe extends AskingOperation {
         if (!retries.isTime()) {
             return null;
         }
-        // Its channels are of a shard as keys are; others any server brings.
-        boolean isOfShard = session.loop().isSharded() && adds && kind == Kind.SHARD;
-        session.ownAt(isOfShard ? session.lane().server(KeySlot.of(command[1])) : null);
+        if (isOfShards()) {
+            return adds ? connectionOfSlot() : connectionOfNames();
+        }
+        session.ownAt(null); // channels and patterns any server brings
         return session.own().get(Protocol.RESP3);
+    }
+
+    private boolean isOfShards() {
+        return kind == Kind.SHARD && session.loop().isSharded();
+    }
+
+    /** Its channels are of one slot, as the keys of a command are. */
+    private @Nullable BackendConnection connectionOfSlot() {
+        Endpoint server = session.subscriptions.server(ByteBuffer.wrap(command[1]));
+        return server == null ? null : session.subscriptions.connection(server);
+    }
+
+    /** Any that brings some of them. */
+    private @Nullable BackendConnection connectionOfNames() {
+        for (ByteBuffer name : names()) {
+            Feed feed = session.subscriptions.bringing(name);
+            if (feed != null) {
+                return feed.connection;
+            }
+        }
+        names().forEach(this::answerRemoved);
+        complete();
+        return null;
+    }
+
+    /** Those that the command is about. */
+    private List<ByteBuffer> names() {
+        return command.length == 1
+                ? List.copyOf(session.subscriptions.names(kind))
+                : Arrays.stream(command).skip(1).map(ByteBuffer::wrap).toList();
     }
 
     /** Its connection speaks RESP3, and a server that wants a password says so to it in the words of HELLO. */
@@ -79,18 +120,72 @@ final class Subscribe extends AskingOperation {
     @Override
     @Nullable
     String failure() {
-        return session.own().takeFailure();
+        if (!isOfShards()) {
+            return session.own().takeFailure();
+        }
+        boolean isNowhere = adds && session.subscriptions.server(ByteBuffer.wrap(command[1])) == null;
+        return isNowhere ? "CLUSTERDOWN Hash slot not served" : session.subscriptions.takeFailure();
     }
 
     @Override
     void send(BackendConnection connection) {
-        Feed feed = session.subscriptions.feed(connection);
+        if (isOfShards() && !adds) {
+            removeAtTheirShards();
+            return;
+        }
+        Feed feed = isOfShards()
+                ? session.subscriptions.feedAt(connection.server, connection)
+                : session.subscriptions.feed(connection);
         // Without names it means all; those are named here, since the marks are to go on.
-        Set<ByteBuffer> all = session.subscriptions.names(kind);
-        Asked asked = new Asked(feed, command.length == 1 ? all.size() : command.length - 1);
-        ByteBuf bytes = command.length == 1 ? Subscriptions.command(name(), all) : Wire.command(command);
+        List<ByteBuffer> names = names();
+        send(feed, names, command.length == 1 ? Subscribing.command(name(), names) : Wire.command(command));
+    }
+
+    private void send(Feed feed, Collection<ByteBuffer> names, ByteBuf bytes) {
+        Asked asked = new Asked(feed, names);
+        open++;
         feed.asks(asked);
-        session.ask(connection, new Run(session, bytes, 1, asked, session.loop().nanoTime(), 1));
+        session.ask(
+                feed.connection,
+                new Run(session, bytes, 1, asked, session.loop().nanoTime(), 1));
+    }
+
+    /** Each where it comes from; what comes from nowhere the client is not subscribed to. */
+    private void removeAtTheirShards() {
+        Map<Feed, Set<ByteBuffer>> byFeed = new LinkedHashMap<>();
+        for (ByteBuffer name : names()) {
+            Feed feed = session.subscriptions.bringing(name);
+            if (feed == null) {
+                answerRemoved(name);
+            } else {
+                byFeed.computeIfAbsent(feed, none -> new LinkedHashSet<>()).add(name);
+            }
+        }
+        byFeed.forEach((feed, names) -> {
+            if (names.containsAll(feed.shardChannels())) {
+                // Where a slot has just moved, it is no error that its channels are not there any more.
+                send(feed, names, Subscribing.command(name(), List.of()));
+                return;
+            }
+            for (Set<ByteBuffer> some : Subscribing.commands(kind, names)) {
+                send(feed, some, Subscribing.command(name(), some));
+            }
+        });
+    }
+
+    private void answerRemoved(ByteBuffer name) {
+        changed.add(name);
+        session.subscriptions.remove(kind, name);
+        answer(name);
+    }
+
+    private void complete() {
+        session.loop().backends().subscribed(session, kind, adds, changed);
+        session.subscriptions.leaveUnused(!refused);
+        if (!session.needsOwnConnection()) {
+            session.leaveOwnConnection(!refused);
+        }
+        finish();
     }
 
     private void answer(@Nullable ByteBuffer channel) {
@@ -113,12 +208,13 @@ final class Subscribe extends AskingOperation {
 
     private final class Asked extends Feed.Asked {
         private final Feed feed;
-        private boolean refused;
+        private final Collection<ByteBuffer> names;
         private @Nullable ByteBuf refusal;
 
-        Asked(Feed feed, int names) {
-            super(names);
+        Asked(Feed feed, Collection<ByteBuffer> names) {
+            super(name(), names);
             this.feed = feed;
+            this.names = names;
         }
 
         @Override
@@ -139,8 +235,8 @@ final class Subscribe extends AskingOperation {
 
         @Override
         public void receive(Run run, ByteBuf in, int index, int length) {
-            refused = true;
             if (!session.loop().isSharded()) {
+                refused = true;
                 session.receive(run, in, index, length);
                 return;
             }
@@ -150,36 +246,39 @@ final class Subscribe extends AskingOperation {
             refusal.writeBytes(in, index, length);
         }
 
-        /** Whether the slot is elsewhere, and is asked for there. */
-        private boolean goesElsewhere(Run run) {
-            ByteBuf said = refusal;
-            refusal = null;
-            if (said == null) {
-                return false;
-            }
-            NotExecuted answer = NotExecuted.read(said, feed.connection.server);
-            boolean goes = answer != null && session.subscriptions.isEmpty() && retries.again(answer);
-            if (!goes) {
+        /** What the server says in place of confirming them: that the slot is elsewhere, or why not. */
+        private void refused(Run run, ByteBuf said) {
+            NotExecuted answer = isOfShards() ? NotExecuted.read(said, feed.connection.server) : null;
+            if (adds && answer != null && retries.again(answer)) {
+                goesElsewhere = true;
+            } else if (!adds && answer != null && answer.kind() == NotExecuted.Kind.MOVED) {
+                names.forEach(Subscribe.this::answerRemoved); // with the slot the server has lost its subscribers
+            } else {
+                refused = true;
                 session.receive(run, said, said.readerIndex(), said.readableBytes());
             }
-            said.release();
-            return goes;
         }
 
         @Override
         public void answered(Run run) {
             feed.ended(this);
-            boolean goesElsewhere = goesElsewhere(run);
+            ByteBuf said = refusal;
+            refusal = null;
+            if (said != null) {
+                refused(run, said);
+                said.release();
+            }
+            open--;
             session.operationRepliedTo(run);
-            if (goesElsewhere) {
-                askNext();
+            if (open > 0) {
                 return;
             }
-            session.loop().backends().subscribed(session, name(), changed);
-            if (!session.needsOwnConnection()) {
-                session.leaveOwnConnection(!refused);
+            if (goesElsewhere) {
+                goesElsewhere = false;
+                askNext();
+            } else {
+                complete();
             }
-            finish();
         }
 
         @Override

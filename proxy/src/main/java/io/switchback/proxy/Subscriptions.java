@@ -1,26 +1,18 @@
 package io.switchback.proxy;
 
-import static java.nio.charset.StandardCharsets.US_ASCII;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import io.netty.buffer.ByteBuf;
 import io.switchback.fleet.Endpoint;
-import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.ReservedKeys;
-import io.switchback.fleet.Topology;
-import io.switchback.resp.KeySlot;
 import io.switchback.resp.Protocol;
 import java.nio.ByteBuffer;
-import java.util.ArrayList;
-import java.util.Collection;
 import java.util.Collections;
 import java.util.EnumMap;
-import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.TreeMap;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
@@ -29,19 +21,33 @@ import org.slf4j.LoggerFactory;
 
 /**
  * What a client is subscribed to, and how that goes along with a switch: no message is lost, none comes twice, and those of one
- * publisher keep their order.
+ * publisher to one channel keep their order.
  *
  * <p>Owned by the session's event loop. The client's own connection speaks RESP3 whatever the client speaks, since there a message
  * cannot be taken for a reply; for a client of RESP2 the first byte of each is changed.
  *
- * <p>Before a switch the same is subscribed to at the fleet that comes next ({@link #openAhead}). It is a replica until then, so what
+ * <p>Before a switch the same is subscribed to at the fleet that comes next ({@link #openAhead}). Where that is a replica until then, what
  * is published at the fleet in use comes there as well, through the link. Once all nodes hold and nothing more is published, the
  * switch publishes a mark at the fleet in use, to the channel {@link ReservedKeys#SWITCH_CHANNEL}. It passes the link behind
  * everything that was published before. So of the feed from the fleet in use everything up to the mark is for the client (what comes
  * behind it, once that fleet follows, was published at the other one), and of the feed from the next fleet everything behind it. What
  * comes behind a mark is kept until the switch has ended one way or the other.
  *
- * <p>Where a user may not read that channel, or the switch could not publish, the feed ahead counts from the moment at which the client is
+ * <p>Where links apply, they carry no messages, and the mark is published at both fleets: behind what clients published at the one, and before anybody may publish at
+ * the other.
+ *
+ * <p>In front of a cluster there is a feed for each shard of which the client has shard channels ({@link Feeds}), and so there may be on either side, on both, and in other numbers. Each is
+ * subscribed to the channel of the marks and is cut there for itself. What is published to a shard channel is heard at the node where it is published, without the cluster bus; so the mark
+ * is published at every primary, not at one: at each it then stands behind all that was answered there, and before all that will be. (From the bus it comes once more for every other
+ * primary, sooner or later; a feed takes notice of it once.) What the next fleet brings is kept until <em>all</em> feeds of the former one have ended, since a channel's former
+ * feed may be any of them, and their shards are not cut alike.
+ *
+ * <p>Slots stand still from before the marks until the switch is decided, or it is given up ({@code ApplySwitch}), so no shard channel is without a feed at a mark. Should one move a moment later, it is
+ * as always: its server ends the subscription, nobody tells the client, and it is begun anew where the slot is ({@link Resubscribe}). So is what has no feed for another reason when the route
+ * changes.
+ *
+ * <p>A mark that does not come is not waited for longer than {@link #MARK_LIMIT_MS}: what is kept is given then, and may have come twice. Where a user may not read that channel, or the switch could not publish, the feed ahead counts
+ * from the moment at which the client is
  * let go: what clients of other nodes published between the promotion and that moment is lost.
  */
 @SuppressWarnings("FutureReturnValueIgnored") // what becomes of a task is told by other events
@@ -49,6 +55,7 @@ final class Subscriptions {
     private static final Logger LOG = LoggerFactory.getLogger(Subscriptions.class);
     private static final ByteBuffer MARKS = ByteBuffer.wrap(ReservedKeys.SWITCH_CHANNEL.getBytes(UTF_8));
 
+    private static final int NEVER = -1;
     private static final ByteBuffer NO_MARK = ByteBuffer.allocate(0);
     /** A mark that has not come so long after clients were let go does not come any more. */
     private static final long MARK_LIMIT_MS = 5_000;
@@ -75,21 +82,24 @@ final class Subscriptions {
     private int count;
     private long nameBytes;
 
-    private @Nullable Feed current;
-    /** Of the fleet that was left, until its mark has come. */
-    private @Nullable Feed former;
+    /** Shard channels that come from no shard, in front of a cluster: they are to be subscribed to anew. */
+    private Set<ByteBuffer> loose = Set.of();
 
-    private @Nullable Feed ahead;
-    private @Nullable BackendOpening opening;
+    private Feeds current;
+    /** Of the cluster, when it was last looked whether the feeds are where they should be. */
+    private int version = NEVER;
+    /** Of the fleet that was left, until their marks have come. */
+    private Set<Feed> former = Set.of();
+
+    private @Nullable FeedsAhead ahead;
     /** What the switch that is under way will publish; empty without one, or where it cannot. */
     private ByteBuffer mark = NO_MARK;
-    /** Both feeds were let read the marks. */
+    /** All feeds were let read the marks. */
     private boolean expectsMark;
-    /** The feed in use is subscribed to the channel of the marks. */
-    private boolean seesMarks;
 
     Subscriptions(ClientSession session) {
         this.session = session;
+        this.current = new Feeds(session);
     }
 
     // --- what is subscribed to
@@ -123,6 +133,9 @@ final class Subscriptions {
             count--;
             nameBytes -= name.remaining();
         }
+        if (kind == Kind.SHARD) {
+            noLongerLoose(List.of(name));
+        }
     }
 
     /** What servers count in their answers: channels and patterns together, shard channels for themselves. */
@@ -132,32 +145,38 @@ final class Subscriptions {
                 : names(Kind.CHANNEL).size() + names(Kind.PATTERN).size();
     }
 
-    static ByteBuf command(String name, Iterable<ByteBuffer> arguments) {
-        List<byte[]> command = new ArrayList<>();
-        command.add(name.getBytes(US_ASCII));
-        for (ByteBuffer argument : arguments) {
-            command.add(bytes(argument));
-        }
-        return Wire.command(command.toArray(byte[][]::new));
-    }
-
-    // --- the feed in use
+    // --- the feeds in use
 
     /** The feed that comes over the session's own connection. */
     Feed feed(BackendConnection own) {
-        Feed now = current;
+        Feed now = current.main();
         if (now == null || now.connection != own) {
-            if (now != null) {
-                now.release();
-            }
-            now = newFeed(own);
-            current = now;
-            seesMarks = false;
+            ownIsLeft();
+            now = begun(own);
+            current.main(now);
         }
         return now;
     }
 
-    private Feed newFeed(BackendConnection connection) {
+    /** The feed of a shard, over a connection that {@link #connection} gave. */
+    Feed feedAt(Endpoint server, BackendConnection connection) {
+        Feed now = current.at(server);
+        if (now == null || now.connection != connection) {
+            now = begun(connection);
+            current.put(server, now);
+        }
+        return now;
+    }
+
+    private Feed begun(BackendConnection connection) {
+        Feed feed = newFeed(connection);
+        if (ahead != null) {
+            lookOutForMarks(feed);
+        }
+        return feed;
+    }
+
+    Feed newFeed(BackendConnection connection) {
         return new Feed(connection, session.loop().limits().outputBytesPerClientMax(), this::overflows);
     }
 
@@ -166,105 +185,161 @@ final class Subscriptions {
         session.close();
     }
 
-    /** Whether the session's own connection carries the subscriptions. */
-    boolean areOn(@Nullable BackendConnection own) {
-        Feed now = current;
-        return isEmpty() || (now != null && now.connection == own);
+    /** The session's own connection is not, or no longer, what brings messages. */
+    void ownIsLeft() {
+        Feed left = current.main();
+        if (left != null) {
+            current.main(null);
+            left.release();
+        }
     }
 
-    /** All of it, for a connection that has none of it yet; {@code ended} hears what the server refused, or "". */
-    void subscribe(Feed feed, @Nullable ClientSession counted, Consumer<String> ended) {
-        Subscribing all = new Subscribing(feed, ended);
+    /** Whether something of it comes over the session's own connection. */
+    boolean needOwnConnection() {
+        return !isEmpty() && (!session.loop().isSharded() || shown(Kind.CHANNEL) > 0);
+    }
+
+    /** Whether that connection brings messages, or has them brought. */
+    boolean comeOver(@Nullable BackendConnection own) {
+        Feed main = current.main();
+        return main != null && main.connection == own;
+    }
+
+    /** Whether all of it has a feed; {@code own} is the session's own connection. */
+    boolean areOn(@Nullable BackendConnection own) {
+        return isEmpty() || (loose.isEmpty() && !areMissingOn(own));
+    }
+
+    /** Whether what comes over the session's own connection is to be subscribed to anew. */
+    boolean areMissingOn(@Nullable BackendConnection own) {
+        return needOwnConnection() && !comeOver(own);
+    }
+
+    /** All that comes over the session's own connection, which has none of it yet; {@code ended} hears what the server refused, or "". */
+    void subscribe(BackendConnection own, Consumer<String> ended) {
+        Subscribing all = new Subscribing(session, feed(own), ended);
         for (Kind kind : Kind.values()) {
-            commands(kind.adding, names(kind)).forEach(some -> all.add(kind.adding, some, counted));
+            if (kind != Kind.SHARD || !session.loop().isSharded()) {
+                all.add(kind, true, names(kind), session);
+            }
         }
         all.complete();
     }
 
-    /** The names that go with one such command each: a cluster takes shard channels of one slot at a time. */
-    private static Collection<Set<ByteBuffer>> commands(String command, Set<ByteBuffer> names) {
-        if (!command.equals(Kind.SHARD.adding) && !command.equals(Kind.SHARD.removing)) {
-            return names.isEmpty() ? List.of() : List.of(names);
-        }
-        Map<Integer, Set<ByteBuffer>> bySlot = new TreeMap<>();
-        for (ByteBuffer name : names) {
-            bySlot.computeIfAbsent(KeySlot.of(bytes(name)), none -> new LinkedHashSet<>())
-                    .add(name);
-        }
-        return bySlot.values();
+    // --- those of shards
+
+    /** Where a shard channel belongs, as it is known; null where nothing is. */
+    @Nullable
+    Endpoint server(ByteBuffer channel) {
+        return session.lane().server(Subscribing.slot(channel));
     }
 
-    private static byte[] bytes(ByteBuffer name) {
-        byte[] bytes = new byte[name.remaining()];
-        name.duplicate().get(bytes);
-        return bytes;
+    /** Over which the shard channels of that shard are subscribed to; null where it is still to come, or {@link #takeFailure} says why not. */
+    @Nullable
+    BackendConnection connection(Endpoint server) {
+        return current.connection(server);
     }
 
-    /** Commands that nobody has sent but the proxy, and their answers. */
-    private final class Subscribing {
-        private final Feed feed;
-        private final Consumer<String> ended;
-        private String refusal = "";
-        private int open = 1;
+    @Nullable
+    String takeFailure() {
+        return current.takeFailure();
+    }
 
-        Subscribing(Feed feed, Consumer<String> ended) {
-            this.feed = feed;
-            this.ended = ended;
-            session.loop().bringingBegan();
+    /** The feed that brings a shard channel from its shard; null where none does. */
+    @Nullable
+    Feed bringing(ByteBuffer channel) {
+        return current.bringing(channel);
+    }
+
+    /** One that has no feed; null where all have. */
+    @Nullable
+    ByteBuffer loose() {
+        return loose.isEmpty() ? null : loose.iterator().next();
+    }
+
+    /** Those without a feed that belong to that shard; {@code ended} hears what the server refused, or "". */
+    void subscribeLoose(Endpoint server, BackendConnection connection, Consumer<String> ended) {
+        Set<ByteBuffer> some = new LinkedHashSet<>(loose);
+        some.removeIf(channel -> !server.equals(server(channel)));
+        new Subscribing(session, feedAt(server, connection), ended)
+                .add(Kind.SHARD, true, some, null)
+                .complete();
+    }
+
+    /** What brings no shard channel any more is given back, or closed where others must not use it. */
+    void leaveUnused(boolean clean) {
+        current.leaveUnused(clean);
+    }
+
+    private void areLoose(Iterable<ByteBuffer> channels) {
+        if (loose.isEmpty()) {
+            loose = new LinkedHashSet<>();
         }
-
-        void add(String command, Set<ByteBuffer> of, @Nullable ClientSession counted) {
-            open++;
-            Feed.Asked asked = new Feed.Asked(of.size()) {
-                private final StringBuilder said = new StringBuilder();
-
-                @Override
-                void confirmed(PushMessage message) {}
-
-                @Override
-                public void receive(Run run, ByteBuf in, int index, int length) {
-                    said.append(in.toString(index, length, UTF_8));
-                }
-
-                @Override
-                public void answered(Run run) {
-                    feed.ended(this);
-                    if (!said.isEmpty()) {
-                        refusal = said.toString().strip();
-                    }
-                    if (counted != null) {
-                        counted.operationRepliedTo(run);
-                    }
-                    complete();
-                }
-
-                @Override
-                public void lost(Run run, String why) {
-                    refusal = "-ERR the connection was lost: " + why;
-                    if (counted != null) {
-                        counted.operationRepliedTo(run);
-                    }
-                    complete();
-                }
-            };
-            feed.asks(asked);
-            Run run = new Run(
-                    counted, command(command, of), 1, asked, session.loop().nanoTime(), 1);
-            if (counted != null) {
-                counted.ask(feed.connection, run);
-            } else {
-                feed.connection.send(run);
-            }
-        }
-
-        void complete() {
-            open--;
-            if (open == 0) {
-                session.loop().bringingEnded();
-                ended.accept(refusal.isEmpty() ? "" : refusal.substring(1));
+        for (ByteBuffer channel : channels) {
+            if (names(Kind.SHARD).contains(channel) && current.bringing(channel) == null) {
+                loose.add(channel);
             }
         }
     }
+
+    private void noLongerLoose(List<ByteBuffer> channels) {
+        if (!loose.isEmpty()) {
+            channels.forEach(loose::remove);
+        }
+    }
+
+    /** A feed's server has ended subscriptions by itself, since the slot is elsewhere. */
+    private void slotsHaveMoved(List<ByteBuffer> channels) {
+        if (channels.isEmpty()) {
+            return; // it had been asked to end all, and had done so already
+        }
+        LOG.info("client {}: a shard channel is subscribed to anew, since its slot has moved", session.address());
+        areLoose(channels);
+        session.loop().lookAgain();
+        session.loop().resumeLater(session);
+    }
+
+    /**
+     * The cluster may be another one than it was. A server that is no primary any more takes subscriptions too where it has become a replica, and brings what is published at its
+     * primary, but over the cluster bus, where marks from elsewhere may overtake it. It is left.
+     */
+    void keepUp() {
+        ClusterMap map = session.loop().cluster();
+        if (isEmpty() || map == null || version == map.version()) {
+            return;
+        }
+        boolean allAreLeft = true;
+        List<Endpoint> primaries = map.primaries();
+        for (Feed feed : current.ofShards()) {
+            if (!primaries.contains(feed.connection.server)) {
+                allAreLeft &= leave(feed);
+            }
+        }
+        if (allAreLeft) {
+            version = map.version();
+        }
+    }
+
+    /** Whether that may be done now; else it is once more. */
+    private boolean leave(Feed feed) {
+        if (feed.isQuiet()) {
+            current.remove(feed);
+            areLoose(feed.shardChannels());
+            drop(feed);
+            return true;
+        }
+        return false;
+    }
+
+    void pauseReading(boolean isFull) {
+        current.pauseReading(isFull);
+    }
+
+    void readOn() {
+        current.readOn();
+    }
+
+    // --- what comes
 
     /** Part of a push message has come, perhaps the last one. The buffer is the caller's. */
     void receive(BackendConnection from, ByteBuf in, int index, int length, boolean ends) {
@@ -275,18 +350,13 @@ final class Subscriptions {
         }
         PushMessage message = PushMessage.read(whole);
         if (!message.isConfirmation() && !message.isPublished()) {
-            if (feed == current) {
+            if (current.has(feed)) {
                 session.tracking.received(message, whole);
             } else {
                 whole.release(); // the client has been told to forget everything
             }
         } else if (message.isConfirmation()) {
-            // Where nobody had asked, the server has ended a subscription by itself, and says so.
-            if (feed.confirms(message) || feed != current) {
-                whole.release();
-            } else {
-                session.push(whole);
-            }
+            confirmation(feed, message, whole);
         } else if (message.channel().equals(MARKS)) {
             boolean ours = message.strings().getLast().equals(mark);
             whole.release();
@@ -299,20 +369,48 @@ final class Subscriptions {
     }
 
     private @Nullable Feed feedOver(BackendConnection connection) {
-        for (Feed feed : new Feed[] {current, former, ahead}) {
-            if (feed != null && feed.connection == connection) {
-                return feed;
+        Feed feed = current.over(connection);
+        FeedsAhead next = ahead;
+        if (feed == null && next != null) {
+            feed = next.feeds().over(connection);
+        }
+        if (feed == null) {
+            for (Feed one : former) {
+                feed = one.connection == connection ? one : feed;
             }
         }
-        return null;
+        return feed;
+    }
+
+    /** Takes the bytes over. Where nobody had asked, the server has ended a subscription by itself. */
+    private void confirmation(Feed feed, PushMessage message, ByteBuf whole) {
+        boolean hadAsked = feed.confirms(message);
+        boolean isInUse = current.has(feed);
+        boolean isOfShard = feed != current.main() && isInUse;
+        FeedsAhead next = ahead;
+        if (hadAsked && isOfShard && message.kind().equals(Kind.SHARD.adding)) {
+            noLongerLoose(message.strings());
+        } else if (!hadAsked && isOfShard && message.kind().equals(Kind.SHARD.removing)) {
+            slotsHaveMoved(message.strings());
+        } else if (!hadAsked && !isInUse && next != null && next.feeds().has(feed)) {
+            next.lost(feed);
+            drop(feed);
+        }
+        if (hadAsked || !isInUse || isOfShard) {
+            whole.release();
+        } else {
+            session.push(whole);
+        }
     }
 
     /** Takes the bytes over. */
     private void published(Feed feed, ByteBuf message) {
-        boolean waits = feed == current && (feed.marked || feed.awaitsMark || former != null);
-        if (waits || (feed == ahead && feed.marked)) {
+        boolean isInUse = current.has(feed);
+        boolean isAhead = !isInUse && !former.contains(feed);
+        boolean waits = isInUse && (feed.marked || feed.awaitsMark || !former.isEmpty());
+        if (waits || (isAhead && feed.marked)) {
             feed.keep(message);
-        } else if (feed == ahead || feed.marked) {
+        } else if (isAhead || feed.marked) {
             message.release(); // the other one brings it
         } else {
             session.push(message);
@@ -320,8 +418,8 @@ final class Subscriptions {
     }
 
     private void marked(Feed feed) {
-        if (feed == former) {
-            formerEnded();
+        if (former.contains(feed)) {
+            end(feed);
         } else if (feed.awaitsMark) {
             feed.awaitsMark = false;
             feed.dropKept(); // the fleet that was left had brought it
@@ -330,25 +428,37 @@ final class Subscriptions {
         }
     }
 
-    /** The last message of the fleet that was left has come; now those of the other one. */
-    private void formerEnded() {
-        Feed ended = former;
-        former = null;
-        if (ended != null) {
-            drop(ended);
-        }
-        Feed now = current;
-        if (now != null && !now.awaitsMark) {
-            now.give(session::push);
+    /** The last message of a feed of the fleet that was left has come; behind those of all of them come those of the other fleet. */
+    private void end(Feed feed) {
+        former.remove(feed);
+        drop(feed);
+        if (former.isEmpty()) {
+            give();
         }
     }
 
-    private void marksAreOverdue(Feed since) {
-        if (since == current && (since.awaitsMark || former != null)) {
-            LOG.warn("client {}: a switch has not been marked; messages may have come twice", session.address());
-            since.awaitsMark = false;
-            formerEnded();
+    /** What is kept of the feeds in use is for the client, but where a mark is awaited. */
+    private void give() {
+        for (Feed feed : current.all()) {
+            if (!feed.awaitsMark) {
+                feed.give(session::push);
+            }
         }
+    }
+
+    private void marksAreOverdue(Feeds since) {
+        boolean areAwaited = !former.isEmpty() || since.all().stream().anyMatch(feed -> feed.awaitsMark);
+        if (since == current && areAwaited) {
+            LOG.warn("client {}: a switch has not been marked; messages may have come twice", session.address());
+            marksAreGivenUp();
+        }
+    }
+
+    /** Those of a switch that is over are not waited for any longer, lest the next one's are taken for them. */
+    private void marksAreGivenUp() {
+        current.all().forEach(feed -> feed.awaitsMark = false);
+        List.copyOf(former).forEach(this::end);
+        give();
     }
 
     private static void drop(Feed feed) {
@@ -363,19 +473,25 @@ final class Subscriptions {
         if (gone == null) {
             return false;
         }
-        if (gone == former) {
-            formerEnded();
+        if (former.contains(gone)) {
+            end(gone);
             return false;
         }
-        gone.release();
-        if (gone == ahead) {
-            LOG.warn("client {}: its subscriptions at the fleet that comes next are lost", session.address());
-            ahead = null;
+        FeedsAhead next = ahead;
+        if (!current.has(gone)) {
+            if (next != null) {
+                next.lost(gone);
+            }
             return false;
         }
-        current = null;
+        boolean isOfShard = gone != current.main();
+        current.remove(gone);
+        boolean isOfUse = isOfShard ? !gone.shardChannels().isEmpty() : needOwnConnection();
+        if (isOfShard && session.loop().isSharded()) {
+            areLoose(gone.shardChannels());
+        }
         // In a hold the switch may have done it, and its end says where the client is subscribed next.
-        return !isEmpty() && !session.loop().isHolding();
+        return isOfUse && !isEmpty() && !session.loop().isHolding();
     }
 
     // --- a switch
@@ -386,86 +502,29 @@ final class Subscriptions {
     void openAhead(BackendRoute next, String expected, Consumer<String> told) {
         // A client that leaves meanwhile is no reason to give a switch up.
         Consumer<String> ended = refusal -> told.accept(session.isClosed() ? "" : refusal);
-        formerEnded();
+        marksAreGivenUp();
         closeAhead();
         mark = ByteBuffer.wrap(expected.getBytes(UTF_8));
         expectsMark = mark.hasRemaining();
-        if (current != null) {
-            current.forgetMarks();
+        for (Feed feed : current.all()) {
+            feed.forgetMarks();
+            lookOutForMarks(feed);
         }
-        lookOutForMarks();
-        ConnectionKey at = keyAt(next.fleet());
-        if (at == null) {
-            ended.accept("client " + session.address()
-                    + " is subscribed to shard channels (SSUBSCRIBE) that are of several shards of fleet "
-                    + next.fleet().name()
-                    + ", and one connection has those of one; it has to unsubscribe, or be disconnected (CLIENT KILL)");
-            return;
-        }
-        BackendOpening begun = new BackendOpening(session.loop(), at, next, new BackendOpening.Result() {
-            @Override
-            public void opened(BackendConnection connection) {
-                opening = null;
-                session.loop().backends().openedFor(session, connection);
-                Feed feed = newFeed(connection);
-                ahead = feed;
-                // The marks first: a user who may not read them is told so, and gets the messages all the same.
-                subscribeToMarks(feed);
-                subscribe(feed, null, ended);
-            }
-
-            @Override
-            public void failed(String error) {
-                opening = null;
-                ended.accept(error);
-            }
-
-            @Override
-            public void superseded() {
-                failed("the route has changed");
-            }
-
-            @Override
-            public boolean isWanted() {
-                return !session.isClosed();
-            }
-        });
-        opening = begun;
-        begun.start();
+        FeedsAhead begun = new FeedsAhead(session, this, next);
+        ahead = begun;
+        begun.open(ended);
     }
 
-    /** Over what all of it can be subscribed to: in a cluster, where there are shard channels, at their shard. Null where they are of several. */
-    private @Nullable ConnectionKey keyAt(FleetSpec fleet) {
-        ConnectionKey any = session.key(Protocol.RESP3);
-        Set<ByteBuffer> channels = names(Kind.SHARD);
-        if (channels.isEmpty() || !(session.loop().topology(fleet) instanceof Topology.Sharded cluster)) {
-            return any;
-        }
-        Set<Endpoint> servers = new HashSet<>();
-        for (ByteBuffer channel : channels) {
-            Topology.Shard shard = cluster.shardOf(KeySlot.of(bytes(channel)));
-            if (shard != null) {
-                servers.add(shard.primary());
-            }
-        }
-        return switch (servers.size()) {
-            case 0 -> any;
-            case 1 -> any.at(servers.iterator().next());
-            default -> null;
-        };
-    }
-
-    private void lookOutForMarks() {
-        Feed now = current;
-        if (now != null && !seesMarks) {
-            seesMarks = true;
-            now.connection.spoil(); // nobody else shall have to hear of marks
-            subscribeToMarks(now);
+    void lookOutForMarks(Feed feed) {
+        if (!feed.seesMarks) {
+            feed.seesMarks = true;
+            feed.connection.spoil(); // nobody else shall have to hear of marks
+            subscribeToMarks(feed);
         }
     }
 
     private void subscribeToMarks(Feed feed) {
-        Subscribing marks = new Subscribing(feed, refusal -> {
+        Subscribing marks = new Subscribing(session, feed, refusal -> {
             if (!refusal.isEmpty() && !session.isClosed()) {
                 expectsMark = false;
                 LOG.warn(
@@ -475,118 +534,123 @@ final class Subscriptions {
                         refusal);
             }
         });
-        marks.add(Kind.CHANNEL.adding, Set.of(MARKS), null);
-        marks.complete();
+        marks.add(Kind.CHANNEL, true, Set.of(MARKS), null).complete();
     }
 
     boolean isAhead() {
-        return ahead != null || opening != null;
+        return ahead != null;
     }
 
     /** What has been subscribed to, or no longer is, since {@link #openAhead}. */
-    void tellAhead(String command, Set<ByteBuffer> changed) {
-        Feed feed = ahead;
-        if (feed != null && !changed.isEmpty()) {
-            Subscribing one = new Subscribing(feed, refusal -> {
-                if (!refusal.isEmpty()) {
-                    LOG.warn(
-                            "client {}: the fleet that comes next refuses {}: {}", session.address(), command, refusal);
-                }
-            });
-            commands(command, changed).forEach(some -> one.add(command, some, null));
-            one.complete();
+    void tellAhead(Kind kind, boolean adds, Set<ByteBuffer> changed) {
+        FeedsAhead next = ahead;
+        if (next != null) {
+            next.changed(kind, adds, changed);
         }
     }
 
     /** The switch is given up, or over: what came behind the mark at the fleet in use was published there. */
     void closeAhead() {
-        BackendOpening unfinished = opening;
-        opening = null;
-        if (unfinished != null) {
-            unfinished.giveUp();
-        }
-        Feed unused = ahead;
+        FeedsAhead unused = ahead;
         ahead = null;
         if (unused != null) {
-            drop(unused);
+            unused.handOver().forEach(Subscriptions::drop);
         }
-        Feed now = current;
-        if (now != null && former == null && !now.awaitsMark) {
-            mark = NO_MARK; // should it still come, it says nothing any more
-            now.marked = false;
-            now.give(session::push);
+        if (former.isEmpty()) {
+            List<Feed> inUse = current.all();
+            if (inUse.stream().noneMatch(feed -> feed.awaitsMark)) {
+                mark = NO_MARK; // should it still come, it says nothing any more
+            }
+            inUse.stream().filter(feed -> !feed.awaitsMark).forEach(feed -> feed.marked = false);
+            give();
         }
     }
 
     /**
      * The route is the next one now. The session's own connection is the one that was opened ahead; null where there is none, and
-     * all is to be subscribed to anew.
+     * what comes over it is to be subscribed to anew.
      */
     @Nullable
     BackendConnection routeChanged() {
-        BackendOpening unfinished = opening;
-        opening = null;
-        if (unfinished != null) {
-            unfinished.giveUp();
-        }
-        Feed left = current;
-        Feed next = ahead;
+        FeedsAhead opened = ahead;
         ahead = null;
-        if (next != null && !next.connection.key.at(null).equals(session.key(Protocol.RESP3))) {
-            drop(next); // the client has selected another database meanwhile
-            next = null;
-        }
-        current = next;
-        if (left != null) {
-            if (next == null || left.marked || !expectsMark) {
-                drop(left);
-            } else {
-                left.connection.outlivesRoute();
-                former = left;
+        List<Feed> left = current.handOver();
+        Feeds next = new Feeds(session);
+        if (opened != null) {
+            opened.endOpenings();
+            next = opened.feeds();
+            next.leaveUnused(false);
+            Feed main = next.main();
+            // The client may have selected another database meanwhile.
+            if (main != null && (!needOwnConnection() || !opened.isOf(session.key(Protocol.RESP3)))) {
+                next.main(null);
+                drop(main);
             }
         }
-        if (next == null) {
-            return null;
+        current = next;
+        version = NEVER;
+        List<Feed> inUse = next.all();
+        for (Feed feed : left) {
+            if (inUse.isEmpty() || feed.marked || !feed.seesMarks || !expectsMark) {
+                drop(feed);
+            } else {
+                feed.connection.outlivesRoute();
+                outlives(feed);
+            }
         }
-        seesMarks = true;
-        next.awaitsMark = expectsMark && !next.marked;
-        next.marked = false;
-        if (former != null || next.awaitsMark) {
-            Feed since = next;
+        boolean awaitsMarks = false;
+        for (Feed feed : inUse) {
+            feed.awaitsMark = expectsMark && !feed.marked;
+            feed.marked = false;
+            awaitsMarks |= feed.awaitsMark;
+        }
+        loose = Set.of();
+        if (session.loop().isSharded()) {
+            areLoose(names(Kind.SHARD));
+        }
+        if (!former.isEmpty() || awaitsMarks) {
+            Feeds since = next;
             session.loop().executor().schedule(() -> marksAreOverdue(since), MARK_LIMIT_MS, TimeUnit.MILLISECONDS);
-        } else {
-            next.give(session::push);
         }
-        return next.connection;
+        if (former.isEmpty()) {
+            give();
+        }
+        Feed main = next.main();
+        return main == null ? null : main.connection;
     }
 
-    /** RESET: nothing is subscribed to any more. */
+    private void outlives(Feed feed) {
+        if (former.isEmpty()) {
+            former = new LinkedHashSet<>();
+        }
+        former.add(feed);
+    }
+
+    /** Nothing is subscribed to, and the route is another one, or the client has said RESET. */
     void clear() {
         names = Map.of();
+        loose = Set.of();
         count = 0;
         nameBytes = 0;
         clientGone();
-        Feed last = current;
-        current = null;
-        if (last != null) {
-            last.release();
-        }
+        ownIsLeft();
+        current.discardShards();
     }
 
-    /** What was asked over the feed in use is answered there for as long as its connection lives. */
+    /** What was asked over the feeds in use is answered there for as long as their connections live. */
     void clientGone() {
         closeAhead();
-        Feed last = former;
-        former = null;
-        if (last != null) {
-            drop(last);
-        }
-        Feed now = current;
+        List<Feed> last = List.copyOf(former);
+        former = Set.of();
+        last.forEach(Subscriptions::drop);
+        Feed now = current.main();
         if (now != null && session.own().is(now.connection)) {
             now.dropKept();
-        } else if (now != null) {
-            now.release();
-            current = null;
+        } else {
+            ownIsLeft();
+        }
+        if (session.isClosed()) {
+            current.clientGone();
         }
     }
 }

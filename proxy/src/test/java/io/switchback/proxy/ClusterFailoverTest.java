@@ -104,6 +104,34 @@ class ClusterFailoverTest {
         }
     }
 
+    /** A primary that hands over ends its subscriptions; they are begun anew at its successor. With one that dies messages may be lost, and its subscribers are told by their end. */
+    @Test
+    void shardChannelsFollowTheirPrimaryAndEndWithOneThatDies() {
+        List<String> channels = cluster.nodes().stream()
+                .limit(3)
+                .map(node -> cluster.keyOn(node, "c"))
+                .toList();
+        try (RawClient client = client();
+                RawClient other = client()) {
+            channels.forEach(channel -> client.text("SSUBSCRIBE", channel));
+            RealServer former = cluster.primaryOf(RealCluster.slotOf(channels.getFirst()));
+            RealServer successor = cluster.replicasOf(former).getFirst();
+            cluster.failover(successor);
+            Await.until(
+                    ClusterFixture.LIMIT,
+                    "it is subscribed at the successor",
+                    () -> String.valueOf(successor.call("PUBSUB", "SHARDCHANNELS"))
+                            .contains(channels.getFirst()));
+            for (String channel : channels) {
+                other.text("SPUBLISH", channel, "x");
+                assertThat(client.reply().text()).isEqualTo("[smessage, " + channel + ", x]");
+            }
+            assertThat(client.hasReplyWithin(50)).isFalse();
+            successor.kill();
+            assertThat(client.readToEnd()).isEmpty();
+        }
+    }
+
     @Test
     void readsAndWritesFindTheSuccessorOfADeadPrimary() {
         String key = cluster.keyOn(cluster.nodes().getFirst(), "k");

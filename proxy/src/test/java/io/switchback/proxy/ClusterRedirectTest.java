@@ -299,6 +299,41 @@ class ClusterRedirectTest {
         }
     }
 
+    /** Its server ends the subscription; the client hears nothing of that, and goes on hearing what is published, also while it waits for something else. */
+    @Test
+    void aShardChannelFollowsItsSlot() {
+        String moved = cluster.keyOn(node(0), "c");
+        List<String> stay = List.of(cluster.keyOn(node(0), "d"), cluster.keyOn(node(2), "d"));
+        try (RawClient client = client();
+                RawClient other = client()) {
+            client.text("HELLO", "3");
+            client.text("SSUBSCRIBE", moved);
+            stay.forEach(channel -> client.text("SSUBSCRIBE", channel));
+            withMoved(moved, () -> {
+                awaitHeard(client, other, moved);
+                client.send("BLPOP", "list", "20");
+                awaitBlocked();
+            });
+            awaitHeard(client, other, moved);
+            stay.forEach(channel -> awaitHeard(client, other, channel));
+            other.text("RPUSH", "list", "x");
+            assertThat(client.reply().text()).isEqualTo("[list, x]");
+            assertThat(client.text("SUNSUBSCRIBE", moved)).isEqualTo("[sunsubscribe, " + moved + ", 2]");
+            assertThat(other.text("SPUBLISH", moved, "x")).isEqualTo("0");
+            client.send("SUNSUBSCRIBE");
+            assertThat(client.reply().text()).endsWith(", 1]");
+            assertThat(client.reply().text()).endsWith(", 0]");
+        }
+    }
+
+    private static void awaitHeard(RawClient client, RawClient publisher, String channel) {
+        Await.until(
+                ClusterFixture.LIMIT,
+                channel + " has its subscriber",
+                () -> publisher.text("SPUBLISH", channel, "x").equals("1"));
+        assertThat(client.reply().text()).isEqualTo("[smessage, " + channel + ", x]");
+    }
+
     /** A transaction whose slot is moved between its queue and EXEC is queued again; what was watched is lost, as after a conflict. */
     @Test
     void aTransactionIsTakenAlongWhenItsSlotMoves() {

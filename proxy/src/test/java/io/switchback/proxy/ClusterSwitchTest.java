@@ -1,7 +1,6 @@
 package io.switchback.proxy;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.switchback.fleet.FleetWatch;
 import io.switchback.testkit.Await;
@@ -154,24 +153,6 @@ class ClusterSwitchTest {
                     assertThat(subscriber.reply().text()).isEqualTo("[smessage, " + channel + ", m" + epoch + "]");
                 }
             }
-        }
-    }
-
-    /** One connection has those of one shard. */
-    @Test
-    void aSwitchToAClusterWaitsForShardChannelsOfSeveralShards() {
-        try (RawClient subscriber = ProxyFixture.client(proxy)) {
-            for (RealServer node : cluster.nodes().subList(0, 2)) {
-                subscriber.send("SSUBSCRIBE", cluster.keyOn(node, "channel"));
-                subscriber.reply();
-            }
-            assertThatThrownBy(() -> proxy.openAhead(toCluster(2)).join())
-                    .hasMessageContaining(
-                            "subscribed to shard channels (SSUBSCRIBE) that are of several shards of fleet green");
-            subscriber.send("SUNSUBSCRIBE", cluster.keyOn(cluster.nodes().getFirst(), "channel"));
-            subscriber.reply();
-            switchTo(toCluster(2));
-            assertThat(subscriber.text("PING")).contains("pong");
         }
     }
 

@@ -25,6 +25,8 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 import redis.clients.jedis.DefaultJedisClientConfig;
 import redis.clients.jedis.HostAndPort;
 import redis.clients.jedis.Jedis;
@@ -351,6 +353,88 @@ class ClusterTest {
                     assertThat(publisher.text("PUBSUB", "SHARDNUMSUB", channel)).isEqualTo("[" + channel + ", 1]");
                 }
             }
+        }
+    }
+
+    /** As from one server: one client, one connection, one count of what it is subscribed to. */
+    @ParameterizedTest
+    @ValueSource(strings = {"2", "3"})
+    void oneClientHasShardChannelsOfEveryShard(String protocol) {
+        List<String> channels =
+                cluster.nodes().stream().map(node -> cluster.keyOn(node, "c")).toList();
+        try (RawClient client = client();
+                RawClient other = client()) {
+            client.text("HELLO", protocol);
+            assertThat(client.text("SSUBSCRIBE", channels.get(0), channels.get(1)))
+                    .startsWith("-CROSSSLOT");
+            assertThat(client.text("SUBSCRIBE", "news")).isEqualTo("[subscribe, news, 1]");
+            channels.forEach(channel -> client.send("SSUBSCRIBE", channel));
+            for (int i = 0; i < channels.size(); i++) {
+                assertThat(client.reply().text()).isEqualTo("[ssubscribe, " + channels.get(i) + ", " + (i + 1) + "]");
+            }
+            assertThat(client.text("PSUBSCRIBE", "n*")).isEqualTo("[psubscribe, n*, 2]");
+            for (String channel : channels) {
+                assertThat(other.text("SPUBLISH", channel, "x")).isEqualTo("1");
+                assertThat(client.reply().text()).isEqualTo("[smessage, " + channel + ", x]");
+            }
+            other.text("PUBLISH", "news", "y");
+            assertThat(List.of(client.reply().text(), client.reply().text()))
+                    .containsExactlyInAnyOrder("[message, news, y]", "[pmessage, n*, news, y]");
+            assertThat(client.text("SUNSUBSCRIBE", channels.get(1)))
+                    .isEqualTo("[sunsubscribe, " + channels.get(1) + ", 2]");
+            assertThat(other.text("SPUBLISH", channels.get(1), "x")).isEqualTo("0");
+            assertThat(client.text("SUNSUBSCRIBE", channels.get(1)))
+                    .isEqualTo("[sunsubscribe, " + channels.get(1) + ", 2]");
+            client.send("SUNSUBSCRIBE");
+            assertThat(client.reply().text()).matches("\\[sunsubscribe, c\\w+, 1]");
+            assertThat(client.reply().text()).matches("\\[sunsubscribe, c\\w+, 0]");
+            assertThat(client.text("SUNSUBSCRIBE")).isEqualTo("[sunsubscribe, , 0]");
+            channels.forEach(
+                    channel -> assertThat(other.text("SPUBLISH", channel, "x")).isEqualTo("0"));
+            assertThat(client.text("PING")).containsIgnoringCase("pong");
+            assertThat(client.hasReplyWithin(50)).isFalse();
+        }
+    }
+
+    /** Where nothing else of the client's lives on a connection of its own, its commands go on as they would. */
+    @Test
+    void whatElseAClientDoesTakesNoShardChannelFromIt() {
+        List<String> channels =
+                cluster.nodes().stream().map(node -> cluster.keyOn(node, "c")).toList();
+        try (RawClient client = client();
+                RawClient other = client()) {
+            client.text("HELLO", "3");
+            channels.forEach(channel -> client.text("SSUBSCRIBE", channel));
+            for (String channel : channels) {
+                assertThat(client.text("WATCH", channel)).isEqualTo("OK");
+                assertThat(client.text("MULTI")).isEqualTo("OK");
+                assertThat(client.text("INCR", channel)).isEqualTo("QUEUED");
+                assertThat(client.text("EXEC")).isEqualTo("[1]");
+                assertThat(client.text("GET", channel)).isEqualTo("1");
+                assertThat(client.text("MONITOR")).startsWith("-ERR switchback: MONITOR");
+                other.text("RPUSH", channel + "l", "e");
+                assertThat(client.text("BLPOP", channel + "l", "5")).isEqualTo("[" + channel + "l, e]");
+            }
+            for (String channel : channels) {
+                assertThat(other.text("SPUBLISH", channel, "x")).isEqualTo("1");
+                assertThat(client.reply().text()).isEqualTo("[smessage, " + channel + ", x]");
+            }
+            assertThat(client.text("RESET")).isEqualTo("RESET");
+            assertNobodyHears(channels);
+            client.text("HELLO", "3");
+            channels.forEach(channel -> client.text("SSUBSCRIBE", channel));
+        }
+        assertNobodyHears(channels);
+    }
+
+    private static void assertNobodyHears(List<String> channels) {
+        for (RealServer node : cluster.nodes()) {
+            Await.until(
+                    ClusterFixture.LIMIT,
+                    "nobody is subscribed there",
+                    () -> channels.stream()
+                            .noneMatch(channel -> String.valueOf(node.call("PUBSUB", "SHARDCHANNELS"))
+                                    .contains(channel)));
         }
     }
 

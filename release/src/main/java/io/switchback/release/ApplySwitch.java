@@ -68,9 +68,10 @@ final class ApplySwitch extends CacheSwitch {
         demandStill(b);
         shardsOfB = ApplyLinks.shards(topologyOfB);
         topologyOfB.primaries().forEach(primary -> primariesOfB.add(MovingCache.connect(b, primary)));
-        SwitchMark atA = new SwitchMark(cache.fleet(from), left.topology(), left.primaries(), environment);
+        SwitchMark atA = new SwitchMark(cache.fleet(from), left.primaries(), environment);
         markA = atA;
-        SwitchMark atB = new SwitchMark(b, topologyOfB, primariesOfB, environment);
+        atA.listen(left.topology());
+        SwitchMark atB = new SwitchMark(b, primariesOfB, environment);
         markB = atB;
         canPublish = atA.canPublish() && atB.canPublish();
         left.demandWritable();

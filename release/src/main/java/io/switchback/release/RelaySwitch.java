@@ -10,7 +10,6 @@ import io.switchback.fleet.RoleCommands;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.ServerSettings;
 import io.switchback.fleet.TokenWatch;
-import io.switchback.fleet.Topology;
 import io.switchback.release.SwitchRegister.CacheEvidence;
 import io.switchback.sync.LinkBase;
 import io.switchback.sync.LinkStatus;
@@ -54,8 +53,7 @@ final class RelaySwitch extends CacheSwitch {
         ServerConnection b = servers.b();
         ServerConnection a = servers.a();
         takeToken(a);
-        SwitchMark mark = new SwitchMark(
-                cache.fleet(from), new Topology.Replicated(a.endpoint(), List.of()), List.of(a), environment);
+        SwitchMark mark = new SwitchMark(cache.fleet(from), List.of(a), environment);
         atA = mark;
         canPublish = mark.canPublish();
         // It is a primary, so this changes nothing; it shows that this user may change roles: an abort will need it.

@@ -21,7 +21,8 @@ import org.slf4j.LoggerFactory;
  *
  * <p>At one server that is so by itself. In a cluster a message comes to the other nodes over one connection from each (the cluster bus), and a message from
  * another node may overtake it. So {@link #settle} first sends something from every primary to every other one, and waits until it has come: what was published before
- * has come then too. Likewise {@link #publish} waits until the message is everywhere.
+ * has come then too. What is published to shard channels does not go that way: who has subscribed to one hears it at the node where it is published. So {@link #publish} publishes the mark at every primary itself:
+ * there it stands behind all that the primary has answered, and before all that it will, however slow the bus is.
  *
  * <p>For one thread.
  */
@@ -36,10 +37,14 @@ final class SwitchMark implements AutoCloseable {
     private final Environment environment;
 
     /** @param publishers a connection to each primary, which stay their owner's */
-    SwitchMark(FleetSpec fleet, Topology topology, List<ServerConnection> publishers, Environment environment) {
+    SwitchMark(FleetSpec fleet, List<ServerConnection> publishers, Environment environment) {
         this.fleet = fleet;
         this.publishers = List.copyOf(publishers);
         this.environment = environment;
+    }
+
+    /** So that {@link #settle} can hear how far the cluster bus is; of no use where there is none. */
+    void listen(Topology topology) {
         if (topology instanceof Topology.Sharded(List<Topology.Shard> shards, var _) && shards.size() > 1) {
             try {
                 for (Endpoint primary : topology.primaries()) {
@@ -60,11 +65,10 @@ final class SwitchMark implements AutoCloseable {
 
     /** Whether the fleet's user may publish there at all. Subscribers are told where a switch is, not whether it may be made. */
     boolean canPublish() {
-        return published("");
+        return published(publishers.getFirst(), "");
     }
 
-    private boolean published(String message) {
-        ServerConnection publisher = publishers.getFirst();
+    private boolean published(ServerConnection publisher, String message) {
         Reply reply = publisher.call("PUBLISH", ReservedKeys.SWITCH_CHANNEL, message);
         if (reply.isError()) {
             LOG.warn(
@@ -90,10 +94,9 @@ final class SwitchMark implements AutoCloseable {
         await(sent);
     }
 
-    /** Publishes, and waits until every primary has it. */
+    /** Every primary has it, once this returns. */
     void publish(String mark) {
-        published(mark);
-        await(List.of(mark));
+        publishers.forEach(publisher -> published(publisher, mark));
     }
 
     /** Not for ever: what is lost otherwise is the order of some messages. */

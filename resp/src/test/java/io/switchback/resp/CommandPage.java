@@ -84,9 +84,9 @@ final class CommandPage {
             - Scripts run at the shard of their keys. SCRIPT LOAD loads them at every shard. What was run or loaded over the node, and is not where EVALSHA goes (since EVAL
               has run it at another shard, or a server has lost it), is brought there first, where the client may SCRIPT LOAD. The client hears NOSCRIPT all the same within MULTI, and
               where a later command of its own has run meanwhile for a key of that one.
-            - The channels of SSUBSCRIBE must all be of shards with one primary, and a client that has subscribed by SUBSCRIBE already can subscribe to those of one
-              shard alone. When their slot moves, the client is told so by SUNSUBSCRIBE, as by a server. A switch to a cluster
-              in which a client's shard channels are of several shards is not made before that client has left them, which its error names.
+            - A client may have shard channels (SSUBSCRIBE) of every shard, beside channels and patterns; those of one command must be of one slot, as at a server. It counts as one subscriber. Messages of channels of different shards have no order among
+              them. Where a slot moves, or a primary hands over to its replica, its channels are subscribed to anew where the slot is, and the client is not told; what is published there in the moment before
+              is missed, as by any cluster client. Where a primary dies that brings something, the client is closed.
             - Commands that are about one server (INFO, CONFIG GET, SLOWLOG, MEMORY STATS, BGSAVE, LATENCY, DEBUG and the like) are answered by one node.
             - Of notifications about keys (`__keyspace@0__:` and its like) a subscriber hears those of one shard: servers do not pass them on to each other.
             - WAIT and WAITAOF ask every shard, and the least of what they say is the answer. What is written for that in front is a key `switchback:reserved:wait:{…}` of each shard, set and

@@ -10,9 +10,13 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.BiConsumer;
+import java.util.function.Consumer;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -20,6 +24,8 @@ import redis.clients.jedis.DefaultJedisClientConfig;
 import redis.clients.jedis.HostAndPort;
 import redis.clients.jedis.Jedis;
 import redis.clients.jedis.JedisPubSub;
+import redis.clients.jedis.JedisShardedPubSub;
+import redis.clients.jedis.Protocol;
 import redis.clients.jedis.RedisProtocol;
 
 /** Subscribers while releases go forward and back: each hears every message once, in the order in which they were published. */
@@ -27,6 +33,7 @@ final class SubscribersTest {
     private static final int ROUNDS = 3;
     private static final int PUBLISH_EVERY_MS = 1;
     private static final String CHANNEL = "news";
+    private static final int SHARD_CHANNELS = 6;
 
     @TempDir
     private Path folder;
@@ -60,6 +67,34 @@ final class SubscribersTest {
         }
     }
 
+    /** Subscribes to one channel after the other, as a cluster has it. */
+    private static final class ShardListener extends JedisShardedPubSub {
+        final Map<String, List<Integer>> heard = new ConcurrentHashMap<>();
+        private final List<String> channels;
+        volatile int ended;
+
+        ShardListener(List<String> channels) {
+            this.channels = channels;
+        }
+
+        @Override
+        public void onSMessage(String channel, String message) {
+            heard.computeIfAbsent(channel, none -> new CopyOnWriteArrayList<>()).add(Integer.valueOf(message));
+        }
+
+        @Override
+        public void onSSubscribe(String channel, int count) {
+            if (count < channels.size()) {
+                ssubscribe(channels.get(count));
+            }
+        }
+
+        @Override
+        public void onSUnsubscribe(String channel, int count) {
+            ended = channels.size() - count;
+        }
+    }
+
     @Test
     void everyMessageIsHeardOnceAndInOrder() throws Exception {
         ServerBinary old = ServerBinary.named("redis-7.0").orElseGet(ServerBinary::any);
@@ -87,6 +122,60 @@ final class SubscribersTest {
         }
     }
 
+    /** One client has channels of every shard on either side, over one connection of its own. */
+    @Test
+    void everyMessageOfEveryShardIsHeardOnceAndInOrderBetweenClusters() throws Exception {
+        ServerBinary old = ServerBinary.named("redis-7.0").orElseGet(ServerBinary::any);
+        ServerBinary fresh = ServerBinary.named("valkey-9.1").orElseGet(ServerBinary::any);
+        try (SomeFleet blue = SomeFleet.cluster(old, folder.resolve("blue"), 3, 0);
+                SomeFleet green = SomeFleet.cluster(fresh, folder.resolve("green"), 2, 0);
+                TwoFleets fleets = SomeFleet.between(blue, green, folder)) {
+            fleets.startNode();
+            List<String> channels = IntStream.range(0, SHARD_CHANNELS)
+                    .mapToObj(i -> "shard-" + i)
+                    .toList();
+            List<ShardListener> heard = new ArrayList<>();
+            List<Thread> threads = new ArrayList<>();
+            for (RedisProtocol protocol : RedisProtocol.values()) {
+                ShardListener listener = new ShardListener(channels);
+                heard.add(listener);
+                threads.add(connected(
+                        fleets, protocol, client -> listener.proceed(client.getConnection(), channels.getFirst())));
+            }
+            Await.until(
+                    Duration.ofSeconds(10),
+                    "all are subscribed",
+                    () -> heard.stream().allMatch(one -> one.getSubscribedChannels() == SHARD_CHANNELS));
+            AtomicInteger published = new AtomicInteger();
+            Thread publisher = Thread.ofVirtual()
+                    .start(() -> publish(fleets, published, (client, message) -> {
+                        for (String channel : channels) {
+                            client.sendCommand(Protocol.Command.SPUBLISH, channel, message);
+                        }
+                    }));
+            switches(fleets, published);
+            publisher.join();
+            List<Integer> all = IntStream.range(0, published.get()).boxed().toList();
+            for (ShardListener listener : heard) {
+                Await.until(
+                        Duration.ofSeconds(10),
+                        "the last messages",
+                        () -> listener.heard.values().stream().allMatch(one -> one.contains(all.size() - 1)));
+                listener.sunsubscribe();
+            }
+            for (Thread thread : threads) {
+                thread.join();
+            }
+            assertThat(failures).isEmpty();
+            for (ShardListener listener : heard) {
+                assertThat(listener.heard.keySet()).containsExactlyInAnyOrderElementsOf(channels);
+                listener.heard.forEach(
+                        (channel, messages) -> assertThat(messages).as(channel).isEqualTo(all));
+                assertThat(listener.ended).isEqualTo(SHARD_CHANNELS); // each by its own command, and never before
+            }
+        }
+    }
+
     /** What was published. */
     private List<Integer> thereAndBack(TwoFleets fleets) throws Exception {
         fleets.startNode();
@@ -103,19 +192,9 @@ final class SubscribersTest {
                 "all are subscribed",
                 () -> listeners.stream().allMatch(one -> one.subscribed));
         AtomicInteger published = new AtomicInteger();
-        Thread publisher = Thread.ofVirtual().start(() -> publish(fleets, published));
-        fleets.begin(TwoFleets.release("r", "hold: { limit: 5s }"));
-        for (int round = 1; round <= ROUNDS; round++) {
-            fleets.awaitObserving("r");
-            awaitMore(published);
-            fleets.order("r", Order.Kind.ROLLBACK);
-            fleets.awaitStatus("r", Status.ROLLED_BACK);
-            awaitMore(published);
-            fleets.order("r", Order.Kind.RESUME);
-        }
-        fleets.awaitObserving("r");
-        awaitMore(published);
-        ended = true;
+        Thread publisher = Thread.ofVirtual()
+                .start(() -> publish(fleets, published, (client, message) -> client.publish(CHANNEL, message)));
+        switches(fleets, published);
         publisher.join();
         List<Integer> all = IntStream.range(0, published.get()).boxed().toList();
         for (Listener listener : listeners) {
@@ -133,7 +212,32 @@ final class SubscribersTest {
         return all;
     }
 
+    private void switches(TwoFleets fleets, AtomicInteger published) throws Exception {
+        fleets.begin(TwoFleets.release("r", "hold: { limit: 5s }"));
+        for (int round = 1; round <= ROUNDS; round++) {
+            fleets.awaitObserving("r");
+            awaitMore(published);
+            fleets.order("r", Order.Kind.ROLLBACK);
+            fleets.awaitStatus("r", Status.ROLLED_BACK);
+            awaitMore(published);
+            fleets.order("r", Order.Kind.RESUME);
+        }
+        fleets.awaitObserving("r");
+        awaitMore(published);
+        ended = true;
+    }
+
     private Thread listen(TwoFleets fleets, RedisProtocol protocol, boolean byPattern, Listener listener) {
+        return connected(fleets, protocol, client -> {
+            if (byPattern) {
+                client.psubscribe(listener, "n*");
+            } else {
+                client.subscribe(listener, CHANNEL);
+            }
+        });
+    }
+
+    private Thread connected(TwoFleets fleets, RedisProtocol protocol, Consumer<Jedis> listens) {
         return Thread.ofPlatform().start(() -> {
             try (Jedis client = new Jedis(
                     new HostAndPort("127.0.0.1", fleets.port()),
@@ -141,21 +245,17 @@ final class SubscribersTest {
                             .protocol(protocol)
                             .timeoutMillis(60_000)
                             .build())) {
-                if (byPattern) {
-                    client.psubscribe(listener, "n*");
-                } else {
-                    client.subscribe(listener, CHANNEL);
-                }
+                listens.accept(client);
             } catch (RuntimeException e) {
                 failures.add(e);
             }
         });
     }
 
-    private void publish(TwoFleets fleets, AtomicInteger published) {
+    private void publish(TwoFleets fleets, AtomicInteger published, BiConsumer<Jedis, String> by) {
         try (Jedis client = fleets.client()) {
             while (!ended) {
-                client.publish(CHANNEL, Integer.toString(published.get()));
+                by.accept(client, Integer.toString(published.get()));
                 published.incrementAndGet();
                 Thread.sleep(PUBLISH_EVERY_MS);
             }
