@@ -13,6 +13,8 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
+import java.util.TreeSet;
 import java.util.function.LongFunction;
 import java.util.function.Supplier;
 import java.util.stream.IntStream;
@@ -145,52 +147,61 @@ class ShardChannelSwitchTest {
         return each;
     }
 
+    /** One client's subscriptions come from the switch before, one's from between, and one subscribes to most while the next switch is prepared already. */
     @Test
     void everyMessageIsHeardOnceFromAnyFleetToAnyOther() {
-        try (RawClient resp2 = ProxyFixture.client(proxy);
-                RawClient resp3 = ProxyFixture.client(proxy)) {
-            resp3.text("HELLO", "3");
-            List<RawClient> clients = List.of(resp2, resp3);
-            List<String> channels = new ArrayList<>(channels("c"));
-            channels.addAll(List.of("all1", "all2"));
-            clients.forEach(client -> channels.forEach(channel -> subscribe(client, channel)));
+        try (RawClient stays = ProxyFixture.client(proxy);
+                RawClient anew = ProxyFixture.client(proxy);
+                RawClient late = ProxyFixture.client(proxy)) {
+            stays.text("HELLO", "3");
+            List<String> ofShards = channels("c");
+            List<String> all = new ArrayList<>(ofShards);
+            all.addAll(List.of("all1", "all2"));
+            all.forEach(channel -> subscribe(stays, channel));
             String from = "server";
             for (String to : List.of("three", "two", "server", "two", "three", "server")) {
-                switchUnderMessages(fleet(from), fleet(to), clients, channels);
+                all.forEach(channel -> subscribe(anew, channel));
+                subscribe(late, ofShards.getFirst());
+                switchUnderMessages(fleet(from), fleet(to), Map.of(stays, all, anew, all, late, ofShards), late);
+                unsubscribe(anew, all);
+                unsubscribe(late, ofShards);
                 from = to;
             }
-            for (RawClient client : clients) {
-                client.send("SUNSUBSCRIBE");
-                for (int left = channels.size() - 3; left >= 0; left--) {
-                    assertThat(client.reply().text()).matches("\\[sunsubscribe, \\w+, " + left + "]");
-                }
-                assertThat(client.text("UNSUBSCRIBE", "all1")).isEqualTo("[unsubscribe, all1, 1]");
-                assertThat(client.text("UNSUBSCRIBE", "all2")).isEqualTo("[unsubscribe, all2, 0]");
-                assertThat(client.text("SET", "k", "v")).isEqualTo("OK");
-            }
+            unsubscribe(stays, all);
         }
     }
 
-    /** One more channel is subscribed to while the switch is prepared. */
-    private void switchUnderMessages(Fleet from, Fleet to, List<RawClient> clients, List<String> channels) {
-        epoch++;
-        String late = "late" + epoch;
-        channels.forEach(channel -> from.publish(channel, "1"));
-        proxy.openAhead(to.route().apply(epoch), mark()).join();
-        Map<RawClient, Map<String, List<String>>> before = new LinkedHashMap<>();
-        for (RawClient client : clients) {
-            before.put(client, heard(client, channels, "1"));
-            subscribe(client, late);
+    private static void unsubscribe(RawClient client, List<String> channels) {
+        client.send("SUNSUBSCRIBE");
+        for (int left = CHANNELS - 1; left >= 0; left--) {
+            assertThat(client.reply().text()).matches("\\[sunsubscribe, \\w+, " + left + "]");
         }
-        List<String> all = new ArrayList<>(channels);
-        all.add(late);
+        if (channels.contains("all1")) {
+            assertThat(client.text("UNSUBSCRIBE", "all1")).isEqualTo("[unsubscribe, all1, 1]");
+            assertThat(client.text("UNSUBSCRIBE", "all2")).isEqualTo("[unsubscribe, all2, 0]");
+        }
+        assertThat(client.text("SET", "k", "v")).isEqualTo("OK");
+    }
+
+    private void switchUnderMessages(Fleet from, Fleet to, Map<RawClient, List<String>> clients, RawClient late) {
+        epoch++;
+        Set<String> all = new TreeSet<>();
+        clients.values().forEach(all::addAll);
+        all.forEach(channel -> from.publish(channel, "1"));
+        proxy.openAhead(to.route().apply(epoch), mark()).join();
+        clients.forEach((client, channels) -> {
+            List<String> some = client == late ? channels.subList(0, 1) : channels;
+            assertThat(heard(client, some, "1")).isEqualTo(each(some, "1"));
+        });
+        List<String> others = channels("c").subList(1, CHANNELS);
+        others.forEach(channel -> subscribe(late, channel));
         all.forEach(channel -> from.publish(channel, "2"));
         hold();
         all.forEach(channel -> from.publish(channel, "3"));
         // The cluster bus is awaited, as a switch awaits it; what is published to shard channels does not take it.
-        Map<RawClient, Map<String, List<String>>> until = new LinkedHashMap<>();
-        clients.forEach(client -> until.put(client, heard(client, all, "3")));
-        all.stream().filter(channel -> !channel.startsWith("all")).forEach(channel -> {
+        clients.forEach((client, channels) ->
+                assertThat(heard(client, channels, "3")).isEqualTo(each(channels, "2", "3")));
+        channels("c").forEach(channel -> {
             from.publish(channel, "3a");
             to.publish(channel, "3a"); // as a link brings it that has not come as far as the mark
         });
@@ -200,14 +211,11 @@ class ShardChannelSwitchTest {
         all.forEach(channel -> to.publish(channel, "4"));
         proxy.letGo(to.route().apply(epoch)).join();
         all.forEach(channel -> to.publish(channel, "5"));
-        for (RawClient client : clients) {
-            assertThat(before.get(client)).isEqualTo(each(channels, "1"));
-            assertThat(until.get(client)).isEqualTo(each(all, "2", "3"));
-            Map<String, List<String>> expected = each(all, "3a", "4", "5");
+        clients.forEach((client, channels) -> {
+            Map<String, List<String>> expected = each(channels, "3a", "4", "5");
             expected.replaceAll((channel, messages) -> channel.startsWith("all") ? List.of("4", "5") : messages);
-            assertThat(heard(client, all, "5")).isEqualTo(expected);
-        }
-        channels.add(late);
+            assertThat(heard(client, channels, "5")).isEqualTo(expected);
+        });
     }
 
     @Test
@@ -237,29 +245,35 @@ class ShardChannelSwitchTest {
     /** A shard that lags brings what was published before the mark later than the next fleet brings what was published afterwards. */
     @Test
     void whatTheNextFleetBringsWaitsForEveryShardOfTheFormerOne() {
-        RealServer slow = three.nodes().getLast();
-        String channel = three.keyOn(slow, "slow");
-        String other = three.keyOn(three.nodes().getFirst(), "quick");
+        List<RealServer> slow = three.nodes().subList(1, 3);
+        List<String> channels =
+                three.nodes().stream().map(node -> three.keyOn(node, "c")).toList();
         try (RawClient client = ProxyFixture.client(proxy)) {
-            subscribe(client, channel);
-            subscribe(client, other);
+            channels.forEach(channel -> subscribe(client, channel));
             switchTo("three");
             epoch++;
             proxy.openAhead(fleet("two").route().apply(epoch), mark()).join();
             hold();
-            slow.stop();
+            slow.forEach(RealServer::stop);
             try {
                 three.nodes().getFirst().call("PUBLISH", ReservedKeys.SWITCH_CHANNEL, mark());
                 fleet("two").mark(mark());
                 proxy.letGo(fleet("two").route().apply(epoch)).join();
-                fleet("two").publish(other, "5");
-                fleet("two").publish(channel, "5");
+                channels.forEach(channel -> fleet("two").publish(channel, "5"));
+                slow.getFirst().resume();
+                Await.until(
+                        ClusterFixture.LIMIT,
+                        "the first of them has brought its mark",
+                        () -> String.valueOf(slow.getFirst()
+                                        .call("PUBSUB", "NUMSUB", ReservedKeys.SWITCH_CHANNEL))
+                                .contains(", 0]"));
                 assertThat(client.hasReplyWithin(100)).isFalse();
             } finally {
-                slow.resume();
+                slow.forEach(RealServer::resume);
             }
-            assertThat(heard(client, List.of(channel, other), "5")).isEqualTo(each(List.of(channel, other), "5"));
+            assertThat(heard(client, channels, "5")).isEqualTo(each(channels, "5"));
         }
+        three.awaitOk();
     }
 
     /** Where nothing was opened ahead, all of it is subscribed to anew, wherever it belongs. */
