@@ -20,7 +20,6 @@ import org.redisson.config.BaseMasterSlaveServersConfig;
 import org.redisson.config.Config;
 import org.redisson.config.Protocol;
 import org.redisson.config.ReadMode;
-import org.redisson.config.ShardedSubscriptionMode;
 import org.redisson.config.SubscriptionMode;
 import org.redisson.connection.ConnectionListener;
 
@@ -81,12 +80,7 @@ final class RedissonLibrary implements Library {
                         .setMasterName("sessions")
                         .addSentinelAddress(address)
                         .setCheckSentinelsList(false));
-            case CLUSTER ->
-                // Else each lock has a shard channel, all over one connection, which are of one shard alone
-                // (docs/commands.md).
-                primaryAlone(config.useClusterServers()
-                        .addNodeAddress(address)
-                        .setShardedSubscriptionMode(ShardedSubscriptionMode.OFF));
+            case CLUSTER -> primaryAlone(config.useClusterServers().addNodeAddress(address));
         }
         return config;
     }
