@@ -415,6 +415,7 @@ class ClusterTest {
                 other.text("RPUSH", channel + "l", "e");
                 assertThat(client.text("BLPOP", channel + "l", "5")).isEqualTo("[" + channel + "l, e]");
             }
+            assertThat(client.text("AUTH", "default", "any")).isEqualTo("OK");
             for (String channel : channels) {
                 assertThat(other.text("SPUBLISH", channel, "x")).isEqualTo("1");
                 assertThat(client.reply().text()).isEqualTo("[smessage, " + channel + ", x]");

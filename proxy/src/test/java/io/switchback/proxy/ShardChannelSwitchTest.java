@@ -199,8 +199,8 @@ class ShardChannelSwitchTest {
         hold();
         all.forEach(channel -> from.publish(channel, "3"));
         // The cluster bus is awaited, as a switch awaits it; what is published to shard channels does not take it.
-        clients.forEach((client, channels) ->
-                assertThat(heard(client, channels, "3")).isEqualTo(each(channels, "2", "3")));
+        clients.forEach(
+                (client, channels) -> assertThat(heard(client, channels, "3")).isEqualTo(each(channels, "2", "3")));
         channels("c").forEach(channel -> {
             from.publish(channel, "3a");
             to.publish(channel, "3a"); // as a link brings it that has not come as far as the mark
@@ -264,8 +264,7 @@ class ShardChannelSwitchTest {
                 Await.until(
                         ClusterFixture.LIMIT,
                         "the first of them has brought its mark",
-                        () -> String.valueOf(slow.getFirst()
-                                        .call("PUBSUB", "NUMSUB", ReservedKeys.SWITCH_CHANNEL))
+                        () -> String.valueOf(slow.getFirst().call("PUBSUB", "NUMSUB", ReservedKeys.SWITCH_CHANNEL))
                                 .contains(", 0]"));
                 assertThat(client.hasReplyWithin(100)).isFalse();
             } finally {
