@@ -168,7 +168,8 @@ final class RedissonLibrary implements Library {
     @Override
     public Consumer<String> incrementUnderALock() {
         return key -> {
-            RLock lock = client.getLock(key + "-lock");
+            // In front of a cluster it has a shard channel of another shard than the topic of the map below.
+            RLock lock = client.getLock(key + "-guard");
             lock.lock();
             try {
                 String now = client.<String>getBucket(key).get();
