@@ -587,6 +587,11 @@ final class Memory {
         }
 
         @Override
+        public boolean notRun(Run run) {
+            return !isOfCluster; // there the lane looks at what comes
+        }
+
+        @Override
         public void lost(Run run, String why) {
             broke();
             session.lost(run, why);

@@ -174,6 +174,33 @@ class FormerPrimaryTest {
         }
     }
 
+    /** Over the connection that tracks what it has been asked for. */
+    @Test
+    void aReadThatIsToBeKeptIsAskedForAgainAtTheNextPrimary() {
+        former.call("CONFIG", "SET", "replica-serve-stale-data", "no");
+        try (CacheProxy proxy = open();
+                RawClient client = ProxyFixture.client(proxy);
+                RawClient other = ProxyFixture.client(proxy)) {
+            proxy.remember(new MemorySettings(1024 * 1024, Duration.ofMinutes(1)));
+            primaryIs(proxy, former);
+            former.call("SET", "before", "1");
+            assertThat(client.text("GET", "before")).isEqualTo("1");
+            assertThat(proxy.memoryCounts().misses()).isEqualTo(1);
+            next.call("SET", "k", "of the next one");
+            former.call("REPLICAOF", "127.0.0.1", "1"); // where nobody is: from now on it answers MASTERDOWN
+            client.send("GET", "k");
+            client.send("GET", "k");
+            client.send("ECHO", "end");
+            other.send("GET", "k");
+            Await.until(LIMIT, "somebody is asked to look", () -> looks.get() > 0);
+            primaryIs(proxy, next);
+            assertThat(client.reply().text()).isEqualTo("of the next one");
+            assertThat(client.reply().text()).isEqualTo("of the next one");
+            assertThat(client.reply().text()).isEqualTo("end");
+            assertThat(other.reply().text()).isEqualTo("of the next one");
+        }
+    }
+
     @Test
     void aTransactionIsBroughtToTheNextPrimaryAndWhatWasWatchedIsNotWatchedThere() {
         try (CacheProxy proxy = open();
