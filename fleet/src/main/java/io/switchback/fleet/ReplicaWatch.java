@@ -5,10 +5,12 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.Set;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Semaphore;
@@ -21,16 +23,17 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Keeps an eye on how far the replicas of a fleet in use have come: asks the primary for its offset, then each replica for what it has applied
- * ({@link PrimaryOffsets} says what follows from that).
+ * Keeps an eye on how far the replicas of a fleet in use have come: asks each primary for its offset, then each of its replicas for what it has
+ * applied ({@link PrimaryOffsets} says what follows from that). A cluster has several primaries, each with offsets and a history of its own, which
+ * have nothing to do with those of the others; what is told is told of one primary and its replicas.
  *
- * <p>Which replicas there are, the sentinels say; of a single server it says so itself (INFO replication). Links have no address there (port 0) and
- * never count. Each is believed only if it says itself that it is a replica in the same history as its primary: an address may lead to another
- * server than the primary means. And the primary is believed only if it says that it is one.
+ * <p>Which replicas there are, the sentinels or the cluster's nodes say; of a single server it says so itself (INFO replication). Links have no
+ * address there (port 0) and never count. Each is believed only if it says itself that it is a replica in the same history as its primary: an
+ * address may lead to another server than the primary means. And a primary is believed only if it says that it is one.
  *
- * <p>One platform thread asks the primary, and one virtual thread each replica, so that a silent one keeps nobody waiting. The listener is told
- * after each answer, by whichever thread has it, one at a time; it must not block. Who lags, or is of no use for another reason, is said once in
- * the log, and once more that it is over. While the fleet is not in use nobody is asked, and what was known is forgotten.
+ * <p>One platform thread says when it is time, and a virtual thread each asks a primary or a replica, so that a silent one keeps nobody waiting. The
+ * listener is told after each answer, by whichever thread has it, one at a time; it must not block. Who lags, or is of no use for another reason,
+ * is said once in the log, and once more that it is over. While the fleet is not in use nobody is asked, and what was known is forgotten.
  */
 public final class ReplicaWatch implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(ReplicaWatch.class);
@@ -45,6 +48,9 @@ public final class ReplicaWatch implements AutoCloseable {
 
     /** More replicas of one primary are not asked. */
     static final int REPLICAS_MAX = 32;
+
+    /** More primaries of a cluster are not asked: reads of the others' slots go to primaries. */
+    static final int PRIMARIES_MAX = 128;
 
     /** One that is named no longer is asked for so long: so its name stands in the log with why. */
     private static final Duration ASKED_ON = Duration.ofMinutes(1);
@@ -64,21 +70,34 @@ public final class ReplicaWatch implements AutoCloseable {
     private final ExecutorService threads;
     private volatile boolean closed;
 
-    /** Of the watch's own thread. */
-    private @Nullable ServerConnection toPrimary;
-
-    /** Guards what is below it. */
+    /** Guards what is below it, and what is in it. */
     private final Object lock = new Object();
 
-    private final PrimaryOffsets offsets = new PrimaryOffsets();
-    private final Map<Endpoint, Asked> replicas = new HashMap<>();
-    private @Nullable Endpoint primary;
-    private String history = "";
-    private boolean primaryIsSilent;
-    private long primaryAnsweredNanos;
+    private final Map<Endpoint, Followed> primaries = new HashMap<>();
+
+    /** A primary whose offsets are asked for, and its replicas. */
+    private static final class Followed {
+        final Endpoint primary;
+        /** Of the thread that asks, of which there is one at a time. */
+        @Nullable
+        ServerConnection connection;
+
+        boolean isBeingAsked;
+        boolean isGone;
+        final PrimaryOffsets offsets = new PrimaryOffsets();
+        final Map<Endpoint, Asked> replicas = new HashMap<>();
+        String history = "";
+        boolean isSilent;
+        long answeredNanos;
+
+        Followed(Endpoint primary) {
+            this.primary = primary;
+        }
+    }
 
     /** A replica that is asked, and what it has said. */
     private static final class Asked {
+        final Followed of;
         final Endpoint server;
         /** Of the thread that asks, of which there is one at a time. */
         @Nullable
@@ -96,7 +115,8 @@ public final class ReplicaWatch implements AutoCloseable {
 
         boolean isSaid;
 
-        Asked(Endpoint server, long nowNanos) {
+        Asked(Followed of, Endpoint server, long nowNanos) {
+            this.of = of;
             this.server = server;
             this.namedNanos = nowNanos;
             this.last = new ReplicaReport.Replica(
@@ -125,7 +145,7 @@ public final class ReplicaWatch implements AutoCloseable {
         this.topology = topology;
         this.listener = listener;
         this.threads = Executors.newThreadPerTaskExecutor(
-                Thread.ofVirtual().name("asks a replica ", 1).factory());
+                Thread.ofVirtual().name("asks a server ", 1).factory());
         this.thread = Thread.ofPlatform()
                 .daemon()
                 .name("replicas of fleet " + fleet.name())
@@ -138,7 +158,7 @@ public final class ReplicaWatch implements AutoCloseable {
      * @param cache for messages
      * @param lagMax from where on a replica is said to lag
      * @param isInUse whether clients are served by this fleet; asked before each look
-     * @param topology where the fleet's servers are; only one with one primary is of use
+     * @param topology where the fleet's servers are
      */
     public static ReplicaWatch start(
             String cache,
@@ -163,49 +183,81 @@ public final class ReplicaWatch implements AutoCloseable {
     private void watch() {
         try {
             while (!closed) {
-                if (isInUse.getAsBoolean() && topology.get().orElse(null) instanceof Topology.Replicated servers) {
-                    look(servers);
-                } else {
-                    follow(null);
-                }
+                follow(isInUse.getAsBoolean() ? shards(topology.get().orElse(null)) : List.of());
                 environment.sleep(BETWEEN);
                 var _ = asked.tryAcquire(every.toMillis(), TimeUnit.MILLISECONDS);
             }
         } catch (InterruptedException e) {
             // It is closed.
         } finally {
-            follow(null);
+            follow(List.of());
         }
     }
 
-    private void look(Topology.Replicated servers) {
-        if (!servers.primary().equals(primary)) {
-            follow(servers.primary());
-        }
-        long before = environment.nanoTime();
-        Said said = askPrimary(servers.primary());
-        List<Asked> due = new ArrayList<>();
+    /** The primaries with those that are said to follow them. */
+    private static List<Topology.Shard> shards(@Nullable Topology topology) {
+        return switch (topology) {
+            case Topology.Replicated(Endpoint primary, List<Endpoint> replicas) ->
+                List.of(new Topology.Shard(primary, replicas));
+            case Topology.Sharded(List<Topology.Shard> shards, int[] _) ->
+                shards.size() <= PRIMARIES_MAX ? shards : shards.subList(0, PRIMARIES_MAX);
+            case null -> List.of();
+        };
+    }
+
+    /** Asks these, and forgets what the others have said. */
+    private void follow(List<Topology.Shard> shards) {
         synchronized (lock) {
-            primaryIsSilent = said == null;
-            if (said != null && said.state().role() == ReplicationState.Role.PRIMARY) {
-                if (!said.state().id().equals(history)) {
-                    history = said.state().id();
-                    offsets.forget();
+            Set<Endpoint> named = new HashSet<>();
+            shards.forEach(shard -> named.add(shard.primary()));
+            primaries.values().removeIf(one -> {
+                one.isGone = !named.contains(one.primary);
+                if (one.isGone) {
+                    keepOnly(one, List.of(), Duration.ZERO);
+                    if (!one.isBeingAsked) {
+                        closeConnection(one);
+                    }
                 }
-                offsets.seen(said.state().offset(), before);
-                primaryAnsweredNanos = before;
-                // Whom a silent primary had, it has still.
-                keepOnly(isSingle() ? said.replicas() : servers.replicas(), ASKED_ON);
-            }
-            for (Asked one : replicas.values()) {
+                return one.isGone;
+            });
+            for (Topology.Shard shard : shards) {
+                Followed one = primaries.computeIfAbsent(shard.primary(), Followed::new);
                 if (!one.isBeingAsked) {
                     one.isBeingAsked = true;
-                    due.add(one);
+                    threads.execute(() -> look(one, shard));
                 }
             }
-            tell();
         }
-        due.forEach(one -> threads.execute(() -> ask(one)));
+    }
+
+    private void look(Followed one, Topology.Shard shard) {
+        long before = environment.nanoTime();
+        Said said = askPrimary(one);
+        synchronized (lock) {
+            one.isBeingAsked = false;
+            if (one.isGone || closed) {
+                closeConnection(one);
+                return;
+            }
+            one.isSilent = said == null;
+            if (said != null && said.state().role() == ReplicationState.Role.PRIMARY) {
+                if (!said.state().id().equals(one.history)) {
+                    one.history = said.state().id();
+                    one.offsets.forget();
+                }
+                one.offsets.seen(said.state().offset(), before);
+                one.answeredNanos = before;
+                // Whom a silent primary had, it has still.
+                keepOnly(one, isSingle() ? said.replicas() : shard.replicas(), ASKED_ON);
+            }
+            for (Asked replica : one.replicas.values()) {
+                if (!replica.isBeingAsked) {
+                    replica.isBeingAsked = true;
+                    threads.execute(() -> ask(replica));
+                }
+            }
+            tell(one);
+        }
     }
 
     /** Nobody but the primary itself knows its replicas. */
@@ -213,28 +265,9 @@ public final class ReplicaWatch implements AutoCloseable {
         return fleet.address() instanceof FleetAddress.Standalone;
     }
 
-    /** From now on only what is said of this primary and its replicas counts. */
-    private void follow(@Nullable Endpoint next) {
-        ServerConnection former = toPrimary;
-        if (former != null) {
-            former.close();
-            toPrimary = null;
-        }
-        synchronized (lock) {
-            primary = next;
-            history = "";
-            primaryIsSilent = false;
-            offsets.forget();
-            keepOnly(List.of());
-        }
-    }
-
-    private void keepOnly(List<Endpoint> servers) {
-        keepOnly(servers, Duration.ZERO);
-    }
-
-    private void keepOnly(List<Endpoint> servers, Duration askedOn) {
+    private void keepOnly(Followed primary, List<Endpoint> servers, Duration askedOn) {
         List<Endpoint> kept = servers.stream().limit(REPLICAS_MAX).toList();
+        Map<Endpoint, Asked> replicas = primary.replicas;
         long now = environment.nanoTime();
         replicas.values().removeIf(one -> {
             one.isNamed = kept.contains(one.server);
@@ -246,7 +279,7 @@ public final class ReplicaWatch implements AutoCloseable {
             }
             return one.isGone;
         });
-        kept.forEach(server -> replicas.computeIfAbsent(server, any -> new Asked(server, now)));
+        kept.forEach(server -> replicas.computeIfAbsent(server, any -> new Asked(primary, server, now)));
     }
 
     private static void closeConnection(Asked one) {
@@ -257,9 +290,17 @@ public final class ReplicaWatch implements AutoCloseable {
         }
     }
 
-    private @Nullable Said askPrimary(Endpoint server) {
+    private static void closeConnection(Followed one) {
+        ServerConnection known = one.connection;
+        if (known != null) {
+            known.close();
+            one.connection = null;
+        }
+    }
+
+    private @Nullable Said askPrimary(Followed one) {
         try {
-            ServerConnection known = toPrimary;
+            ServerConnection known = one.connection;
             if (known != null) {
                 try {
                     return said(known);
@@ -267,16 +308,12 @@ public final class ReplicaWatch implements AutoCloseable {
                     known.close(); // it may have broken since, which says nothing about the server
                 }
             }
-            toPrimary = null;
-            ServerConnection made = open(server);
-            toPrimary = made;
+            one.connection = null;
+            ServerConnection made = open(one.primary);
+            one.connection = made;
             return said(made);
         } catch (FleetException e) {
-            ServerConnection broken = toPrimary;
-            if (broken != null) {
-                broken.close();
-                toPrimary = null;
-            }
+            closeConnection(one);
             return null;
         }
     }
@@ -331,7 +368,7 @@ public final class ReplicaWatch implements AutoCloseable {
             }
             one.last = seen(one, before, state, failure);
             judge(one);
-            tell();
+            tell(one.of);
         }
     }
 
@@ -359,13 +396,14 @@ public final class ReplicaWatch implements AutoCloseable {
         if (state.role() != ReplicationState.Role.REPLICA) {
             return new ReplicaReport.Replica(server, before, unknown, false, -1, "it says that it is a primary");
         }
-        if (!state.id().equals(history)) {
+        PrimaryOffsets offsets = one.of.offsets;
+        if (!state.id().equals(one.of.history)) {
             return new ReplicaReport.Replica(
                     server, before, unknown, state.linkUp(), -1, "it follows another primary, or this one not yet");
         }
         if (!one.isNamed && !isSingle()) {
             return new ReplicaReport.Replica(
-                    server, before, unknown, state.linkUp(), -1, "the sentinels do not count on it");
+                    server, before, unknown, state.linkUp(), -1, "those who watch its fleet do not count on it");
         }
         OptionalLong until = offsets.hasAllUntil(state.offset());
         long behind = offsets.last().isEmpty() ? -1 : Math.max(0, offsets.last().getAsLong() - state.offset());
@@ -406,15 +444,14 @@ public final class ReplicaWatch implements AutoCloseable {
         }
     }
 
-    private void tell() {
-        Endpoint known = primary;
-        if (known != null && !closed) {
+    private void tell(Followed one) {
+        if (!one.isGone && !closed) {
             listener.accept(new ReplicaReport(
-                    known,
-                    primaryIsSilent,
-                    primaryAnsweredNanos,
-                    replicas.values().stream()
-                            .map(one -> one.last)
+                    one.primary,
+                    one.isSilent,
+                    one.answeredNanos,
+                    one.replicas.values().stream()
+                            .map(replica -> replica.last)
                             .sorted(Comparator.comparing(
                                     replica -> replica.server().toString()))
                             .toList()));
@@ -432,6 +469,8 @@ public final class ReplicaWatch implements AutoCloseable {
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }
-        threads.shutdown();
+        synchronized (lock) { // who holds it may have one more begin
+            threads.shutdown();
+        }
     }
 }

@@ -122,7 +122,7 @@ final class AloneAtEachShard extends Operation {
 
         private ConnectionKey key() {
             return kills
-                    ? new ConnectionKey(server, session.identity.credential(), 0, Protocol.RESP2, false, false)
+                    ? new ConnectionKey(server, session.identity.credential(), 0, Protocol.RESP2, false, false, false)
                     : session.key(server);
         }
 

@@ -537,8 +537,8 @@ final class BackendConnection extends ChannelInboundHandlerAdapter implements Fl
 
     /** Of a replica, more than the cache allows for: then nothing that it says is believed until it has caught up. */
     private boolean isTooOld(Run run, long now) {
-        Replicas replicas = loop.replicas();
-        if (run.session == null || replicas == null || now - run.hasAllUntilNanos <= replicas.ageMaxNanos()) {
+        Replica asked = replica;
+        if (run.session == null || asked == null || now - run.hasAllUntilNanos <= asked.among.ageMaxNanos()) {
             return false;
         }
         giveUp("what its replica answers is too old");

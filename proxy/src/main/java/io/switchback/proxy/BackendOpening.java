@@ -314,6 +314,10 @@ final class BackendOpening {
                 add(handshake, Wire.command("CLIENT", "TRACKING", "ON"));
                 commands++;
             }
+            if (key.reads() && route.fleet().address() instanceof FleetAddress.Cluster) {
+                add(handshake, Wire.command("READONLY")); // else it sends each client to its primary
+                commands++;
+            }
             if (commands == 0 && mustBeHeard()) {
                 // A server that has too many clients, or (TLS 1.3) does not take a certificate, says so only
                 // afterwards.
@@ -406,7 +410,7 @@ final class BackendOpening {
 
     /** To one that is only read from: what becomes of it says nothing about the fleet. */
     private boolean isToReplica() {
-        return key.server() != null && !(route.fleet().address() instanceof FleetAddress.Cluster);
+        return key.reads();
     }
 
     private void unreachable(String why) {

@@ -179,6 +179,7 @@ final class BlockingCommand extends AskingOperation implements ReplySink, Waitin
                 session.identity.database(),
                 Protocol.RESP2,
                 false,
+                false,
                 false);
     }
 

@@ -339,11 +339,9 @@ public final class CacheProxy implements AutoCloseable {
         onAllLoops(loop -> {
                     long seed =
                             ByteBuffer.wrap(environment.randomBytes(Long.BYTES)).getLong() | 1;
-                    loop.readFrom(new Replicas(
-                            loop,
-                            settings,
-                            seed,
-                            () -> lookSoon.accept(loop.route().fleet().name())));
+                    Runnable look = () -> lookSoon.accept(loop.route().fleet().name());
+                    loop.readFrom(
+                            new Replicas(loop, settings, seed, look), new ShardReplicas(loop, settings, seed, look));
                 })
                 .join();
     }
@@ -355,6 +353,10 @@ public final class CacheProxy implements AutoCloseable {
             if (replicas != null) {
                 replicas.seen(fleet, seen);
             }
+            ShardReplicas ofShards = loop.shardReplicas();
+            if (ofShards != null) {
+                ofShards.seen(fleet, seen);
+            }
         }));
     }
 
@@ -363,9 +365,16 @@ public final class CacheProxy implements AutoCloseable {
         Map<Endpoint, ReplicaCounts.One> each = new HashMap<>();
         long[] atPrimary = new long[2];
         onEachLoop(loop -> {
+            List<ReplicaCounts> all = new ArrayList<>();
             Replicas replicas = loop.replicas();
             if (replicas != null) {
-                ReplicaCounts counts = replicas.counts();
+                all.add(replicas.counts());
+            }
+            ShardReplicas ofShards = loop.shardReplicas();
+            if (ofShards != null) {
+                all.addAll(ofShards.counts());
+            }
+            for (ReplicaCounts counts : all) {
                 counts.replicas().forEach((server, one) -> each.merge(server, one, ReplicaCounts.One::plus));
                 atPrimary[0] += counts.atPrimaryForOwn();
                 atPrimary[1] += counts.atPrimaryForNone();

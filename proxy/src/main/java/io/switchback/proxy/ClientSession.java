@@ -105,23 +105,12 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     private Memory.@Nullable View memoryView;
 
     // Of use where reads may go to replicas, and kept only there: see Replicas.
-    /** Whether, and when, it had its last answer. */
-    private boolean hasSeen;
-
-    private long seenNanos;
+    /** What it has seen of the fleet in use; of a cluster only what is not kept shard by shard ({@link ClusterLane}). */
+    private final ReadPlace reads = new ReadPlace();
     /** Whether, and when, its last write was answered. */
     private boolean hasWritten;
 
     private long wroteNanos;
-    /** Over which its last answer came, where that leads to a replica. */
-    private @Nullable BackendConnection readsOver;
-
-    private long choseNanos;
-    /** It waits for a replica to have what it has seen; since when it has waited for the last time, if it has. */
-    private boolean waitsForReplica;
-
-    private boolean hasWaited;
-    private long waitedNanos;
     /** What the command that is being sent is about, where that is scripts. */
     private @Nullable ScriptCommand script;
 
@@ -401,12 +390,16 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                     plain = toShards != null
                             && commands < commandsMax
                             && toShards.takes(in, from, scanner, rule, commands == 0);
+                    if (!plain && commands == 0 && toShards != null && toShards.waitsForReplica()) {
+                        scanner.reset();
+                        return false;
+                    }
                 }
                 if (plain && replicas != null) {
                     if (commands == 0 && Replicas.mayAnswer(rule)) {
                         mayGoToReplica = true;
                         toReplica = replica(replicas);
-                        if (toReplica == null && waitsForReplica) {
+                        if (toReplica == null && reads.waits()) {
                             scanner.reset();
                             return false;
                         }
@@ -462,43 +455,26 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     // --- reading from replicas
 
-    /** The connection to a replica over which the next read goes; null where it goes to the primary, or {@link #waitsForReplica}. */
+    /** The connection to a replica over which the next read goes; null where it goes to the primary, or {@link ReadPlace#waits}. */
     private @Nullable BackendConnection replica(Replicas replicas) {
-        boolean waited = waitsForReplica;
-        waitsForReplica = false;
-        if (repliesOff
-                || skipsNext
-                || transaction.open
-                || needsOwnConnection()
-                || own.current() != null
-                || replySizes.areLarge()) {
-            return null;
-        }
         long now = loop.nanoTime();
-        if (hasWritten && replicas.hasJustWritten(wroteNanos, now)) {
+        if (!mayReadFrom(replicas, now)) {
+            reads.waitsNoLonger();
             return null;
         }
-        BackendConnection here = readsOver;
-        boolean mayStay = here != null && replicas.mayStay(here, now);
-        if (mayStay && !Replicas.mayChooseAnew(choseNanos, now)) {
-            return here;
-        }
-        BackendConnection chosen = isQuiet() ? replicas.choose(this, hasSeen, seenNanos, now) : null;
-        if (chosen != null) {
-            choseNanos = now;
-            return chosen;
-        }
-        boolean waitsOn = waited && now - waitedNanos < Replicas.CROSSING_NANOS;
-        boolean mayWait = !waited && replicas.mayWait(hasWaited, waitedNanos, now);
-        if (waitsOn || (mayWait && replicas.isWorthWaiting(this, mayStay ? here : null, now))) {
-            waitsForReplica = true;
-            hasWaited = true;
-            waitedNanos = waitsOn ? waitedNanos : now;
-            replicas.await(this);
-            return null;
-        }
-        choseNanos = now;
-        return mayStay ? here : null;
+        return reads.choose(this, replicas, isQuiet(), now);
+    }
+
+    /** Whether its next read may go to a replica: it has not just written, and nothing that it has asked for speaks against it. */
+    boolean mayReadFrom(Replicas replicas, long now) {
+        return !repliesOff
+                && !skipsNext
+                && !transaction.open
+                && !needsOwnConnection()
+                && !shardTracking.isOn()
+                && own.current() == null
+                && !replySizes.areLarge()
+                && !(hasWritten && replicas.hasJustWritten(wroteNanos, now));
     }
 
     /** Sends a run to a replica; or to the primary, where {@code toReplica} is null. */
@@ -532,19 +508,25 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     /** It has just been told something that the server of its last answer need not know: what it reads next must not be older. */
     void hasSeenNow() {
         if (loop.replicas() != null) {
-            hasSeen = true;
-            seenNanos = loop.nanoTime();
-            readsOver = null;
+            reads.seen(loop.nanoTime(), null);
         }
     }
 
     private void noteSeen(Run run) {
-        hasSeenNow();
-        readsOver = run.overReplica;
+        reads.seen(loop.nanoTime(), run.overReplica);
         if (run.writes) {
-            hasWritten = true;
-            wroteNanos = seenNanos;
+            hasWrittenNow();
         }
+    }
+
+    private void hasWrittenNow() {
+        hasWritten = true;
+        wroteNanos = loop.nanoTime();
+    }
+
+    /** What it has seen of the fleet in use as a whole. */
+    ReadPlace reads() {
+        return reads;
     }
 
     // --- reading from memory
@@ -802,7 +784,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         boolean mayWrite = !writes || loop.confirmations().mayWrite(this);
         boolean toSeveral = commands > 1 && loop.shardBatch().servers() > 1;
         BackendConnection connection =
-                !mayWrite ? null : toSeveral ? loop.shardBatch().connection(0) : to.connection(to.target());
+                !mayWrite ? null : toSeveral ? loop.shardBatch().connection(0) : to.targetConnection();
         if (connection != null && toSeveral) {
             to.send(loop.shardBatch(), in, start, writes);
         } else if (connection != null) {
@@ -828,6 +810,13 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         runsUnanswered++;
         commandsInFlight += commands;
         connection.send(run);
+    }
+
+    /** What a part has brought has come. */
+    void partCame(Run run) {
+        if (run.writes && loop.replicas() != null) {
+            hasWrittenNow();
+        }
     }
 
     /** The client has the replies to a part, or somebody else sees to them. {@code fromElsewhere} than what is kept comes from. */
@@ -886,6 +875,17 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             from.pauseReading(output.isFull());
         }
         shardTracking.pauseReading(output.isFull());
+    }
+
+    /** What comes over that connection is this client's alone, and it does not keep up. */
+    void pauseReadingOf(BackendConnection from) {
+        if (!from.isShared() && from.mayBeUsedBy(this)) {
+            from.pauseReading(output.isFull());
+        }
+    }
+
+    boolean readsReplies() {
+        return output.isReading();
     }
 
     void readOnOwn() {
@@ -950,8 +950,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         runsUnanswered++;
         commandsInFlight += run.commands;
         if (run.writes && loop.replicas() != null) {
-            hasWritten = true;
-            wroteNanos = loop.nanoTime();
+            hasWrittenNow();
         }
         connection.send(run);
     }
@@ -1139,7 +1138,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     /** To a server of a cluster; null for one that the fleet has to name. */
     ConnectionKey key(@Nullable Endpoint server) {
-        return new ConnectionKey(server, identity.credential(), identity.database(), identity.protocol(), false, false);
+        return new ConnectionKey(
+                server, identity.credential(), identity.database(), identity.protocol(), false, false, false);
     }
 
     /** Of the connection of its own. */
@@ -1149,6 +1149,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                 identity.credential(),
                 identity.database(),
                 protocol,
+                false,
                 false,
                 false);
     }
@@ -1445,6 +1446,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (from != null) {
             from.readOn();
         }
+        if (lane != null) {
+            lane.readOn();
+        }
         shardTracking.readOn();
         subscriptions.readOn();
         monitor.readOn();
@@ -1614,7 +1618,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         monitor.routeChanged();
         forgetUpstream();
         hasSeenNow();
-        waitsForReplica = false;
+        reads.waitsNoLonger();
         lost.routeChanged();
         ownServer = server;
         transaction.slot = CommandKeys.NO_SLOT;

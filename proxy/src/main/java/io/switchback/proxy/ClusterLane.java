@@ -1,5 +1,6 @@
 package io.switchback.proxy;
 
+import static java.nio.charset.StandardCharsets.ISO_8859_1;
 import static java.nio.charset.StandardCharsets.US_ASCII;
 
 import io.netty.buffer.ByteBuf;
@@ -39,6 +40,9 @@ import org.jspecify.annotations.Nullable;
  * a key has been run although an earlier one was not (a slot that comes and goes meanwhile, or whose move keeps commands of several keys waiting), the earlier one
  * would come too late: it is not sent again, and its client is told that it has not run.
  *
+ * <p>Where the cache wants it, what only reads may go to a replica of its shard, where nothing else of the client's is under way ({@link ShardReplicas}). What a replica answers by an error, or as if
+ * there was no key, counts as not run, and so do later reads of the same keys; nothing else is sent until that is settled.
+ *
  * <p>Owned by its session's event loop. Invariants: {@link #turns} is in the client's order; a part has turns until all its replies have been given to the client and it is
  * answered; every part is counted once in the session's unanswered runs, as long as it has turns; while the session has a transaction open or an operation under way there are none.
  */
@@ -60,6 +64,23 @@ final class ClusterLane {
     /** Of the session's user: where what it reads of each server is kept. */
     private final Map<Endpoint, Memory.View> views = new HashMap<>(0);
 
+    /** What the client has seen of each shard, by their primaries, where replicas may be read from: since the map of the cluster is the one that it is. */
+    private final Map<Endpoint, ReadPlace> places = new HashMap<>(0);
+
+    /** Of what is put together now: its number, the shards of which something is read, whether anything goes to a replica, and whether more may. */
+    private int batchNumber;
+
+    private final List<Endpoint> batchReads = new ArrayList<>(0);
+    private boolean batchHasReplicas;
+    private boolean batchReadsOnly;
+    /** The command that was looked at last waits for a replica to have what the client has seen. */
+    private boolean waitsForReplica;
+    /** Where the commands go that were looked at last, if that is a replica. */
+    private @Nullable BackendConnection toReplica;
+
+    /** Parts that have turns and were sent to replicas. */
+    private int partsAtReplicas;
+
     private @Nullable Endpoint target;
     private int version;
     private int unanswered;
@@ -76,6 +97,8 @@ final class ClusterLane {
 
     ClusterLane(ClientSession session) {
         this.session = session;
+        ClusterMap map = session.loop().cluster();
+        this.version = map == null ? 0 : map.version();
     }
 
     /** Something is under way, or waits for its turn to be given to the client. */
@@ -85,7 +108,7 @@ final class ClusterLane {
 
     /** Nothing may be taken from the client now; the session is resumed later. */
     boolean bars() {
-        return troubled || again || (!turns.isEmpty() && version != map().version());
+        return troubled || again || partsAtReplicas > 0 || (!turns.isEmpty() && version != map().version());
     }
 
     /** What was sent last of what the client has not been given in full; null where nothing is under way. */
@@ -132,6 +155,11 @@ final class ClusterLane {
         }
         Endpoint server = server(slot);
         ShardBatch batch = session.loop().shardBatch();
+        ShardReplicas replicas = session.loop().shardReplicas();
+        if (replicas != null) {
+            boolean isRead = slot >= 0 && server != null && ShardReplicas.mayAnswer(rule, scanned.arguments());
+            return takesOrWaits(replicas, batch, server, isRead, first);
+        }
         if (first) {
             target = server;
             batch.begin(server);
@@ -140,27 +168,116 @@ final class ClusterLane {
         return server != null && !batch.isFull() && (batch.isForLast(server) || mayGoWith(batch, server));
     }
 
+    /** As {@link #takes}, where replicas may be read from. */
+    private boolean takesOrWaits(
+            ShardReplicas replicas, ShardBatch batch, @Nullable Endpoint server, boolean isRead, boolean first) {
+        waitsForReplica = false;
+        if (first) {
+            settleVersion();
+            batchNumber++;
+            batchReads.clear();
+            batchHasReplicas = false;
+            batchReadsOnly = isRead && session.isQuiet();
+        } else if (!isRead && batchHasReplicas) {
+            return false;
+        }
+        batchReadsOnly &= isRead;
+        ReadPlace place = null;
+        BackendConnection replica = null;
+        if (batchReadsOnly && server != null) {
+            place = place(server);
+            replica = replica(replicas, server, place);
+            if (waitsForReplica) {
+                return false;
+            }
+        }
+        Endpoint to = replica == null ? server : replica.server;
+        if (first) {
+            target = to;
+            toReplica = replica;
+            batch.begin(to);
+        } else if (to == null
+                || batch.isFull()
+                || !(batch.isForLast(to) || batch.goesOnWith(to) || mayAdd(batch, to, replica))) {
+            return false;
+        }
+        batchHasReplicas |= replica != null;
+        if (place != null && replica == null) {
+            place.goesToPrimary();
+        }
+        return true;
+    }
+
+    private ReadPlace place(Endpoint primary) {
+        return places.computeIfAbsent(primary, any -> new ReadPlace());
+    }
+
+    /** The connection to a replica of that shard over which its reads go; null where they go to the primary, or {@link #waitsForReplica}. */
+    private @Nullable BackendConnection replica(ShardReplicas replicas, Endpoint primary, ReadPlace place) {
+        if (place.isChosenFor(batchNumber)) {
+            return place.chosen();
+        }
+        Replicas ofShard = replicas.of(primary);
+        long now = session.loop().nanoTime();
+        BackendConnection chosen = null;
+        if (ofShard == null || !session.mayReadFrom(ofShard, now)) {
+            place.waitsNoLonger();
+        } else {
+            place.seenAlso(session.reads());
+            chosen = place.choose(session, ofShard, true, now);
+            waitsForReplica = place.waits();
+        }
+        if (!waitsForReplica) {
+            place.choose(batchNumber, chosen);
+            batchReads.add(primary);
+        }
+        return chosen;
+    }
+
+    /** Nothing was taken: the session is resumed once a replica may have what its client has seen. */
+    boolean waitsForReplica() {
+        return waitsForReplica;
+    }
+
+    /** What was put together is being sent. */
+    private void countReads() {
+        ShardReplicas replicas = session.loop().shardReplicas();
+        if (replicas == null) {
+            return;
+        }
+        for (Endpoint primary : batchReads) {
+            int count = place(primary).takeAtPrimary();
+            Replicas ofShard = replicas.of(primary);
+            if (count > 0 && ofShard != null) {
+                ofShard.atPrimary(count, ofShard.isAnyOfUse(session.loop().nanoTime()));
+            }
+        }
+        batchReads.clear();
+    }
+
     /** Another server than the command before is for. */
     private boolean mayGoWith(ShardBatch batch, Endpoint server) {
-        if (batch.goesOnWith(server)) {
-            return true;
-        }
+        return batch.goesOnWith(server) || mayAdd(batch, server, null);
+    }
+
+    private boolean mayAdd(ShardBatch batch, Endpoint server, @Nullable BackendConnection known) {
         if (target == null || session.shardTracking.isOn()) {
             return false; // what has changed is told behind the part that was sent last
         }
         if (batch.servers() == 1 && !batch.isConnected()) {
-            BackendConnection first = connection(target);
+            BackendConnection first = targetConnection();
             if (first == null) {
                 return false;
             }
             batch.connected(first);
         }
-        BackendConnection connection = connection(server);
+        BackendConnection connection = known == null ? connection(server) : known;
         return connection != null && batch.add(server, connection);
     }
 
     /** The command that begins there is sent alone. */
     void take(ByteBuf in, int from, @Nullable CommandRule rule) {
+        toReplica = null;
         target = server(slot(in, from, rule));
     }
 
@@ -197,6 +314,13 @@ final class ClusterLane {
     @Nullable
     Endpoint target() {
         return target;
+    }
+
+    /** As {@link #connection}, to {@link #target}. */
+    @Nullable
+    BackendConnection targetConnection() {
+        BackendConnection replica = toReplica;
+        return replica == null ? connection(target) : replica;
     }
 
     /** The session's connection to that server if something can be sent now; else null, and the session is resumed later or {@link #failure} says why not. */
@@ -276,6 +400,13 @@ final class ClusterLane {
     void forgetConnections() {
         connections.clear();
         views.clear();
+        forgetPlaces();
+    }
+
+    /** Of each shard the client has seen whatever it has by now. */
+    private void forgetPlaces() {
+        places.clear();
+        session.hasSeenNow();
     }
 
     // --- what is under way
@@ -300,6 +431,18 @@ final class ClusterLane {
         private final int attempt;
         /** Where they were sent; null for a reply of the proxy's own. */
         private final @Nullable Endpoint server;
+        /** Which replica that is, over which connection; null where it is none. */
+        private final @Nullable Replica replica;
+
+        private final @Nullable BackendConnection overReplica;
+        /** The primary of which the client is shown something. */
+        private final @Nullable Endpoint primary;
+        /** An error of a replica's has begun, and the client does not get it. */
+        private boolean isLeft;
+        /** How many answers of a replica were left. */
+        private int left;
+        /** A primary has answered just what a replica had. */
+        private boolean saysTheSame;
         /** ASKING stands in front, whose reply is nobody's. */
         private int repliesToSkip;
 
@@ -344,7 +487,7 @@ final class ClusterLane {
                 boolean writes,
                 boolean silent,
                 int attempt,
-                @Nullable Endpoint server,
+                @Nullable BackendConnection over,
                 @Nullable Retries retries,
                 Memory.@Nullable Fill fill) {
             this.request = request;
@@ -352,11 +495,15 @@ final class ClusterLane {
             this.writes = writes;
             this.silent = silent;
             this.attempt = attempt;
-            this.server = server;
+            this.server = over == null ? null : over.server;
+            this.replica = over == null ? null : over.replica;
+            this.overReplica = replica == null ? null : over;
+            this.primary = replica == null ? server : replica.among.primary();
             this.retries = retries;
             this.fill = fill;
             this.script = retries == null && commands > 0 ? session.script() : null;
             ordinary += isOrdinary() ? 1 : 0;
+            partsAtReplicas += replica == null ? 0 : 1;
         }
 
         private boolean isOrdinary() {
@@ -385,6 +532,13 @@ final class ClusterLane {
                 repliesToSkip -= inside ? 0 : 1;
                 return;
             }
+            if (replica != null) {
+                receiveFromReplica(run, in, index, length, begins);
+                return;
+            }
+            if (retries != null && begins && !inside) {
+                saysTheSame = retries.isSaidByReplicaOf(primary, version, in, index, length);
+            }
             ByteBuf part = error;
             if (part == null && begins && in.getByte(index) == '-') {
                 part = in.alloc().buffer(length);
@@ -404,9 +558,61 @@ final class ClusterLane {
                 if (answer == null) {
                     deliver(part, part.readerIndex(), part.readableBytes());
                 } else {
-                    notExecuted(run, answer);
+                    notExecuted(run, answer, true);
                 }
                 part.release();
+            }
+        }
+
+        /** Errors, and what may be said since the key is at another shard already, the client does not get. */
+        private void receiveFromReplica(Run run, ByteBuf in, int index, int length, boolean begins) {
+            ByteBuf part = error;
+            boolean isError = begins && in.getByte(index) == '-';
+            if (part == null && (isError || (begins && length <= ShardReplicas.OF_NO_KEY_BYTES_MAX))) {
+                part = in.alloc().buffer(length);
+                error = part;
+            }
+            if (part == null && !isLeft) {
+                deliver(in, index, length);
+                return;
+            }
+            if (part != null) {
+                part.writeBytes(in, index, length);
+                isError = part.getByte(part.readerIndex()) == '-';
+                boolean isShort =
+                        part.readableBytes() <= (isError ? NotExecuted.BYTES_MAX : ShardReplicas.OF_NO_KEY_BYTES_MAX);
+                if (inside && isShort) {
+                    return; // the rest of it says which it is
+                }
+                error = null;
+                if (isError) {
+                    doubt(part);
+                    isLeft = true;
+                }
+                boolean isBelieved = !isError && (inside || !ShardReplicas.isOfNoKey(part));
+                String said = isBelieved || isError ? "" : part.toString(ISO_8859_1);
+                if (isBelieved) {
+                    deliver(part, part.readerIndex(), part.readableBytes());
+                } else if (!inside) {
+                    isLeft = false;
+                    left++;
+                    notExecuted(run, NotExecuted.notBelieved(said), isError);
+                }
+                part.release();
+            } else if (!inside) {
+                isLeft = false; // the end of an error that is too long to be one of those
+                left++;
+                notExecuted(run, NotExecuted.notBelieved(""), true);
+            }
+        }
+
+        /** Of a replica that is none of that shard's any more, or not yet, nothing more is asked until somebody has looked. */
+        private void doubt(ByteBuf reply) {
+            NotExecuted answer = server == null ? null : NotExecuted.read(reply, server);
+            boolean isNone = answer != null
+                    && (answer.kind() == NotExecuted.Kind.MOVED || answer.kind() == NotExecuted.Kind.DOWN);
+            if (isNone && replica != null) {
+                replica.doubt();
             }
         }
 
@@ -420,8 +626,8 @@ final class ClusterLane {
             return scriptOf(this, beginnings(this)[number]) == null ? null : answer;
         }
 
-        private void notExecuted(Run run, NotExecuted answer) {
-            run.errors--; // of the fleet it is none
+        private void notExecuted(Run run, NotExecuted answer, boolean isError) {
+            run.errors -= isError ? 1 : 0; // of the fleet it is none
             troubled = true;
             if (fill != null) {
                 fill.notExecuted();
@@ -491,6 +697,7 @@ final class ClusterLane {
                 session.closeForOutput(keptBytes);
             } else if (isFull() && server != null) {
                 session.pauseOwn(server); // it is not the first one's, since that would have come before
+                pauseReplica();
             }
         }
 
@@ -503,6 +710,17 @@ final class ClusterLane {
             kept = begun ? kept && keeps : writes && keeps;
             begun = true;
             session.passOn(in, index, length, kept ? ended : -1, endsInside);
+            if (overReplica != null && !session.readsReplies()) {
+                pauseReplica();
+            }
+        }
+
+        /** Where a replica's connection has been left to this client for a large reply. */
+        private void pauseReplica() {
+            BackendConnection from = overReplica;
+            if (from != null && !isAnswered) {
+                session.pauseReadingOf(from);
+            }
         }
 
         /** Of what is kept the client is given what it is the turn of. */
@@ -551,6 +769,7 @@ final class ClusterLane {
             if (fill != null) {
                 fill.came(run.errors > 0);
             }
+            noteSeen(run);
             ended();
         }
 
@@ -561,7 +780,30 @@ final class ClusterLane {
             if (fill != null) {
                 fill.broke();
             }
+            noteSeen(run);
             ended();
+        }
+
+        /** All that it has brought has come. */
+        private void noteSeen(Run run) {
+            if (session.loop().shardReplicas() == null) {
+                return;
+            }
+            session.partCame(run);
+            if (primary == null) {
+                session.hasSeenNow(); // of a shard that is none any more
+                return;
+            }
+            if (replica == null && saysTheSame && lost == null && outcomes == null) {
+                return;
+            }
+            long now = session.loop().nanoTime();
+            ReadPlace place = place(primary);
+            place.seen(now, overReplica);
+            if (replica != null) {
+                replica.left(left);
+                place.left(left, now);
+            }
         }
 
         private void ended() {
@@ -626,9 +868,9 @@ final class ClusterLane {
             int attempt,
             @Nullable Retries retries) {
         settleVersion();
+        countReads();
         // With indices of its own, since those of what is written move.
-        Part part = new Part(
-                commands.retainedDuplicate(), count, writes, silent, attempt, connection.server, retries, null);
+        Part part = new Part(commands.retainedDuplicate(), count, writes, silent, attempt, connection, retries, null);
         turns.add(new Turn(part, count));
         boolean asks = retries != null && retries.asks();
         ByteBuf bytes = commands;
@@ -655,7 +897,7 @@ final class ClusterLane {
     /** Sends a read that is to be kept, which it takes over, over the connection by which its server says what has changed. */
     void sendToBeKept(BackendConnection connection, ByteBuf command, Memory.Fill fill) {
         settleVersion();
-        Part part = new Part(command.retainedDuplicate(), 1, false, false, 1, connection.server, null, fill);
+        Part part = new Part(command.retainedDuplicate(), 1, false, false, 1, connection, null, fill);
         turns.add(new Turn(part, 1));
         ProxyLoop loop = session.loop();
         send(connection, part, loop.runs().plain(session, command, 1, loop.nanoTime(), false));
@@ -674,12 +916,14 @@ final class ClusterLane {
             version = map().version();
             connections.clear(); // some may lead to servers that are none of the cluster's any more
             views.clear();
+            forgetPlaces();
         }
     }
 
     /** Sends the plain commands from {@code start} on, of which the batch has where they end, to the servers that it has for them. */
     void send(ShardBatch batch, ByteBuf in, int start, boolean writes) {
         settleVersion();
+        countReads();
         Part[] parts = new Part[batch.servers()];
         BackendConnection[] to = new BackendConnection[parts.length];
         for (int i = 0; i < parts.length; i++) {
@@ -690,7 +934,7 @@ final class ClusterLane {
                     writes,
                     session.isSilent(),
                     1,
-                    to[i].server,
+                    to[i],
                     null,
                     null);
         }
@@ -747,11 +991,27 @@ final class ClusterLane {
             giveUp();
         }
         session.readOnOwn();
+        if (partsAtReplicas > 0 && session.readsReplies()) {
+            readOn();
+        }
+    }
+
+    /** The client keeps up again. */
+    void readOn() {
+        if (partsAtReplicas > 0) {
+            for (Turn turn : turns) {
+                BackendConnection from = turn.part.overReplica;
+                if (from != null) {
+                    from.readOn();
+                }
+            }
+        }
     }
 
     private void partEnded(Part part) {
         boolean isOrdinary = part.isOrdinary();
         ordinary -= isOrdinary ? 1 : 0;
+        partsAtReplicas -= part.replica == null ? 0 : 1;
         session.partEnded(part.commands, isOrdinary);
     }
 
@@ -773,6 +1033,7 @@ final class ClusterLane {
                 return;
             }
         }
+        leaveThoseBehindOthersOfTheirKeys();
         markThoseThatAreTooLate();
         List<LostCommands.Lost> rest = new ArrayList<>();
         Map<Part, Ungiven> ungiven = new HashMap<>();
@@ -847,6 +1108,9 @@ final class ClusterLane {
                 retries.bring(body);
             }
         }
+        if (answer.kind() == NotExecuted.Kind.NOT_BELIEVED) {
+            retries.wasAtReplicaOf(part.primary, version);
+        }
         if (answer.kind() != NotExecuted.Kind.TOO_LATE && retries.again(answer)) {
             rest.add(LostCommands.Lost.again(
                     part.request.retainedSlice(index, length), part.attempt, part.silent, part.writes, retries));
@@ -872,6 +1136,36 @@ final class ClusterLane {
         if (!part.silent) {
             String why = part.lost == null ? "it was closed" : part.lost;
             rest.add(LostCommands.Lost.reply(Wire.error(session.lostMessage(why))));
+        }
+    }
+
+    /** Reads that a replica has answered behind one of the same key that goes to the primary: they might be older than what that says. */
+    private void leaveThoseBehindOthersOfTheirKeys() {
+        CommandKeys keys = session.loop().keys();
+        for (Part part : parts()) {
+            List<Object> outcomes = part.outcomes;
+            if (part.replica == null || outcomes == null) {
+                continue;
+            }
+            int[] of = beginnings(part);
+            Set<ByteBuffer> left = new HashSet<>();
+            for (int at = 0; at < outcomes.size(); at++) {
+                int from = of[part.answered + at];
+                int count = keys.find(part.request, from, places(part, from));
+                boolean isLeft = !(outcomes.get(at) instanceof ByteBuf);
+                for (int key = 0; key < count; key++) {
+                    isLeft |= left.contains(ByteBuffer.wrap(keys.key(part.request, key)));
+                }
+                if (isLeft) {
+                    for (int key = 0; key < count; key++) {
+                        left.add(ByteBuffer.wrap(keys.key(part.request, key)));
+                    }
+                    if (outcomes.get(at) instanceof ByteBuf reply) {
+                        reply.release();
+                        outcomes.set(at, NotExecuted.notBelieved(""));
+                    }
+                }
+            }
         }
     }
 
@@ -902,7 +1196,8 @@ final class ClusterLane {
                         run.add(bytes);
                     }
                 }
-                if (isTooLate && outcomes != null && outcome instanceof NotExecuted answer) {
+                boolean onlyReads = outcome instanceof NotExecuted one && one.kind() == NotExecuted.Kind.NOT_BELIEVED;
+                if (isTooLate && !onlyReads && outcomes != null && outcome instanceof NotExecuted answer) {
                     outcomes.set(at, answer.tooLate(TOO_LATE));
                 }
             }
@@ -963,6 +1258,7 @@ final class ClusterLane {
         connections.clear();
         views.clear();
         ordinary = 0;
+        partsAtReplicas = 0;
         keptBytes = 0;
         troubled = false;
         again = false;

@@ -226,7 +226,13 @@ final class ClusterWait extends Operation implements Waiting {
 
         private ConnectionKey key() {
             return new ConnectionKey(
-                    server, session.loop().route().fleet().credential().orElse(null), 0, Protocol.RESP2, false, false);
+                    server,
+                    session.loop().route().fleet().credential().orElse(null),
+                    0,
+                    Protocol.RESP2,
+                    false,
+                    false,
+                    false);
         }
 
         boolean hasEnough() {

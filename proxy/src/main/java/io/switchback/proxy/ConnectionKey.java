@@ -13,6 +13,7 @@ import org.jspecify.annotations.Nullable;
  * @param database the selected database
  * @param protocol in which its replies come
  * @param tracks its server says over it what has changed of what was read over it ({@link Memory}); for reads to be kept, of anybody with this key
+ * @param reads its server is a replica, and nothing but what one may answer goes over it ({@link Replicas})
  * @param proving for nothing but AUTH: it may be anybody, so nothing else may run on it
  */
 record ConnectionKey(
@@ -21,19 +22,25 @@ record ConnectionKey(
         int database,
         Protocol protocol,
         boolean tracks,
+        boolean reads,
         boolean proving) {
-    static final ConnectionKey PROVING = new ConnectionKey(null, null, 0, Protocol.RESP2, false, true);
+    static final ConnectionKey PROVING = new ConnectionKey(null, null, 0, Protocol.RESP2, false, false, true);
 
     static ConnectionKey of(@Nullable Credential identity, int database, Protocol protocol) {
-        return new ConnectionKey(null, identity, database, protocol, false, false);
+        return new ConnectionKey(null, identity, database, protocol, false, false, false);
     }
 
     static ConnectionKey tracking(@Nullable Credential identity, int database) {
-        return new ConnectionKey(null, identity, database, Protocol.RESP3, true, false);
+        return new ConnectionKey(null, identity, database, Protocol.RESP3, true, false, false);
     }
 
     /** The same at another server; null for the one that its fleet names. */
     ConnectionKey at(@Nullable Endpoint other) {
-        return new ConnectionKey(other, identity, database, protocol, tracks, proving);
+        return new ConnectionKey(other, identity, database, protocol, tracks, false, proving);
+    }
+
+    /** To a replica, to read from it. */
+    ConnectionKey atReplica(Endpoint replica) {
+        return new ConnectionKey(replica, identity, database, protocol, false, true, false);
     }
 }

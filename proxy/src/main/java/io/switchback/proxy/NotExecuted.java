@@ -32,6 +32,8 @@ record NotExecuted(Kind kind, int slot, @Nullable Endpoint to, String error) {
         DOWN,
         /** The script that is to be run is not there: behind that script. */
         NO_SCRIPT,
+        /** A replica has answered what is not to be believed of one: at the primary. */
+        NOT_BELIEVED,
         /** A later command for its key has been run: not any more. */
         TOO_LATE
     }
@@ -62,6 +64,11 @@ record NotExecuted(Kind kind, int slot, @Nullable Endpoint to, String error) {
         return error.startsWith("NOSCRIPT No matching script")
                 ? new NotExecuted(Kind.NO_SCRIPT, -1, null, error)
                 : null;
+    }
+
+    /** What a replica has answered, which its primary may have another answer to; empty where there is no such answer. */
+    static NotExecuted notBelieved(String reply) {
+        return new NotExecuted(Kind.NOT_BELIEVED, -1, null, reply);
     }
 
     /** It has come too late, of which the client is told by this. */

@@ -80,6 +80,9 @@ final class ProxyLoop {
     private @Nullable Memory memory;
     private @Nullable WrittenLately writtenLately;
     private @Nullable Replicas replicas;
+    /** Where the fleet in use is a cluster; null exactly where {@link #replicas} is. */
+    private @Nullable ShardReplicas shardReplicas;
+
     private @Nullable ObstacleWatch obstacles;
     private byte[][] existsReserved = {};
     private int commandsUnanswered;
@@ -242,6 +245,11 @@ final class ProxyLoop {
 
     /** A slot is at another server: some of those may not have been told what clients want of each. */
     void clusterChanged() {
+        ShardReplicas known = shardReplicas;
+        ClusterMap map = cluster;
+        if (known != null && map != null) {
+            known.mapChanged(map);
+        }
         sessions.stream()
                 .filter(session ->
                         session.shardTracking.isOn() || session.monitor.isOn() || !session.subscriptions.isEmpty())
@@ -398,6 +406,10 @@ final class ProxyLoop {
         if (known != null) {
             known.forget(session);
         }
+        ShardReplicas ofShards = shardReplicas;
+        if (ofShards != null) {
+            ofShards.forget(session);
+        }
         waitingForRoom.remove(session);
     }
 
@@ -538,6 +550,10 @@ final class ProxyLoop {
         if (known != null) {
             known.hold();
         }
+        ShardReplicas ofShards = shardReplicas;
+        if (ofShards != null) {
+            ofShards.hold();
+        }
         blocking.forEach(BlockingCommand::unblock);
         List.copyOf(paused).stream()
                 .filter(connection -> connection.oldestUnanswered() != null)
@@ -584,6 +600,10 @@ final class ProxyLoop {
             Replicas known = replicas;
             if (known != null) {
                 known.routeChanged();
+            }
+            ShardReplicas ofShards = shardReplicas;
+            if (ofShards != null) {
+                ofShards.routeChanged();
             }
             mapCluster();
             confirmations.routeChanged(next);
@@ -656,8 +676,9 @@ final class ProxyLoop {
     // --- reading from replicas
 
     /** From now on reads may be answered by replicas. */
-    void readFrom(Replicas ofFleet) {
+    void readFrom(Replicas ofFleet, ShardReplicas ofShards) {
         replicas = ofFleet;
+        shardReplicas = ofShards;
     }
 
     /** Null where the cache does not want it. */
@@ -666,13 +687,21 @@ final class ProxyLoop {
         return replicas;
     }
 
+    /** As {@link #replicas}, of each shard where the fleet in use is a cluster. */
+    @Nullable
+    ShardReplicas shardReplicas() {
+        return shardReplicas;
+    }
+
     /** The replica of the fleet in use to which connections with that key lead; null where they lead to none. */
     @Nullable
     Replica replica(ConnectionKey key, BackendRoute of) {
         Replicas known = replicas;
-        return known == null || key.server() == null || isSharded() || of.epoch() != route.epoch()
-                ? null
-                : known.at(key.server());
+        ShardReplicas ofShards = shardReplicas;
+        if (!key.reads() || known == null || ofShards == null || of.epoch() != route.epoch()) {
+            return null;
+        }
+        return isSharded() ? ofShards.at(key.server()) : known.at(key.server());
     }
 
     // --- what a cluster would not do

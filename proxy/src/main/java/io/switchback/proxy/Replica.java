@@ -28,6 +28,9 @@ final class Replica {
     /** What one answer counts for, beside those before it. */
     private static final double NEWEST = 0.1;
 
+    /** Among whom it is. */
+    final Replicas among;
+
     final Endpoint server;
     /** In the node's own zone. */
     final boolean isNear;
@@ -59,7 +62,8 @@ final class Replica {
     private long askedAgain;
     private long ejections;
 
-    Replica(Endpoint server, boolean isNear) {
+    Replica(Replicas among, Endpoint server, boolean isNear) {
+        this.among = among;
         this.server = server;
         this.isNear = isNear;
     }
@@ -82,6 +86,11 @@ final class Replica {
     /** It has said that it is no good; until somebody has looked it is asked for nothing. */
     void doubt() {
         isKnown = false;
+    }
+
+    /** Whether it was seen to be one of its primary's, and has not been doubted since. */
+    boolean isKnown() {
+        return isKnown;
     }
 
     /** It is none of the fleet's any more. */
@@ -129,6 +138,12 @@ final class Replica {
     }
 
     void askedAgain(int commands) {
+        askedAgain += commands;
+    }
+
+    /** So many of the commands that it has answered the primary is asked for all the same. */
+    void left(int commands) {
+        reads -= commands;
         askedAgain += commands;
     }
 

@@ -1,6 +1,7 @@
 package io.switchback.proxy;
 
 import io.netty.buffer.ByteBuf;
+import io.netty.util.concurrent.ScheduledFuture;
 import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.ReplicaReport;
 import io.switchback.fleet.Topology;
@@ -21,13 +22,13 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The replicas of the fleet in use, and which of them a client's reads may go to.
+ * The replicas of one primary, that of the fleet in use or of a shard of it ({@link ShardReplicas}), and which of them a client's reads may go to.
  *
  * <p>Owned by its event loop. What replicas have is told from time to time ({@link ReplicaReport}): each <em>has all until</em> a moment, which means that
  * everything which the primary had answered before that moment is in what it has applied. {@link io.switchback.fleet.ReplicaWatch} says why.
  *
  * <p><b>The rule.</b> A read of a client goes to a replica only if that has all until a moment after the client's last answer, from whomever ({@link
- * ClientSession#seenNanos}); or if the client's last answer came over the very connection that the read goes over.
+ * ReadPlace}); or if the client's last answer came over the very connection that the read goes over.
  *
  * <p><b>Why no client reads older than it has written or read on its connection.</b> Every answer shows a prefix of the primary's history: one of the
  * primary's all of it until then, one of a replica's what that had applied. All of a client's answers so far had come at the moment <i>t</i> of the last one, so
@@ -111,6 +112,7 @@ final class Replicas {
     /** Who waits for a replica to have what it has seen. */
     private final Set<ClientSession> waiting = new LinkedHashSet<>();
 
+    private final ScheduledFuture<?> checks;
     private long judgedNanos;
     private long random;
     private long atPrimaryForOwn;
@@ -124,7 +126,7 @@ final class Replicas {
         this.random = seed;
         this.lookSoon = lookSoon;
         this.judgedNanos = loop.nanoTime();
-        loop.executor().scheduleWithFixedDelay(this::check, CHECK_MS, CHECK_MS, TimeUnit.MILLISECONDS);
+        this.checks = loop.executor().scheduleWithFixedDelay(this::check, CHECK_MS, CHECK_MS, TimeUnit.MILLISECONDS);
     }
 
     private static Set<CommandRule> rules(String names) {
@@ -163,6 +165,11 @@ final class Replicas {
                 || !inUse.equals(report.primary())) {
             return;
         }
+        seen(report);
+    }
+
+    /** Somebody has asked them, and it is known whose they are. */
+    void seen(ReplicaReport report) {
         long now = loop.nanoTime();
         boolean isFirst = primary == null;
         primary = report.primary();
@@ -173,7 +180,7 @@ final class Replicas {
         replicas.clear();
         for (ReplicaReport.Replica one : report.replicas()) {
             Replica known = former.remove(one.server());
-            Replica replica = known == null ? new Replica(one.server(), isNear(one.server())) : known;
+            Replica replica = known == null ? new Replica(this, one.server(), isNear(one.server())) : known;
             replica.seen(one, now);
             if (known == null && isFirst) {
                 replica.startsAtOnce();
@@ -203,6 +210,12 @@ final class Replicas {
         former.forEach(replica -> loop.backends().closeReplica(replica));
     }
 
+    /** Their primary is none of the fleet's any more: nothing is read from them again. */
+    void end() {
+        checks.cancel(false);
+        primaryChanged();
+    }
+
     /** As {@link #primaryChanged}; connections are closed with all others of the former route. */
     void routeChanged() {
         primary = null;
@@ -211,7 +224,13 @@ final class Replicas {
         resumeWaiting();
     }
 
-    /** The replica at that address of the fleet in use; null where there is none. */
+    /** Whose they are; null where nobody has said anything of it. */
+    @Nullable
+    Endpoint primary() {
+        return primary;
+    }
+
+    /** The replica at that address; null where there is none. */
     @Nullable
     Replica at(@Nullable Endpoint server) {
         for (int i = 0; i < replicas.size(); i++) {
@@ -301,7 +320,8 @@ final class Replicas {
             if (!isCandidate(replica, hasSeen, seenNanos, now) || (onlyNear && !replica.isNear)) {
                 continue;
             }
-            BackendConnection connection = loop.backends().atReplica(session.key(replica.server), replica);
+            BackendConnection connection =
+                    loop.backends().atReplica(session.key().atReplica(replica.server), replica);
             boolean isReady = connection != null && mayStay(connection, now);
             boolean hasItsTurn = replica.share(now) >= 1 || below(100) < replica.share(now) * 100;
             if (isReady && hasItsTurn && at == first) {
@@ -427,7 +447,7 @@ final class Replicas {
 
     private void probe(Replica replica, long now) {
         BackendConnection connection =
-                loop.backends().atReplica(Backends.controlKey(loop.route()).at(replica.server), replica);
+                loop.backends().atReplica(Backends.controlKey(loop.route()).atReplica(replica.server), replica);
         if (connection == null || !connection.isOpen()) {
             return; // it is being opened, or has just failed
         }

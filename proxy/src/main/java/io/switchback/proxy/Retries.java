@@ -1,6 +1,10 @@
 package io.switchback.proxy;
 
+import static java.nio.charset.StandardCharsets.ISO_8859_1;
+
+import io.netty.buffer.ByteBuf;
 import io.switchback.fleet.Endpoint;
+import java.util.Objects;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
@@ -32,6 +36,12 @@ final class Retries {
     private byte @Nullable [] script;
 
     private int scriptsBrought;
+    /** What a replica has answered, where it was sent to one last; empty where it was not, or has answered something else. */
+    private String saidByReplica = "";
+    /** Of that primary, in a cluster of that version. */
+    private @Nullable Endpoint primary;
+
+    private int version;
 
     Retries(ClientSession session) {
         this.session = session;
@@ -67,6 +77,21 @@ final class Retries {
         asks = false;
     }
 
+    /** It was sent to a replica of that primary. */
+    void wasAtReplicaOf(@Nullable Endpoint server, int versionOfMap) {
+        primary = server;
+        version = versionOfMap;
+    }
+
+    /** Whether a replica of the primary that answers has answered exactly this: then it shows the client nothing that the replica had not. */
+    boolean isSaidByReplicaOf(@Nullable Endpoint server, int versionOfMap, ByteBuf in, int index, int length) {
+        return !saidByReplica.isEmpty()
+                && version == versionOfMap
+                && Objects.equals(primary, server)
+                && length == saidByReplica.length()
+                && saidByReplica.equals(in.toString(index, length, ISO_8859_1));
+    }
+
     /** Whether the time has come for the next try; else the session is resumed when it has. */
     boolean isTime() {
         return tries == 0 || session.loop().nanoTime() - notBeforeNanos >= 0;
@@ -82,6 +107,7 @@ final class Retries {
         if (answer.kind() == NotExecuted.Kind.NO_SCRIPT && (script == null || scriptsBrought == SCRIPTS_BROUGHT_MAX)) {
             return false;
         }
+        saidByReplica = answer.kind() == NotExecuted.Kind.NOT_BELIEVED ? answer.error() : "";
         tries++;
         if (tries > TRIES_MAX || now - sinceNanos > LIMIT_NANOS) {
             loop.reached(Limit.REDIRECTIONS);
@@ -104,7 +130,7 @@ final class Retries {
                 yield tries <= AT_ONCE_MAX;
             }
             case ASK -> tries <= AT_ONCE_MAX;
-            case NO_SCRIPT -> true;
+            case NO_SCRIPT, NOT_BELIEVED -> true;
             case TRY_AGAIN -> false;
             case DOWN -> {
                 loop.lookAgain();

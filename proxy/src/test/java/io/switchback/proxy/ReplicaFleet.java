@@ -11,7 +11,9 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /** A real primary with real replicas, each behind a wire on which a test can keep the stream back, and a proxy that reads from them. */
@@ -81,6 +83,12 @@ final class ReplicaFleet implements AutoCloseable {
 
     /** Reads from the replicas from now on; returns once they are in use. */
     static ReplicaWatch watch(CacheProxy proxy, FleetSpec fleet, ReplicaSettings settings) {
+        return watch(proxy, fleet, settings, () -> Topology.ofItself(fleet));
+    }
+
+    /** As {@link #watch(CacheProxy, FleetSpec, ReplicaSettings)}, of a fleet whose servers somebody else sees. */
+    static ReplicaWatch watch(
+            CacheProxy proxy, FleetSpec fleet, ReplicaSettings settings, Supplier<Optional<Topology>> topology) {
         AtomicReference<@Nullable ReplicaWatch> made = new AtomicReference<>();
         proxy.readFromReplicas(settings, name -> {
             ReplicaWatch watch = made.get();
@@ -88,20 +96,25 @@ final class ReplicaFleet implements AutoCloseable {
                 watch.lookSoon();
             }
         });
-        ReplicaWatch watch = another(proxy, fleet, settings);
+        ReplicaWatch watch = another(proxy, fleet, settings, topology);
         made.set(watch);
         return watch;
     }
 
     /** Of another fleet of the same cache. */
     static ReplicaWatch another(CacheProxy proxy, FleetSpec fleet, ReplicaSettings settings) {
+        return another(proxy, fleet, settings, () -> Topology.ofItself(fleet));
+    }
+
+    private static ReplicaWatch another(
+            CacheProxy proxy, FleetSpec fleet, ReplicaSettings settings, Supplier<Optional<Topology>> topology) {
         return ReplicaWatch.start(
                 "sessions",
                 fleet,
                 settings.lagMax(),
                 Environment.system(),
                 () -> proxy.route().fleet().name().equals(fleet.name()),
-                () -> Topology.ofItself(fleet),
+                topology,
                 seen -> proxy.replicas(fleet.name(), seen));
     }
 

@@ -14,8 +14,6 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Supplier;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /**
  * The watches of a cache's fleets that are not single servers: of all of them, so that a switch finds the other one known. Each has a thread of its own
@@ -23,8 +21,6 @@ import org.slf4j.LoggerFactory;
  * while the fleet is in use.
  */
 final class FleetWatches implements AutoCloseable {
-    private static final Logger LOG = LoggerFactory.getLogger(FleetWatches.class);
-
     private final List<FleetWatch> watches = new ArrayList<>();
     private final Map<String, ReplicaWatch> replicas = new ConcurrentHashMap<>();
 
@@ -57,13 +53,6 @@ final class FleetWatches implements AutoCloseable {
             Environment environment,
             Supplier<Optional<Topology>> topology) {
         if (cache.replicas().isEmpty()) {
-            return;
-        }
-        if (fleet.address() instanceof FleetAddress.Cluster) {
-            LOG.warn(
-                    "cache {}: fleet {} is a cluster, of which only primaries are read from in this version",
-                    cache.name(),
-                    fleet.name());
             return;
         }
         String name = fleet.name();

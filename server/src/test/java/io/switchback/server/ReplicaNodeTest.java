@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.switchback.environment.Environment;
 import io.switchback.proxy.ReplicaCounts;
 import io.switchback.testkit.Await;
+import io.switchback.testkit.RealCluster;
 import io.switchback.testkit.RealServer;
 import io.switchback.testkit.ServerBinary;
 import java.io.IOException;
@@ -15,6 +16,8 @@ import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
+import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import redis.clients.jedis.Jedis;
@@ -69,6 +72,59 @@ class ReplicaNodeTest {
                     .contains("switchback_replica_ejections_total" + where + " 0\n")
                     .contains("switchback_reads_at_primary_total{cache=\"sessions\",why=\"own\"}");
         }
+    }
+
+    @Test
+    void aNodeInFrontOfAClusterReadsFromTheReplicasOfEachShard() throws Exception {
+        try (RealCluster cluster = RealCluster.start(
+                        ServerBinary.any(),
+                        folder.resolve("cluster"),
+                        3,
+                        1,
+                        "--requirepass",
+                        "secret",
+                        "--masterauth",
+                        "secret");
+                Node node = Node.start(file(cluster), Environment.system())) {
+            int port = node.addresses("sessions").getFirst().port();
+            List<String> keys = cluster.nodes().subList(0, 3).stream()
+                    .map(primary -> cluster.keyOn(primary, "k"))
+                    .toList();
+            try (Jedis client = new Jedis("127.0.0.1", port)) {
+                client.auth("secret");
+                keys.forEach(key -> client.set(key, "of " + key));
+            }
+            Await.until(LIMIT, "each replica answers", () -> {
+                try (Jedis client = new Jedis("127.0.0.1", port)) {
+                    client.auth("secret");
+                    keys.forEach(key -> assertThat(client.get(key)).isEqualTo("of " + key));
+                }
+                return counts(node).replicas().size() == 3
+                        && counts(node).replicas().values().stream().allMatch(one -> one.reads() > 0);
+            });
+            for (RealServer replica : cluster.nodes().subList(3, 6)) {
+                assertThat(metrics(node))
+                        .contains("switchback_replica_in_use{cache=\"sessions\",replica=\"127.0.0.1:" + replica.port()
+                                + "\"} 1\n");
+            }
+        }
+    }
+
+    private NodeFile file(RealCluster cluster) throws IOException {
+        return NodeFile.read(Files.writeString(folder.resolve("node.yaml"), """
+                node: test-1
+                admin: { listen: "127.0.0.1:0", token: t0ken }
+                ledger: embedded:./data
+                caches:
+                  sessions:
+                    listen: "127.0.0.1:0"
+                    active: blue
+                    replicas: { max-lag: 500ms }
+                    fleets:
+                      blue: { cluster: [%s], password: secret }
+                      green: { standalone: "127.0.0.1:1" }
+                """.formatted(
+                cluster.endpoints().stream().map(one -> "\"" + one + "\"").collect(Collectors.joining(", ")))));
     }
 
     private static ReplicaCounts counts(Node node) {
