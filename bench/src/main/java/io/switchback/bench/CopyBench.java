@@ -278,11 +278,15 @@ final class CopyBench implements Callable<Integer> {
 
     // ---- what clients feel of a copy ----
 
-    /** The source's clients alone, then beside each way to copy it. */
+    /**
+     * The source's clients alone, then beside each way to copy it. Link and target give way to the source and its client, as if they were on machines of their own: what is to be seen is what the
+     * copy costs the source.
+     */
     private void disturbances(RealServer source, ServerBinary newer, Path folder) {
         List<Felt> all = new ArrayList<>();
         all.add(feels("no copy", source, QUIET));
         try (RealServer target = RealServer.start(newer, folder.resolve("felt-replica"))) {
+            Machine.giveWay(target.pid());
             all.add(feelsUntil("REPLICAOF", source, () -> follow(source, target)));
         }
         CopyLimits gentle =
@@ -296,6 +300,8 @@ final class CopyBench implements Callable<Integer> {
             ways.forEach((name, limits) -> {
                 try (RealServer target = RealServer.start(newer, folder.resolve("felt-" + all.size()));
                         MeasuredLink link = MeasuredLink.start(kind, source, target, heapMib, limits, folder)) {
+                    Machine.giveWay(target.pid());
+                    Machine.giveWay(link.processId());
                     all.add(feelsUntil(kind.title() + ", " + name, source, link::awaitStreaming));
                 }
             });

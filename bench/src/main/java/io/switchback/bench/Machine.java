@@ -5,10 +5,13 @@ import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 
 /** What Linux says about this machine and its processes (proc(5)). Times are processor seconds. */
 final class Machine {
@@ -82,6 +85,24 @@ final class Machine {
                 .mapToLong(line -> Long.parseLong(SPACES.split(line, -1)[1]))
                 .findFirst()
                 .orElse(0);
+    }
+
+    /** The process, and all of its threads, get a processor only where nobody else wants it (nice 19). */
+    static void giveWay(long processId) {
+        List<String> command = new ArrayList<>(List.of("renice", "-n", "19", "-p"));
+        try (Stream<Path> threads = Files.list(Path.of("/proc/" + processId + "/task"))) {
+            threads.forEach(thread -> command.add(thread.getFileName().toString()));
+            Process renice = new ProcessBuilder(command)
+                    .redirectOutput(ProcessBuilder.Redirect.DISCARD)
+                    .redirectErrorStream(true)
+                    .start();
+            renice.waitFor(); // it fails for a thread that has just ended, after it has done its work for all others
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException("interrupted", e);
+        }
     }
 
     /** What a reader of the figures must know. */

@@ -32,7 +32,7 @@ public final class CommandEncoder {
 
     private static int digits(int number) {
         int digits = 1;
-        for (int rest = number / 10; rest > 0; rest /= 10) {
+        for (long power = 10; power <= number; power *= 10) {
             digits++;
         }
         return digits;

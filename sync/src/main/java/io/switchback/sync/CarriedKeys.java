@@ -173,7 +173,7 @@ public final class CarriedKeys {
     private boolean matches(byte[] oldName) {
         return !ReservedKeys.isReserved(oldName)
                 && (only.isEmpty() || only.stream().anyMatch(pattern -> pattern.matches(oldName)))
-                && except.stream().noneMatch(pattern -> pattern.matches(oldName));
+                && (except.isEmpty() || except.stream().noneMatch(pattern -> pattern.matches(oldName)));
     }
 
     private byte @Nullable [] newName(int database, byte[] oldName) {

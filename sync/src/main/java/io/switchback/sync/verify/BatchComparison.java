@@ -52,6 +52,9 @@ final class BatchComparison implements AutoCloseable {
 
     /** Of keys that the target has: those that the source has not. */
     void findExtras(List<byte[]> keys, Consumer<byte[]> suspect) {
+        if (source.hasAll(keys)) {
+            return;
+        }
         List<Reply> here = source.askAll(
                 keys.stream().map(key -> Side.command("EXISTS", key)).toList());
         for (int i = 0; i < keys.size(); i++) {

@@ -10,7 +10,7 @@ import java.util.concurrent.locks.ReentrantReadWriteLock;
  */
 final class BusyShare {
     /** They are left alone after so long at the soonest: else the threads would wait for each other behind every page. */
-    private static final long BUSY_NANOS_MIN = 10_000_000;
+    private static final long BUSY_NANOS_MIN = 40_000_000;
 
     private final double share;
     private final Environment environment;

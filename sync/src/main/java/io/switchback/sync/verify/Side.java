@@ -34,6 +34,7 @@ import org.jspecify.annotations.Nullable;
  * <p>Of a cluster that was seen when this was opened. Should a slot move, or a primary, the verification ends: a walk over its servers could pass over a key that moves meanwhile.
  */
 final class Side implements AutoCloseable {
+    private static final byte[] EXISTS = "EXISTS".getBytes(UTF_8);
     private static final byte[] XINFO = "XINFO".getBytes(UTF_8);
     /** What a server of a cluster answers that has not the key's slot. */
     private static final Set<String> MOVING = Set.of("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN");
@@ -120,8 +121,12 @@ final class Side implements AutoCloseable {
         return isTarget ? Objects.requireNonNull(keys.target(database, sourceName)) : sourceName;
     }
 
+    private boolean hasNamesOfItsOwn() {
+        return isTarget && keys.keys().renames();
+    }
+
     private byte[][] inNamesHere(byte[][] command) {
-        if (!isTarget) {
+        if (!hasNamesOfItsOwn()) {
             return command;
         }
         byte[][] here = command.clone();
@@ -192,6 +197,20 @@ final class Side implements AutoCloseable {
         return questions.isEmpty() ? List.of() : send(questions).answers();
     }
 
+    /** Whether it has all of these keys, by one question; a cluster, whose commands name keys of one slot alone, cannot say. */
+    boolean hasAll(List<byte[]> sourceNames) {
+        if (serverOfSlot != null || sourceNames.isEmpty()) {
+            return sourceNames.isEmpty();
+        }
+        byte[][] command = new byte[1 + sourceNames.size()][];
+        command[0] = EXISTS;
+        for (int i = 0; i < sourceNames.size(); i++) {
+            command[1 + i] = isTarget ? nameHere(sourceNames.get(i)) : sourceNames.get(i);
+        }
+        ServerConnection server = servers.getFirst();
+        return checked(server, server.call(command), command).text().equals(Integer.toString(sourceNames.size()));
+    }
+
     /** What both answer to the same questions; they are asked at the same time. */
     record Both(List<Reply> here, List<Reply> there) {}
 
@@ -223,6 +242,14 @@ final class Side implements AutoCloseable {
 
         /** In the order of the questions. */
         List<Reply> answers() {
+            if (ofServer.size() == 1) {
+                ServerConnection server = ofServer.keySet().iterator().next();
+                List<Reply> replies = server.receive(commands.size());
+                for (int i = 0; i < replies.size(); i++) {
+                    checked(server, replies.get(i), commands.get(i));
+                }
+                return replies;
+            }
             Map<ServerConnection, Iterator<Reply>> answers = new LinkedHashMap<>();
             ofServer.forEach((server, asked) ->
                     answers.put(server, server.receive(asked.size()).iterator()));
@@ -237,7 +264,8 @@ final class Side implements AutoCloseable {
     }
 
     private Asked send(List<byte[][]> questions) {
-        return new Asked(isTarget ? questions.stream().map(this::inNamesHere).toList() : questions);
+        return new Asked(
+                hasNamesOfItsOwn() ? questions.stream().map(this::inNamesHere).toList() : questions);
     }
 
     private Reply checked(ServerConnection server, Reply reply, byte[][] command) {
@@ -259,9 +287,13 @@ final class Side implements AutoCloseable {
     }
 
     static byte[][] command(String name, byte[] key, String... arguments) {
-        List<byte[]> words = new ArrayList<>(List.of(name.getBytes(UTF_8), key));
-        words.addAll(List.of(CommandEncoder.bytes(arguments)));
-        return words.toArray(byte[][]::new);
+        byte[][] words = new byte[2 + arguments.length][];
+        words[0] = name.getBytes(UTF_8);
+        words[1] = key;
+        for (int i = 0; i < arguments.length; i++) {
+            words[2 + i] = arguments[i].getBytes(UTF_8);
+        }
+        return words;
     }
 
     @Override

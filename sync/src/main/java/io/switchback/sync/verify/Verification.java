@@ -40,11 +40,11 @@ import org.jspecify.annotations.Nullable;
  * #BATCH_KEYS} keys at a time ({@link BatchComparison}); {@link #SUSPECTS_MAX} suspects, and those of the pages under way.
  */
 public final class Verification {
-    /** Few enough that no client waits for long behind a batch. */
-    static final int BATCH_KEYS = 128;
+    /** Servers take some 16 KiB of one connection at a time, so that no client waits behind much more than a round of these. */
+    static final int BATCH_KEYS = 256;
 
-    /** So that one compares while the other one is answered. */
-    private static final int LANES = 2;
+    /** So that some compare while others are answered. */
+    private static final int LANES = 3;
 
     static final int SUSPECTS_MAX = 10_000;
 
