@@ -169,7 +169,8 @@ final class ReleaseCommands {
 
     @Command(
             name = "rollback",
-            description = "Goes back to the old fleet. Nothing is copied and nothing is lost.",
+            description =
+                    "Goes back to the old fleet. Nothing is copied and nothing is lost; waits while the way back is closed.",
             mixinStandardHelpOptions = true)
     int rollback(
             @Mixin NodeOptions options,

@@ -62,7 +62,7 @@ final class WhereCommand implements Callable<Integer> {
             if (route.server().contains(SEVERAL)) {
                 out.println(
                         "  fleet " + route.fleet()
-                                + " is under sentinels or a cluster: no release moves it, so leave its roles alone, and ask its sentinels (or CLUSTER NODES) where it is");
+                                + " is under sentinels or a cluster, whose roles no release changes: leave them alone, and ask its sentinels (or CLUSTER NODES) where it is");
             } else {
                 out.println("  " + client(route.server()) + " ROLE");
                 out.println("  " + client(route.server()) + " REPLICAOF NO ONE");

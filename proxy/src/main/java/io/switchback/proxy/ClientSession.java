@@ -471,6 +471,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                 && !skipsNext
                 && !transaction.open
                 && !needsOwnConnection()
+                && subscriptions.isEmpty()
                 && !shardTracking.isOn()
                 && own.current() == null
                 && !replySizes.areLarge()

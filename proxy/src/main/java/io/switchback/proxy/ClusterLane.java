@@ -142,6 +142,7 @@ final class ClusterLane {
      * Whether the plain command that was scanned last can be sent at once with those before it ({@link ShardBatch}); the {@code first} one begins anew. If not, it has to wait or needs a closer look.
      */
     boolean takes(ByteBuf in, int from, RequestScanner scanned, CommandRule rule, boolean first) {
+        waitsForReplica = false;
         int slot;
         switch (rule.placement()) {
             case KEYS, SPLIT -> slot = session.loop().keys().slot(in, from, scanned, rule.keys());
@@ -171,7 +172,6 @@ final class ClusterLane {
     /** As {@link #takes}, where replicas may be read from. */
     private boolean takesOrWaits(
             ShardReplicas replicas, ShardBatch batch, @Nullable Endpoint server, boolean isRead, boolean first) {
-        waitsForReplica = false;
         if (first) {
             settleVersion();
             batchNumber++;
@@ -800,7 +800,7 @@ final class ClusterLane {
             long now = session.loop().nanoTime();
             ReadPlace place = place(primary);
             place.seen(now, overReplica);
-            if (replica != null) {
+            if (replica != null && lost == null) {
                 replica.left(left);
                 place.left(left, now);
             }
@@ -1033,7 +1033,7 @@ final class ClusterLane {
                 return;
             }
         }
-        leaveThoseBehindOthersOfTheirKeys();
+        leaveWhatReplicasSaidBehind();
         markThoseThatAreTooLate();
         List<LostCommands.Lost> rest = new ArrayList<>();
         Map<Part, Ungiven> ungiven = new HashMap<>();
@@ -1139,33 +1139,20 @@ final class ClusterLane {
         }
     }
 
-    /** Reads that a replica has answered behind one of the same key that goes to the primary: they might be older than what that says. */
-    private void leaveThoseBehindOthersOfTheirKeys() {
-        CommandKeys keys = session.loop().keys();
+    /** What a replica has answered behind the first read that goes to the primary instead goes there too: it might be older than what that one shows. */
+    private void leaveWhatReplicasSaidBehind() {
         for (Part part : parts()) {
-            List<Object> outcomes = part.outcomes;
+            List<Object> outcomes = part.outcomes; // these begin with that one
             if (part.replica == null || outcomes == null) {
                 continue;
             }
-            int[] of = beginnings(part);
-            Set<ByteBuffer> left = new HashSet<>();
-            for (int at = 0; at < outcomes.size(); at++) {
-                int from = of[part.answered + at];
-                int count = keys.find(part.request, from, places(part, from));
-                boolean isLeft = !(outcomes.get(at) instanceof ByteBuf);
-                for (int key = 0; key < count; key++) {
-                    isLeft |= left.contains(ByteBuffer.wrap(keys.key(part.request, key)));
+            outcomes.replaceAll(outcome -> {
+                if (outcome instanceof ByteBuf reply) {
+                    reply.release();
+                    return NotExecuted.notBelieved("");
                 }
-                if (isLeft) {
-                    for (int key = 0; key < count; key++) {
-                        left.add(ByteBuffer.wrap(keys.key(part.request, key)));
-                    }
-                    if (outcomes.get(at) instanceof ByteBuf reply) {
-                        reply.release();
-                        outcomes.set(at, NotExecuted.notBelieved(""));
-                    }
-                }
-            }
+                return outcome;
+            });
         }
     }
 
@@ -1244,6 +1231,7 @@ final class ClusterLane {
     /** Nobody waits for the replies any more. */
     void clientGone() {
         closed = true;
+        readOn(); // what is under way there is read to its end, since its connection is the session's until then
         discardAll();
     }
 

@@ -556,7 +556,8 @@ final class ProxyLoop {
         }
         blocking.forEach(BlockingCommand::unblock);
         List.copyOf(paused).stream()
-                .filter(connection -> connection.oldestUnanswered() != null)
+                .filter(connection ->
+                        !connection.isQuiet()) // clients' commands, and what a switch has asked for itself
                 .forEach(BackendConnection::readOn);
         reportQuiet();
     }

@@ -37,7 +37,7 @@ import org.jspecify.annotations.Nullable;
  * its replica, shows its client nothing that the replica had not: he goes on there.
  *
  * <p><b>What goes on at the same time.</b> What was sent to a replica may have to be sent to its primary as well. So a session that has a part under way to a replica sends nothing else until that is
- * answered; and of several reads of one key in that part the later ones are sent to the primary too, lest they be older ({@link ClusterLane}).
+ * answered; and where the primary is asked for one read of that part, it is asked for all that stand behind it, lest they show less ({@link ClusterLane}).
  */
 final class ShardReplicas {
     /** What says that there is no key, in whole: no longer than this. */

@@ -624,6 +624,7 @@ final class Subscriptions {
             former = new LinkedHashSet<>();
         }
         former.add(feed);
+        feed.connection.readOn(); // up to its mark, however slow the client is: nobody else reads it on
     }
 
     /** Nothing is subscribed to, and the route is another one, or the client has said RESET. */

@@ -4,6 +4,7 @@ import static java.nio.charset.StandardCharsets.ISO_8859_1;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.netty.buffer.Unpooled;
+import io.switchback.environment.Deadline;
 import io.switchback.environment.Environment;
 import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetWatch;
@@ -272,9 +273,9 @@ class ClusterReplicasTest {
         }
     }
 
-    /** Else it might be older than what the primary says of it. */
+    /** Else it might be older than what the primary says, whichever keys it is about: what comes later never shows less. */
     @Test
-    void whatStandsBehindAReadThatThePrimaryIsAskedForGoesThereTooIfItIsOfTheSameKey() {
+    void whatStandsBehindAReadThatThePrimaryIsAskedForGoesThereToo() {
         RealServer primary = primaries().get(0);
         String list = cluster.keyOn(primary, "list");
         String other = cluster.keyOn(primary, "other");
@@ -293,13 +294,65 @@ class ClusterReplicasTest {
             long types = ReplicaFleet.calls(primary, "type");
             long lengths = ReplicaFleet.calls(primary, "llen");
             try (RawClient client = ProxyFixture.client(proxy)) {
-                client.sendRaw(pipeline("GET " + list, "TYPE " + list, "LLEN " + other));
+                client.sendRaw(pipeline("LLEN " + other, "GET " + list, "TYPE " + list, "LLEN " + other));
+                assertThat(client.reply()).isEqualTo(new Reply.Int(1));
                 assertThat(client.reply().text()).startsWith("WRONGTYPE");
                 assertThat(client.reply().text()).isEqualTo("list");
                 assertThat(client.reply()).isEqualTo(new Reply.Int(1));
             }
             assertThat(ReplicaFleet.calls(primary, "type")).isEqualTo(types + 1);
-            assertThat(ReplicaFleet.calls(primary, "llen")).isEqualTo(lengths);
+            assertThat(ReplicaFleet.calls(primary, "llen")).isEqualTo(lengths + 1);
+        }
+    }
+
+    /** Whom a message tells of a change reads it: a replica may not have it yet. */
+    @Test
+    void whoHasShardChannelsReadsFromPrimaries() {
+        RealServer primary = primaries().get(0);
+        String key = cluster.keyOn(primary, "told");
+        set(0, key, "v");
+        awaitSame();
+        try (CacheProxy proxy = proxy();
+                FleetWatch who = ClusterFixture.watch(proxy, proxy.route());
+                ReplicaWatch _ = watch(proxy, who, PATIENT);
+                RawClient client = ProxyFixture.client(proxy)) {
+            client.call("HELLO", "3");
+            Await.until(LIMIT, "a replica answers", () -> {
+                assertThat(client.text("GET", key)).isEqualTo("v");
+                return proxy.replicaCounts().reads() > 0;
+            });
+            assertThat(client.text("SSUBSCRIBE", "channel")).isEqualTo("[ssubscribe, channel, 1]");
+            long reads = ReplicaFleet.calls(primary, "get");
+            for (int i = 0; i < 20; i++) {
+                assertThat(client.text("GET", key)).isEqualTo("v");
+            }
+            assertThat(ReplicaFleet.calls(primary, "get")).isEqualTo(reads + 20);
+        }
+    }
+
+    /** One that waits for a replica, and is answered otherwise meanwhile, waits no longer. */
+    @Test
+    void nobodyWaitsForAReplicaForEverWhereMemoryAnswersInItsPlace() {
+        String hash = cluster.keyOn(primaries().get(0), "hash");
+        String text = cluster.keyOn(primaries().get(1), "text");
+        String third = cluster.keyOn(primaries().get(2), "third");
+        primaries().get(0).call("HSET", hash, "f", "v");
+        set(1, text, "v");
+        set(2, third, "v");
+        awaitSame();
+        try (CacheProxy proxy = proxy();
+                FleetWatch who = ClusterFixture.watch(proxy, proxy.route());
+                ReplicaWatch _ = watch(proxy, who, PATIENT);
+                RawClient client = ProxyFixture.client(proxy)) {
+            proxy.remember(new MemorySettings(1024 * 1024, Duration.ofMillis(200)));
+            // Now and then, once a second, it waits for a replica to have what it has seen.
+            Deadline enough = Deadline.in(Environment.system(), Duration.ofSeconds(4));
+            while (!enough.passed()) {
+                client.sendRaw(pipeline("HGETALL " + hash, "GET " + text, "MGET " + text + " " + third));
+                assertThat(client.reply().text()).isEqualTo("[f, v]");
+                assertThat(client.reply().text()).isEqualTo("v");
+                assertThat(client.reply().text()).isEqualTo("[v, v]");
+            }
         }
     }
 

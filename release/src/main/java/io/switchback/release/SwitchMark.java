@@ -85,18 +85,16 @@ final class SwitchMark implements AutoCloseable {
         if (listeners.isEmpty()) {
             return;
         }
-        List<String> sent = new ArrayList<>();
-        for (ServerConnection publisher : publishers) {
+        await(AtOnce.ask(publishers, publisher -> {
             String message = "before " + mark + " " + publisher.endpoint();
-            sent.add(message);
             publisher.call("PUBLISH", ReservedKeys.SWITCH_CHANNEL, message);
-        }
-        await(sent);
+            return message;
+        }));
     }
 
     /** Every primary has it, once this returns. */
     void publish(String mark) {
-        publishers.forEach(publisher -> published(publisher, mark));
+        AtOnce.tell(publishers, publisher -> published(publisher, mark));
     }
 
     /** Not for ever: what is lost otherwise is the order of some messages. */

@@ -64,7 +64,7 @@ public sealed interface KeyPlaces {
                 acl asking auth bgrewriteaof bgsave client cluster clusterscan command commandlog config dbsize debug discard echo exec
                 failover flushall flushdb function hello host: info keys lastsave latency lolwut module monitor multi pfselftest ping post
                 psubscribe psync publish pubsub punsubscribe quit randomkey readonly readwrite replconf replicaof reset role save scan
-                script select shutdown slaveof slowlog subscribe swapdb sync syncslots time unsubscribe unwatch wait waitaof
+                script select sentinel shutdown slaveof slowlog subscribe swapdb sync syncslots time unsubscribe unwatch wait waitaof
                 """);
         put(places, new Range(1, -1, 1), """
                 del exists mget pfcount pfmerge sdiff sdiffstore sinter sinterstore ssubscribe sunsubscribe sunion sunionstore touch

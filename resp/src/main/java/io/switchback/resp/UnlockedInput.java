@@ -41,6 +41,7 @@ public final class UnlockedInput extends InputStream {
 
     private boolean fill() throws IOException {
         at = 0;
+        end = 0; // should reading fail, there is nothing
         end = Math.max(0, in.read(buffer, 0, BUFFER_BYTES));
         return end > 0;
     }

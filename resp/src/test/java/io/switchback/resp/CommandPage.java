@@ -74,7 +74,8 @@ final class CommandPage {
             - To a client it is one server: it is never redirected. What MOVED, ASK, TRYAGAIN, CLUSTERDOWN, LOADING, MASTERDOWN and READONLY say has
               not run, and is sent again, for up to 5 s; then the client gets that error as it is. So it does where a later command of its own
               has run meanwhile for a key of that one: in its place it would come out of order.
-            - A cluster client finds a cluster of one node with all slots: the node that it is connected to, at the address by which it has come (or `announce`).
+            - A cluster client finds a cluster of one node with all slots: the node that it is connected to, at the address by which it has come; or of all nodes of a ledger that have `announce` ([fleets.md](fleets.md#clusters)).
+            - Reads may go to replicas ([replicas.md](replicas.md#clusters)); READONLY and READWRITE are answered OK, without effect.
             - A command with keys of several slots is answered `CROSSSLOT`, as by a server, but for MGET, MSET, DEL, UNLINK, EXISTS and TOUCH, which are
               split. Such a MSET is not atomic, and where one of its slots fails the others have been set.
             - Commands that are sent together and are of different shards run in any order; their replies keep theirs. Those for one key keep their order.

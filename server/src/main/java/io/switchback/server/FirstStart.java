@@ -47,7 +47,7 @@ final class FirstStart {
     private static void demandNone(String cache, FleetSpec fleet, Topology topology, String key, String what) {
         Endpoint primary = topology.primaryOf(KeySlot.of(key.getBytes(StandardCharsets.UTF_8)));
         try (ServerConnection server = ServerConnection.open(primary, fleet.credential(), fleet.tls(), LIMIT)) {
-            if (server.call("GET", key) instanceof Reply.Bulk found) {
+            if (server.demand("GET", key) instanceof Reply.Bulk found) {
                 throw refused(cache, fleet, what + found.text() + " (key " + key + " there)");
             }
         }
