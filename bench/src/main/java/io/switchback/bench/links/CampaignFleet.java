@@ -114,7 +114,10 @@ final class CampaignFleet implements AutoCloseable {
         return failedOver;
     }
 
-    /** Nobody writes meanwhile, and the replica has all: so nothing is lost that a link has seen. */
+    /**
+     * The primary is killed, and sentinels make its replica the primary. Nobody writes meanwhile, and the replica has all: so nothing is lost that a link has seen. (One that is replaced
+     * while it lives goes on: what sentinels themselves publish there reaches links, and not its successor, and the links cannot go on then.)
+     */
     void failOver() {
         RealSentinels sentinels = Objects.requireNonNull(watched);
         RealServer primary = sentinels.primary();
@@ -123,7 +126,10 @@ final class CampaignFleet implements AutoCloseable {
                 ANSWER_MAX,
                 "the replica has what the primary has",
                 () -> sentinels.replicas().stream().allMatch(replica -> offset(replica) == offset(primary)));
-        sentinels.failover();
+        primary.kill();
+        sentinels.awaitSuccessor(primary);
+        primary.restart();
+        sentinels.awaitFollowing();
         failedOver++;
     }
 

@@ -340,7 +340,12 @@ final class LinkRound implements AutoCloseable {
                     note("killed and started again " + target);
                 }
             }
-            case 3 -> change(from, to);
+            case 3 -> {
+                if (!plan.changes()) {
+                    return;
+                }
+                change(from, to);
+            }
             default -> {
                 return;
             }
@@ -353,9 +358,6 @@ final class LinkRound implements AutoCloseable {
 
     /** The fleets themselves change, where they are such: links go on over it. */
     private void change(CampaignFleet from, CampaignFleet to) {
-        if (!plan.changes()) {
-            return;
-        }
         if (to.isCluster() && random.nextBoolean()) {
             int slot = random.nextInt(RealCluster.SLOTS);
             to.moveSlot(slot);

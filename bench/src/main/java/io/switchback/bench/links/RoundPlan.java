@@ -25,7 +25,7 @@ record RoundPlan(
         boolean changes,
         boolean expiresByItself) {
     /** Rounds before this one were made when there were no fleets under sentinels and nothing moved: they stay what they were. */
-    private static final long CHANGES_FROM = 27;
+    private static final long CHANGES_FROM = 32;
 
     static RoundPlan of(long seed, List<ServerBinary> versions) {
         int pair = (int) Math.floorMod(seed - 1, (long) versions.size() * versions.size());
