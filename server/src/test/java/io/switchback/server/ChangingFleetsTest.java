@@ -32,6 +32,7 @@ import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import redis.clients.jedis.Jedis;
+import redis.clients.jedis.exceptions.JedisException;
 
 /** L6 where the fleets themselves change while a release is open: a way back that closes is opened again by itself, and nobody is led to a fleet that is not whole. */
 final class ChangingFleetsTest {
@@ -187,6 +188,43 @@ final class ChangingFleetsTest {
             fleets.order(RELEASE, Order.Kind.ROLLBACK);
             fleets.awaitStatus(RELEASE, Status.ROLLED_BACK);
             demandFilled(fleets);
+        }
+    }
+
+    /** By its append-only file. Links go on where they can, or copy again; whichever it is, the way back leads to all of it. */
+    @Test
+    void serversThatAreStartedAgainWithTheirDataLeaveAWayBackToAllOfIt() {
+        String[] keepsAll = {"--appendonly", "yes", "--appendfsync", "always"};
+        try (SomeFleet blue = SomeFleet.single(binary("redis-7.0"), folder.resolve("blue"), keepsAll);
+                SomeFleet green = SomeFleet.single(binary("valkey-9.1"), folder.resolve("green"), keepsAll);
+                TwoFleets fleets = SomeFleet.between(blue, green, folder)) {
+            fleets.startNode();
+            fill(fleets);
+            fleets.begin(TwoFleets.release(RELEASE, PATIENT + "\nfleet-loss: { then: wait }"));
+            fleets.awaitObserving(RELEASE);
+            int number = 0;
+            for (SomeFleet fleet :
+                    List.of(blue, green, blue)) { // where links write, where they read, and where they write
+                RealServer server = fleet.primaries().getFirst();
+                server.kill();
+                server.restart();
+                String key = "since:" + number++;
+                Await.until(TwoFleets.STEP_LIMIT, "clients are served again", () -> {
+                    try (Jedis client = fleets.client()) {
+                        return "OK".equals(client.set(key, "v"));
+                    } catch (JedisException e) {
+                        return false;
+                    }
+                });
+                awaitWayBack(fleets, WayBack.OPEN);
+            }
+            fleets.order(RELEASE, Order.Kind.ROLLBACK);
+            fleets.awaitStatus(RELEASE, Status.ROLLED_BACK);
+            demandFilled(fleets);
+            for (int i = 0; i < number; i++) {
+                assertThat(blue.primaries().getFirst().text("GET", "since:" + i))
+                        .isEqualTo("v");
+            }
         }
     }
 
