@@ -467,6 +467,11 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
 
     /** Whether its next read may go to a replica: it has not just written, and nothing that it has asked for speaks against it. */
     boolean mayReadFrom(Replicas replicas, long now) {
+        return mayReadElsewhere() && !(hasWritten && replicas.hasJustWritten(wroteNanos, now));
+    }
+
+    /** Whether nothing that it has asked for binds its next read to the primary: of what replicas or memory may answer. */
+    private boolean mayReadElsewhere() {
         return !repliesOff
                 && !skipsNext
                 && !transaction.open
@@ -474,8 +479,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
                 && subscriptions.isEmpty()
                 && !shardTracking.isOn()
                 && own.current() == null
-                && !replySizes.areLarge()
-                && !(hasWritten && replicas.hasJustWritten(wroteNanos, now));
+                && !replySizes.areLarge();
     }
 
     /** Sends a run to a replica; or to the primary, where {@code toReplica} is null. */
@@ -533,15 +537,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
     // --- reading from memory
 
     private boolean mayReadFromMemory() {
-        return loop.memory() != null
-                && !repliesOff
-                && !skipsNext
-                && !transaction.open
-                && !needsOwnConnection()
-                && subscriptions.isEmpty()
-                && !shardTracking.isOn()
-                && own.current() == null
-                && !replySizes.areLarge();
+        return loop.memory() != null && mayReadElsewhere();
     }
 
     /** Where what this client reads of keys of that slot is kept, or in front of no cluster all that it reads. */

@@ -41,7 +41,7 @@ import org.jspecify.annotations.Nullable;
  * would come too late: it is not sent again, and its client is told that it has not run.
  *
  * <p>Where the cache wants it, what only reads may go to a replica of its shard, where nothing else of the client's is under way ({@link ShardReplicas}). What a replica answers by an error, or as if
- * there was no key, counts as not run, and so do later reads of the same keys; nothing else is sent until that is settled.
+ * there was no key, counts as not run, and so does what stands behind it in that part; nothing else is sent until that is settled.
  *
  * <p>Owned by its session's event loop. Invariants: {@link #turns} is in the client's order; a part has turns until all its replies have been given to the client and it is
  * answered; every part is counted once in the session's unanswered runs, as long as it has turns; while the session has a transaction open or an operation under way there are none.

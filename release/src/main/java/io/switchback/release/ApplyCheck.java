@@ -4,6 +4,7 @@ import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.Keyspace;
+import io.switchback.fleet.ReservedKeys;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.release.FleetCheck.Findings;
 import io.switchback.release.FleetCheck.Primary;
@@ -12,6 +13,7 @@ import io.switchback.resp.Reply;
 import io.switchback.sync.apply.ApplyLink;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.Stream;
 
 /** What links that apply ask of the fleets, beyond what any link does. Changes nothing. */
 final class ApplyCheck {
@@ -69,6 +71,9 @@ final class ApplyCheck {
                     + old.size() * fresh.size() + " connections of links, and " + LANES_MAX
                     + " are the limit (docs/limits.md); a fleet of fewer, larger shards would do");
         }
+        Stream.concat(old.stream(), fresh.stream())
+                .flatMap(one -> whyNotWritten(one.server()).stream())
+                .forEach(why -> findings.problem(why + ", as links that apply or scan do (docs/rights.md)"));
         for (Side side : Side.values()) {
             FleetSpec fleet = cache.fleet(side);
             ApplyLink.slotsMoving(fleet)
@@ -92,6 +97,15 @@ final class ApplyCheck {
                         + " by keys: { databases: [0] }");
             }
         }
+    }
+
+    /** Asked in a way that changes nothing, also at a replica. */
+    static Optional<String> whyNotWritten(ServerConnection server) {
+        return server.call("PERSIST", ReservedKeys.TOKEN) instanceof Reply.Failure(String message)
+                        && message.startsWith("NOPERM")
+                ? Optional.of(
+                        server.endpoint() + " does not let this user write all that clients may (" + message + ")")
+                : Optional.empty();
     }
 
     /** A link asks for the stream as a replica does; REPLCONF needs the same right as PSYNC, and changes nothing. */

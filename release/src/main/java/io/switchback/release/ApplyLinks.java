@@ -8,6 +8,7 @@ import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.RoleCommands;
 import io.switchback.fleet.ServerConnection;
+import io.switchback.fleet.ServerSettings;
 import io.switchback.fleet.SlotSet;
 import io.switchback.fleet.Token;
 import io.switchback.fleet.Topology;
@@ -195,8 +196,13 @@ final class ApplyLinks implements CacheLinks {
     }
 
     @Override
-    public boolean canCopyAgain(Side inUse) {
-        return true;
+    public boolean isMendedByCopy(LinkBreak kind, Side inUse) {
+        return kind != LinkBreak.FINAL;
+    }
+
+    @Override
+    public String whyNoCopyAgain(Side inUse) {
+        return "";
     }
 
     /**
@@ -206,6 +212,7 @@ final class ApplyLinks implements CacheLinks {
     public void copyAgain(Side inUse, boolean goesOn) {
         close();
         List<String> shards = shards(cache.fleet(inUse).topologyNow());
+        takeFromRelay(cache.fleet(inUse.other()));
         keepStreams(cache.fleet(inUse.other()));
         cache.demandStanding();
         cache.remember(now -> now.withCopyAgain(shards, goesOn));
@@ -213,6 +220,19 @@ final class ApplyLinks implements CacheLinks {
         List<ShardCopy> copies = cache.remembered().again();
         openCopies(inUse, copies == null ? List.of() : copies);
         open.forEach(one -> one.link().confirmPromptly(cache.isProtected(inUse)));
+    }
+
+    /** A target that has followed a relay until now takes writes from here on, also should it be started again. It is written down already that it is not whole ({@link MovingCache#apply}). */
+    private void takeFromRelay(FleetSpec target) {
+        if (target.isCluster() || !cache.wasRelayed()) {
+            return;
+        }
+        try (ServerConnection server = ServerConnection.open(target, MovingCache.SERVER_TIMEOUT)) {
+            if (cache.isFollower(server)) {
+                RelayLinks.demandChanged(RoleCommands.promote(server, cache.token()));
+                ServerSettings.makeLasting(server);
+            }
+        }
     }
 
     /** Opens a link for each shard: one that is copied already goes on. */

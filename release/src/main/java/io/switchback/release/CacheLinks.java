@@ -1,6 +1,7 @@
 package io.switchback.release;
 
 import io.switchback.release.ReleaseState.Side;
+import io.switchback.sync.LinkBreak;
 import io.switchback.sync.LinkStatus;
 import java.util.Optional;
 
@@ -14,8 +15,11 @@ sealed interface CacheLinks extends AutoCloseable permits RelayLinks, ApplyLinks
     /** Gives the new fleet a full copy of the old one, and has it follow from there. Returns at once. Repeatable. */
     void startCopy();
 
-    /** Whether the other fleet can be given a full copy of this one again, should what links them break. */
-    boolean canCopyAgain(Side inUse);
+    /** Whether a full copy of this fleet to the other one puts them in step again after such a break. */
+    boolean isMendedByCopy(LinkBreak kind, Side inUse);
+
+    /** What the other fleet has to allow first, for a person; empty where nothing is in the way of {@link #copyAgain}. */
+    String whyNoCopyAgain(Side inUse);
 
     /**
      * Gives the fleet that is not in use a full copy of the other one in place of what it has, and has it follow from there. It is written down before anything is touched there. Returns at once. Repeatable.

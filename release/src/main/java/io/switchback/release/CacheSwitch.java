@@ -8,6 +8,7 @@ import io.switchback.fleet.RoleCommands.OtherClients;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.release.ReleaseState.Side;
 import io.switchback.release.SwitchRegister.CacheEvidence;
+import io.switchback.sync.LinkBreak;
 import io.switchback.sync.ProbeResult;
 import io.switchback.sync.RelayLink;
 import java.time.Duration;
@@ -148,7 +149,7 @@ abstract sealed class CacheSwitch implements AutoCloseable permits RelaySwitch, 
 
     final void closeWayBack(String why) {
         cache.remember(record -> record.withoutBases(why));
-        cache.linkIsBroken(why);
+        cache.linkIsBroken(LinkBreak.FINAL, why);
     }
 
     final long lap(String what, long began) {

@@ -22,7 +22,6 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -151,9 +150,11 @@ final class FleetPreparation {
             List<SetOnServer> settings = settings(cache, side);
             try {
                 try {
-                    switch (cache.kind()) {
-                        case RELAY -> releaseFollower(cache, side, inUse);
-                        case APPLY, SCAN -> forgetLinks(cache, side, inUse);
+                    if (cache.wasRelayed()) {
+                        releaseFollower(cache, side, inUse);
+                    }
+                    if (cache.kind() != LinkKind.RELAY) {
+                        forgetLinks(cache, side, inUse);
                     }
                 } finally {
                     restore(cache.fleet(side), settings);
@@ -225,7 +226,7 @@ final class FleetPreparation {
     }
 
     private void release(ServerConnection server, MovingCache cache) {
-        if (ReplicationState.read(server).role() != Role.REPLICA || !followsUs(server, cache)) {
+        if (!cache.isFollower(server)) {
             deleteReservedKeys(server, cache);
             return;
         }
@@ -233,14 +234,6 @@ final class FleetPreparation {
             case RoleChange.Changed changed -> deleteReservedKeys(server, cache);
             case RoleChange.Refused(String why) -> standing.warn(server.endpoint() + " was left a replica: " + why);
         }
-    }
-
-    /** Whether the server follows a face of this release, and not a primary that somebody gave it since. */
-    private static boolean followsUs(ServerConnection server, MovingCache cache) {
-        CacheRecord record = cache.remembered();
-        Optional<Endpoint> primary = ReplicationState.read(server).primary();
-        return primary.filter(one -> one.port() == record.forwardPort() || one.port() == record.reversePort())
-                .isPresent();
     }
 
     private static void deleteReservedKeys(ServerConnection server, MovingCache cache) {

@@ -4,6 +4,7 @@ import io.switchback.environment.Environment;
 import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
+import io.switchback.fleet.ReplicationState;
 import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.Token;
 import io.switchback.ledger.Claim;
@@ -17,6 +18,7 @@ import io.switchback.sync.LinkStatus;
 import io.switchback.sync.source.CopyLimits;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.UnaryOperator;
@@ -181,6 +183,33 @@ final class MovingCache implements AutoCloseable {
         return known;
     }
 
+    /**
+     * From now on links apply, in place of a relay; they begin with a copy, and what the fleet that is not in use has is not whole until that is complete. All of it is written down at once: the place at which a relay would go on is
+     * none for them.
+     */
+    synchronized CacheLinks apply(String because) {
+        LinkChoice choice = new LinkChoice(LinkKind.APPLY, because);
+        remember(now -> now.withChoice(choice).withCopyAgain(List.of(SourceBase.ALL), false));
+        links = null;
+        linkNote("cache " + name() + ": from now on links apply: " + because);
+        return links();
+    }
+
+    /** Whether a relay has ever joined the fleets. */
+    boolean wasRelayed() {
+        return remembered().forwardPort() != 0;
+    }
+
+    /** Whether a server follows the face of a relay of this release, and not a primary that somebody gave it since. */
+    boolean isFollower(ServerConnection server) {
+        ReplicationState state = ReplicationState.read(server);
+        CacheRecord now = remembered();
+        return state.role() == ReplicationState.Role.REPLICA
+                && state.primary()
+                        .filter(one -> one.port() == now.forwardPort() || one.port() == now.reversePort())
+                        .isPresent();
+    }
+
     /** Where the links stand together; empty while there are none. */
     Optional<LinkStatus> linkStatus() {
         return Optional.ofNullable(links).flatMap(CacheLinks::status);
@@ -204,8 +233,13 @@ final class MovingCache implements AutoCloseable {
             return false;
         }
         boolean isOwed = remembered().hollow();
-        boolean isBroken = linkBroken != null && brokenAs != LinkBreak.FINAL;
-        return (isOwed || isBroken) && links().canCopyAgain(inUse);
+        boolean isBroken = linkBroken != null && links().isMendedByCopy(brokenAs, inUse);
+        return isOwed || isBroken;
+    }
+
+    /** Whether only a person may have the links mended that have broken: what the other fleet has may be wanted as it is. */
+    boolean isMendedByWordOnly() {
+        return linkBroken != null && brokenAs == LinkBreak.LED_AWAY;
     }
 
     /** Whether links of this process have broken since they were opened. */
@@ -275,11 +309,6 @@ final class MovingCache implements AutoCloseable {
 
     static String linkName(String release, String cache, Side source) {
         return release + "/" + cache + (source == Side.OLD ? "/forward" : "/reverse");
-    }
-
-    /** No copy would mend it. */
-    void linkIsBroken(String why) {
-        linkIsBroken(LinkBreak.FINAL, why);
     }
 
     synchronized void linkIsBroken(LinkBreak kind, String why) {

@@ -78,18 +78,39 @@ final class RelayLinks implements CacheLinks {
         copy(Optional.of(backupFolder), now -> now.withCopyOf(List.of(SourceBase.ALL)));
     }
 
-    /** The new fleet can load what the old one dumps, or there would be no relay; the other way round that is not said. */
+    /** What breaks the way back, though a relay would break of it again, links that apply mend. */
     @Override
-    public boolean canCopyAgain(Side inUse) {
-        return inUse == Side.OLD;
+    public boolean isMendedByCopy(LinkBreak kind, Side inUse) {
+        return inUse == Side.NEW || kind == LinkBreak.OUT_OF_STEP || kind == LinkBreak.TARGET_LOST;
     }
 
     @Override
-    public void copyAgain(Side inUse, boolean goesOn) {
-        if (!canCopyAgain(inUse)) {
-            throw new IllegalStateException("a relay gives a former primary no copy");
+    public String whyNoCopyAgain(Side inUse) {
+        if (inUse == Side.OLD) {
+            return "";
         }
-        copy(Optional.empty(), now -> now.withCopyAgain(List.of(SourceBase.ALL), false));
+        try (ServerConnection target = cache.connect(Side.OLD)) {
+            return ApplyCheck.whyNotWritten(target)
+                    .map(why ->
+                            why + ", as links that apply do (docs/rights.md); allow it, and they go on by themselves")
+                    .orElse("");
+        }
+    }
+
+    /**
+     * The new fleet can load what the old one dumps, or there would be no relay. The other way round that is not said: so from there on links apply, which put each value into words
+     * that the old fleet knows.
+     */
+    @Override
+    public void copyAgain(Side inUse, boolean goesOn) {
+        if (inUse == Side.OLD) {
+            copy(Optional.empty(), now -> now.withCopyAgain(List.of(SourceBase.ALL), false));
+            return;
+        }
+        close();
+        cache.demandStanding();
+        cache.apply("the relay of the way back was broken, and gives a former primary no copy")
+                .copyAgain(inUse, false);
     }
 
     private void copy(Optional<Path> backup, UnaryOperator<CacheRecord> begun) {
@@ -145,6 +166,7 @@ final class RelayLinks implements CacheLinks {
         ReplicationState state = ReplicationState.read(follower);
         if (state.role() == ReplicationState.Role.PRIMARY) {
             cache.linkIsBroken(
+                    LinkBreak.LED_AWAY,
                     follower.endpoint() + " is a primary, although it should follow: somebody changed its role,"
                             + " or it was restarted and its role was not in its config file");
             return;

@@ -743,7 +743,7 @@ final class ReleaseRun {
             case RESUME -> {
                 boolean forwardAgain = now.side() == Side.OLD && now.step().compareTo(Step.SYNC) > 0;
                 traffic.clear();
-                reopenings.values().forEach(Reopening::forgetAttempts);
+                reopenings.values().forEach(Reopening::isAskedFor);
                 standing.save(now.at(Status.RUNNING, forwardAgain ? Step.SYNC : now.step(), ""));
             }
             case ROLLBACK -> {

@@ -57,6 +57,9 @@ final class Reopening {
     private final Environment environment;
 
     private int attempts;
+    /** Since the links broke. */
+    private boolean asked;
+
     private boolean copies;
     private long beganAtNanos;
     private boolean isWaiting;
@@ -83,7 +86,12 @@ final class Reopening {
     }
 
     /** Somebody has looked at it, and has it tried again. */
-    void forgetAttempts() {
+    void isAskedFor() {
+        asked = cache.linkBroken() != null;
+        forgetAttempts();
+    }
+
+    private void forgetAttempts() {
         attempts = 0;
         givenUp = false;
     }
@@ -142,6 +150,7 @@ final class Reopening {
             copies = false;
             cache.linkNote("cache " + cache.name() + ": the copy is complete, and the links flow again");
         }
+        asked = false;
         if (attempts > 0 && flows && now - beganAtNanos > HELD.toNanos()) {
             forgetAttempts();
         }
@@ -155,6 +164,9 @@ final class Reopening {
             return "what fleet " + cache.fleet(inUse.other()).name()
                     + " has is kept while the release stands still, or goes back there with a loss";
         }
+        if (cache.isMendedByWordOnly() && !asked) {
+            return "who did that may want it so: say pause, and resume, to have it copied again";
+        }
         try {
             String unsettled = whyUnsettled(now);
             if (!unsettled.isEmpty()) {
@@ -166,7 +178,8 @@ final class Reopening {
                 return "attempt " + (attempts + 1) + " of " + ATTEMPTS_MAX + " begins in "
                         + Duration.ofNanos(left).plusSeconds(1).toSeconds() + " s";
             }
-            return isHollow ? "" : whyLost(inUse);
+            String lost = isHollow ? "" : whyLost(inUse);
+            return lost.isEmpty() ? cache.links().whyNoCopyAgain(inUse) : lost;
         } catch (FleetException e) {
             seen = "";
             return String.valueOf(e.getMessage());
@@ -188,7 +201,8 @@ final class Reopening {
             for (Endpoint primary : topology.primaries()) {
                 try (ServerConnection server = MovingCache.connect(fleet, primary)) {
                     if (cache.kind() != LinkKind.RELAY
-                            && ReplicationState.read(server).role() != Role.PRIMARY) {
+                            && ReplicationState.read(server).role() != Role.PRIMARY
+                            && !cache.isFollower(server)) {
                         seen = "";
                         return primary + " of fleet " + fleet.name() + " is no primary";
                     }

@@ -16,6 +16,7 @@ import io.switchback.testkit.load.LoadSnapshot;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -26,7 +27,7 @@ final class HoldLimitTest {
     private static final String RELEASE = "r";
 
     /** Far longer than the hold limit of the release below. */
-    private static final int SCRIPT_MS = 120;
+    private static final int SCRIPT_MS = 200;
 
     @TempDir
     private Path folder;
@@ -87,7 +88,9 @@ final class HoldLimitTest {
         }
     }
 
-    /** A client that runs one slow script after the other, so that a command of it is never answered in time. */
+    /**
+     * Two clients that run one slow script after the other: while one of them is told what its script has done, that of the other begins. So whenever a switch holds them there is one that is not answered in time.
+     */
     private static final class SlowScripts implements AutoCloseable {
         private static final String SCRIPT = """
                 local function now()
@@ -100,11 +103,14 @@ final class HoldLimitTest {
                 """;
 
         private final AtomicReference<@Nullable RuntimeException> failure = new AtomicReference<>();
-        private final Thread thread;
+        private final List<Thread> threads;
         private volatile boolean ended;
 
         SlowScripts(TwoFleets fleets) {
-            this.thread = Thread.ofPlatform().name("slow scripts").start(() -> work(fleets));
+            this.threads = Stream.of("first", "second")
+                    .map(which ->
+                            Thread.ofPlatform().name("slow scripts, " + which).start(() -> work(fleets)))
+                    .toList();
         }
 
         private void work(TwoFleets fleets) {
@@ -121,7 +127,9 @@ final class HoldLimitTest {
         public void close() {
             ended = true;
             try {
-                thread.join();
+                for (Thread thread : threads) {
+                    thread.join();
+                }
             } catch (InterruptedException e) {
                 Thread.currentThread().interrupt();
             }

@@ -86,7 +86,11 @@ public final class TwoFleets implements AutoCloseable {
 
     /** As {@link #writeNodeFile(int)}; {@code more} is one more key of the cache. */
     Path writeNodeFile(int port, String more) {
-        SwitchbackUser user = SwitchbackUser.between(blue.binary(), green.binary());
+        return writeNodeFile(port, SwitchbackUser.between(blue.binary(), green.binary()), more);
+    }
+
+    /** Likewise, with another user of the fleets than the one who has the rights that the release needs, and no more. */
+    Path writeNodeFile(int port, SwitchbackUser user, String more) {
         return write("node.yaml", """
                 node: test-1
                 admin: { listen: "127.0.0.1:0", token: secret-of-the-test }

@@ -972,23 +972,28 @@ public final class RelayLink implements Link {
         /** A look may be older than the change of role that comes before a link; two in a row are not. */
         private static final int LOOKS_AS_PRIMARY = 2;
 
-        private int looksAsPrimary; // the watch's thread alone
+        // The watch's thread alone:
+        private int looksAsPrimary;
+        /** Since it was a replica last. */
+        private boolean targetWasRestarted;
 
         @Override
         public long applied(Optional<InfoReport> target) {
             ReplicationState state = ReplicationState.of(target.orElseThrow());
             long applied = RelayLink.this.applied(state);
             looksAsPrimary = state.role() == Role.PRIMARY && mayAttach() ? looksAsPrimary + 1 : 0;
+            targetWasRestarted &= state.role() == Role.PRIMARY;
             if (looksAsPrimary == LOOKS_AS_PRIMARY) {
                 // It will not come to the face again, so that nothing else would ever tell.
                 synchronized (lock) {
                     targetIsForeign = applied < 0;
                 }
                 breakLink(
-                        LinkBreak.FINAL,
-                        "the target " + settings.target().where()
-                                + " is a primary, although it should follow: somebody changed its role, or it was restarted"
-                                + " and its role was not in its config file");
+                        targetWasRestarted ? LinkBreak.OUT_OF_STEP : LinkBreak.LED_AWAY,
+                        "the target " + settings.target().where() + " is a primary, although it should follow: "
+                                + (targetWasRestarted
+                                        ? "it was restarted, and its role was not in its config file"
+                                        : "somebody changed its role, or it was restarted and its role was not in its config file"));
             }
             return applied < 0 ? -1 : offsets.toSource(applied);
         }
@@ -1001,8 +1006,9 @@ public final class RelayLink implements Link {
         }
 
         @Override
-        public void restarted(String which) {
+        public void restarted(boolean isTarget, String which) {
             LOG.warn("link {}: {}", settings.name(), which);
+            targetWasRestarted |= isTarget;
             say(which);
         }
     }

@@ -356,6 +356,7 @@ public final class RealServer implements AutoCloseable {
         if (!sentinel && !binary.version().matches("[1-5]\\..*")) {
             arguments.addAll(SwitchbackUser.RELAY.arguments(binary));
             arguments.addAll(SwitchbackUser.APPLY.arguments(binary));
+            arguments.addAll(SwitchbackUser.RELAY_OR_APPLY.arguments(binary));
             arguments.addAll(SwitchbackUser.SCAN.arguments(binary));
         }
         arguments.addAll(extraArguments);

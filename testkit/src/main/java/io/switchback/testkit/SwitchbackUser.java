@@ -64,14 +64,20 @@ public record SwitchbackUser(String name, List<String> rules) {
     private static final List<String> KEYS = List.of("~*");
     private static final List<String> CHANNELS = List.of("resetchannels", "&switchback:reserved:*");
 
+    private static final List<String> FOLLOWED = List.of("+replicaof");
+
     /** Where releases go by links that relay. */
-    public static final SwitchbackUser RELAY = of("switchback-relay", STREAM, List.of("+replicaof"));
+    public static final SwitchbackUser RELAY = of("switchback-relay", STREAM, FOLLOWED, List.of());
 
     /** Where they go by links that apply. */
-    public static final SwitchbackUser APPLY = of("switchback-apply", STREAM, CLIENT_OF_TARGET);
+    public static final SwitchbackUser APPLY = of("switchback-apply", STREAM, List.of(), CLIENT_OF_TARGET);
+
+    /** Where they relay, and what a relay cannot mend links that apply shall. */
+    public static final SwitchbackUser RELAY_OR_APPLY =
+            of("switchback-relay-or-apply", STREAM, FOLLOWED, CLIENT_OF_TARGET);
 
     /** Where they go by links that scan: no stream, and no settings, as managed services give neither. */
-    public static final SwitchbackUser SCAN = of("switchback-scan", List.of(), CLIENT_OF_TARGET);
+    public static final SwitchbackUser SCAN = of("switchback-scan", List.of(), List.of(), CLIENT_OF_TARGET);
 
     /** Whose rights a release needs between single servers: that of a relay, unless the way is to an older version, or back over the fork. */
     public static SwitchbackUser between(ServerBinary old, ServerBinary fresh) {
@@ -89,13 +95,14 @@ public record SwitchbackUser(String name, List<String> rules) {
 
     /** Of all of them none is there any more, until the server is started again: for tests that look at a server's users. */
     public static void removeAll(RealServer server) {
-        server.call("ACL", "DELUSER", RELAY.name(), APPLY.name(), SCAN.name());
+        server.call("ACL", "DELUSER", RELAY.name(), APPLY.name(), RELAY_OR_APPLY.name(), SCAN.name());
     }
 
-    private static SwitchbackUser of(String name, List<String> ofSource, List<String> beyond) {
+    private static SwitchbackUser of(
+            String name, List<String> ofSource, List<String> ofFollower, List<String> ofClient) {
         return new SwitchbackUser(
                 name,
-                Stream.of(KEYS, CHANNELS, ANY_LINK, ofSource, beyond)
+                Stream.of(KEYS, CHANNELS, ANY_LINK, ofSource, ofFollower, ofClient)
                         .flatMap(List::stream)
                         .toList());
     }

@@ -11,7 +11,8 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 class SwitchbackUserTest {
     private static Stream<SwitchbackUser> users() {
-        return Stream.of(SwitchbackUser.RELAY, SwitchbackUser.APPLY, SwitchbackUser.SCAN);
+        return Stream.of(
+                SwitchbackUser.RELAY, SwitchbackUser.APPLY, SwitchbackUser.RELAY_OR_APPLY, SwitchbackUser.SCAN);
     }
 
     @ParameterizedTest

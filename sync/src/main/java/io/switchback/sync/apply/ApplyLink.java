@@ -951,7 +951,7 @@ public final class ApplyLink extends ClientLink {
         }
 
         @Override
-        public void restarted(String which) {
+        public void restarted(boolean isTarget, String which) {
             LOG.warn("link {}: {}", settings.name(), which);
         }
     }

@@ -42,8 +42,8 @@ public final class LagWatch implements AutoCloseable {
         /** The target has answered commands of the stream with errors. Only where it is looked at. */
         void refused(String why);
 
-        /** One of the servers is another process than before. */
-        void restarted(String which);
+        /** One of the servers is another process than before: the target's, or the source's. */
+        void restarted(boolean isTarget, String which);
     }
 
     /** As of the turn that ended at {@code asOfNanos}; {@code behindSinceNanos} counts where {@code bytes} is above 0. */
@@ -158,8 +158,10 @@ public final class LagWatch implements AutoCloseable {
             String now = info.text("run_id");
             if (!runId.isEmpty() && !runId.equals(now)) {
                 unexpectedErrors = -1;
-                owner.restarted(fleet.name() + " (" + fleet.where() + ") "
-                        + (mayFailOver() ? "has another primary, or it was restarted" : "was restarted"));
+                owner.restarted(
+                        this == target,
+                        fleet.name() + " (" + fleet.where() + ") "
+                                + (mayFailOver() ? "has another primary, or it was restarted" : "was restarted"));
             }
             runId = now;
             long errors = info.number("unexpected_error_replies", -1);
