@@ -793,6 +793,11 @@ final class Backends {
         List.copyOf(all).stream().filter(one -> one.route.equals(route)).forEach(BackendConnection::close);
     }
 
+    /** Likewise, to one server of the fleet in use. */
+    void closeAllTo(Endpoint server) {
+        List.copyOf(all).stream().filter(one -> one.server.equals(server)).forEach(BackendConnection::close);
+    }
+
     /** Closes every connection to the fleet in use; what it has not answered is lost, as when its server dies. */
     void giveUpUnanswered() {
         List.copyOf(all).forEach(BackendConnection::close);

@@ -1362,6 +1362,25 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         }
     }
 
+    /** The reply to a write that servers have answered, which is taken over; kept until it is confirmed. Nothing else may be under way. */
+    void replyToWrite(ByteBuf reply) {
+        if (silent) {
+            reply.release();
+        } else {
+            replyToWriteNow(reply);
+        }
+    }
+
+    /** As {@link #replyToWrite}, whatever the command that was taken last is. */
+    void replyToWriteNow(ByteBuf reply) {
+        if (closed || !loop.confirmations().keeps()) {
+            replyInTurn(reply);
+            return;
+        }
+        output.keep(reply, reply.readerIndex(), reply.readableBytes(), 1, false);
+        reply.release();
+    }
+
     /** As {@link #reply}, whatever the command that was taken last is. */
     void replyInTurn(ByteBuf reply) {
         if (closed) {

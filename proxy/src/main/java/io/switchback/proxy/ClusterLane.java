@@ -1084,14 +1084,15 @@ final class ClusterLane {
                 int reply = ungiven.nextReply++;
                 if (before != null && !part.silent) {
                     int begin = reply == 0 ? 0 : part.ends[reply - 1];
-                    rest.add(LostCommands.Lost.reply(before.retainedSlice(begin, part.ends[reply] - begin)));
+                    rest.add(LostCommands.Lost.reply(
+                            before.retainedSlice(begin, part.ends[reply] - begin), part.writes));
                 }
                 continue;
             }
             switch (outcomes == null || at >= outcomes.size() ? null : outcomes.get(at)) {
                 case ByteBuf reply -> {
                     if (!part.silent) {
-                        rest.add(LostCommands.Lost.reply(reply.retain()));
+                        rest.add(LostCommands.Lost.reply(reply.retain(), part.writes));
                     }
                 }
                 case NotExecuted answer -> notRun(part, answer, index, length, rest);

@@ -4,8 +4,10 @@ import io.netty.buffer.ByteBuf;
 import io.netty.buffer.ByteBufInputStream;
 import io.netty.buffer.Unpooled;
 import io.netty.util.concurrent.ScheduledFuture;
+import io.switchback.fleet.Endpoint;
 import io.switchback.fleet.FleetAddress;
 import io.switchback.fleet.InfoReport;
+import io.switchback.fleet.Topology;
 import io.switchback.resp.Protocol;
 import io.switchback.resp.Reply;
 import io.switchback.resp.ReplyReader;
@@ -14,12 +16,16 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.IdentityHashMap;
+import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -27,14 +33,19 @@ import org.slf4j.LoggerFactory;
 /**
  * Finds out, for one loop, which writes the other fleet has too: replies to writes are kept until then.
  *
- * <p>Owned by its event loop. It looks at the fleet in use by ROLE, over a connection of its own, one look at a time: that tells the
- * offset behind everything whose replies had arrived before the look was sent, and how much the link has acknowledged. Once
- * that is not below the offset of a look, all replies of that look are given out; so one look confirms many. WAIT would not do: it
+ * <p>Owned by its event loop. It looks at the fleet in use by ROLE, over connections of its own, one to each primary, one look at a time: that tells the
+ * offset behind everything whose replies had arrived before the look was sent, and how much the link there has acknowledged. Once
+ * that is at no primary below the offset of a look, all replies of that look are given out; so one look confirms many. WAIT would not do: it
  * speaks for its own connection, and counts any replica.
  *
  * <p>An offset says something only within the life of one server process: one that was restarted may have lost writes, and counts
- * anew. So no write is sent unless the connection for looks is there; and where that comes again and leads to another process,
- * all that is kept is lost, and so is what other connections had been sent.
+ * anew. So no write is sent unless the connections for looks are there; and where one comes again and leads to another process,
+ * all that is kept is lost, and so is what other connections had been sent there.
+ *
+ * <p>In front of a cluster a look is of all its primaries, since what one client waits for may be at any of them: where one of them is away, nothing is confirmed, and no write is sent. A link carries all that
+ * its primary does, so it confirms there also a key whose slot is on its way. A primary whose slots all went to others, or whose place a replica has taken, confirms
+ * nothing any more, and what is kept is lost: nobody knows whether the next one has all of it. (What ASK leads to a server that has no slot yet, no look is of: nothing of that server is on the other fleet before its slot has
+ * come, and then the way back is closed.)
  *
  * <p>Invariants: replies kept now wait for the look after the last one that was sent ({@link #nextLook}); the offsets in {@link
  * #looks} do not fall.
@@ -66,24 +77,83 @@ final class Confirmations {
 
     private @Nullable Protection protection;
     private @Nullable BackendRoute route;
-    private @Nullable BackendOpening opening;
-    private @Nullable BackendConnection connection;
-    /** The process that has answered all that is kept; empty before it is known. */
-    private String runId = "";
+    /** Of a cluster by their addresses; else one, of which the fleet says where it is. */
+    private final Map<Endpoint, Primary> primaries = new LinkedHashMap<>();
+
+    private @Nullable Primary only;
 
     private long looksSent;
     private boolean lookUnderWay;
+    /** Of the look that is under way, those that have not answered. */
+    private int unanswered;
+
+    private boolean lookIsVain;
     private boolean lookScheduled;
     private boolean suspended;
     private boolean stalled;
-    private long offsetWhenSuspended = -1;
+    private @Nullable Look lookWhenSuspended;
     private long progressAtNanos;
     private @Nullable String failure;
     private long failedAtNanos;
     private @Nullable ScheduledFuture<?> stallCheck;
 
-    /** A look that was answered: behind everything that waits for it the primary stood at {@code offset}. */
-    private record Look(long number, long offset) {}
+    /** A look that was answered: behind everything that waits for it each primary stood at that offset. */
+    private record Look(long number, Map<Primary, Long> offsets) {
+        boolean isConfirmed() {
+            return offsets.entrySet().stream().allMatch(one -> one.getValue() <= one.getKey().acknowledged);
+        }
+    }
+
+    /** One that is looked at. */
+    private final class Primary {
+        /** Null where the fleet says which it is. */
+        private final @Nullable Endpoint server;
+
+        private @Nullable BackendOpening opening;
+        private @Nullable BackendConnection connection;
+        /** The process that has answered all that is kept; empty before it is known. */
+        private String runId = "";
+
+        /** As of its last answer. */
+        private long offset = -1;
+
+        private long acknowledged = -1;
+
+        Primary(@Nullable Endpoint server) {
+            this.server = server;
+        }
+
+        boolean canBeAsked() {
+            return connection != null && connection.isOpen();
+        }
+
+        void open() {
+            BackendRoute to = route;
+            if (to == null || opening != null || canBeAsked()) {
+                return;
+            }
+            ConnectionKey key = ConnectionKey.of(to.fleet().credential().orElse(null), 0, Protocol.RESP2)
+                    .at(server);
+            Opened result = new Opened(this);
+            BackendOpening begun = new BackendOpening(loop, key, to, result, false);
+            result.of = begun;
+            opening = begun;
+            begun.start();
+        }
+
+        void close() {
+            BackendOpening unfinished = opening;
+            opening = null;
+            if (unfinished != null) {
+                unfinished.giveUp();
+            }
+            BackendConnection former = connection;
+            connection = null;
+            if (former != null) {
+                former.close();
+            }
+        }
+    }
 
     Confirmations(ProxyLoop loop) {
         this.loop = loop;
@@ -97,20 +167,15 @@ final class Confirmations {
             ready.completeExceptionally(new IllegalStateException(next + " has been left"));
             return;
         }
-        if (next.fleet().address() instanceof FleetAddress.Cluster) {
-            // Each of its primaries counts for itself, and has links of its own.
-            ready.completeExceptionally(new IllegalStateException(
-                    "fleet " + next.fleet().name() + " is a cluster, of which writes cannot be confirmed"));
-            return;
-        }
-        if (!wanted.equals(protection) || !next.equals(route)) {
+        if (protection == null || !wanted.isLike(protection) || !next.equals(route)) {
             lift();
-            protection = wanted;
             route = next;
             progressAtNanos = loop.nanoTime();
             stallCheck = loop.executor()
                     .scheduleWithFixedDelay(this::checkStall, STALL_CHECK_MS, STALL_CHECK_MS, TimeUnit.MILLISECONDS);
         }
+        protection = wanted;
+        findPrimaries();
         if (canLook()) {
             ready.complete(null);
         } else {
@@ -138,7 +203,17 @@ final class Confirmations {
         if (route != null && route.epoch() != next.epoch()) {
             drop();
         }
+        findPrimaries();
         progressAtNanos = loop.nanoTime();
+    }
+
+    /** Slots are at other servers of the cluster in use. */
+    void clusterChanged() {
+        if (isActive()) {
+            loop.execute(
+                    this::findPrimaries); // who tells may be in the middle of what came over a connection that this
+            // closes
+        }
     }
 
     private void drop() {
@@ -148,19 +223,13 @@ final class Confirmations {
         }
         protection = null;
         route = null;
-        BackendOpening unfinished = opening;
-        opening = null;
-        if (unfinished != null) {
-            unfinished.giveUp();
-        }
-        BackendConnection former = connection;
-        connection = null;
-        if (former != null) {
-            former.close();
-        }
-        runId = "";
+        List<Primary> former = all();
+        primaries.clear();
+        only = null;
+        former.forEach(Primary::close);
         looks.clear();
         lookUnderWay = false;
+        lookWhenSuspended = null;
         suspended = false;
         stalled = false;
         failure = null;
@@ -234,31 +303,90 @@ final class Confirmations {
         waitingToWrite.remove(session);
     }
 
-    // --- the connection for looks
+    // --- the connections for looks
+
+    private List<Primary> all() {
+        Primary one = only;
+        return one == null ? List.copyOf(primaries.values()) : List.of(one);
+    }
+
+    private void findPrimaries() {
+        BackendRoute to = route;
+        if (to == null) {
+            return;
+        }
+        if (!(to.fleet().address() instanceof FleetAddress.Cluster)) {
+            only = only == null ? new Primary(null) : only;
+            return;
+        }
+        List<Endpoint> now = primariesOf(to);
+        if (now.isEmpty()) {
+            return; // nobody has said anything yet, or no slot is known to be anywhere
+        }
+        for (Endpoint server : now) {
+            if (!primaries.containsKey(server)) {
+                Primary found = new Primary(server);
+                primaries.put(server, found);
+                lookUnderWay = false; // it was not of this one
+                found.open();
+            }
+        }
+        for (Primary gone : all()) {
+            Endpoint server = gone.server;
+            if (server != null && !now.contains(server)) {
+                primaries.remove(server);
+                lookUnderWay = false;
+                gone.close();
+                if (isActive()) {
+                    lose(server + " is no primary any more");
+                    loop.backends().closeAllTo(server);
+                }
+            }
+        }
+        goOnIfAllCanBeAsked();
+    }
+
+    private List<Endpoint> primariesOf(BackendRoute to) {
+        ClusterMap map = loop.cluster();
+        if (isActive() && map != null) {
+            return map.primaries();
+        }
+        return loop.topology(to.fleet()) instanceof Topology.Sharded(List<Topology.Shard> shards, int[] _)
+                ? shards.stream().map(Topology.Shard::primary).distinct().toList()
+                : List.of();
+    }
 
     private boolean canLook() {
-        return connection != null && connection.isOpen();
+        Primary one = only;
+        return one == null
+                ? !primaries.isEmpty() && primaries.values().stream().allMatch(Primary::canBeAsked)
+                : one.canBeAsked();
     }
 
     private void open() {
-        BackendRoute to = route;
-        if (to == null || opening != null || canLook()) {
-            return;
+        all().forEach(Primary::open);
+    }
+
+    private void goOnIfAllCanBeAsked() {
+        if (canLook()) {
+            waitingForReady.forEach(one -> one.complete(null));
+            waitingForReady.clear();
+            resumeWaiting();
+            lookSoon();
         }
-        ConnectionKey key = ConnectionKey.of(to.fleet().credential().orElse(null), 0, Protocol.RESP2);
-        Opened result = new Opened();
-        BackendOpening begun = new BackendOpening(loop, key, to, result, false);
-        result.of = begun;
-        opening = begun;
-        begun.start();
     }
 
     /** A connection is there, and is of use once it has said which process it leads to. */
     private final class Opened implements BackendOpening.Result {
+        private final Primary primary;
         private @Nullable BackendOpening of;
 
+        Opened(Primary primary) {
+            this.primary = primary;
+        }
+
         private boolean isStale() {
-            return opening == null || opening != of;
+            return primary.opening == null || primary.opening != of;
         }
 
         @Override
@@ -290,20 +418,23 @@ final class Confirmations {
                 failed("ERR switchback: writes cannot be confirmed, since INFO was refused: " + answer.text());
                 return;
             }
-            opening = null;
+            primary.opening = null;
             failure = null;
             String process = InfoReport.parse(made.server.toString(), answer).text("run_id");
-            boolean another = !runId.isEmpty() && !runId.equals(process);
-            connection = made;
-            runId = process;
+            boolean another = !primary.runId.isEmpty() && !primary.runId.equals(process);
+            primary.connection = made;
+            primary.runId = process;
+            primary.offset = -1;
+            primary.acknowledged = -1;
             if (another && isActive()) {
                 lose("its server was restarted");
-                loop.backends().closeAllTo(made.route);
+                if (primary.server == null) {
+                    loop.backends().closeAllTo(made.route);
+                } else {
+                    loop.backends().closeAllTo(primary.server);
+                }
             }
-            waitingForReady.forEach(one -> one.complete(null));
-            waitingForReady.clear();
-            resumeWaiting();
-            lookSoon();
+            goOnIfAllCanBeAsked();
         }
 
         @Override
@@ -311,13 +442,36 @@ final class Confirmations {
             if (isStale()) {
                 return;
             }
-            opening = null;
+            primary.opening = null;
+            if (isToComeAgain()) {
+                loop.lookAgain();
+                loop.executor().schedule(this::again, LOOK_PAUSE_STALLED_NANOS, TimeUnit.NANOSECONDS);
+                return;
+            }
             failure = error;
             failedAtNanos = loop.nanoTime();
             lose(error);
             waitingForReady.forEach(one -> one.completeExceptionally(new IllegalStateException(error)));
             waitingForReady.clear();
             resumeWaiting();
+        }
+
+        /** A primary of the cluster in use: for a while another one may take its place. */
+        private boolean isToComeAgain() {
+            ClusterMap map = loop.cluster();
+            Endpoint server = primary.server;
+            long now = loop.nanoTime();
+            return isActive()
+                    && map != null
+                    && server != null
+                    && now - map.unreachableSince(server, now) <= Retries.LIMIT_NANOS;
+        }
+
+        private void again() {
+            findPrimaries();
+            if (all().contains(primary)) {
+                primary.open();
+            }
         }
 
         @Override
@@ -392,25 +546,31 @@ final class Confirmations {
         if (!isActive() || lookUnderWay || (keeping.isEmpty() && !suspended)) {
             return;
         }
-        BackendConnection over = connection;
-        if (over == null || !over.isOpen()) {
+        if (!canLook()) {
             open();
             return;
         }
+        List<Primary> asked = all();
         lookUnderWay = true;
+        lookIsVain = false;
+        unanswered = asked.size();
         looksSent++;
-        long number = looksSent;
+        asked.forEach(primary -> ask(primary, looksSent));
+    }
+
+    private void ask(Primary primary, long number) {
+        BackendConnection over = Objects.requireNonNull(primary.connection, "who can be asked has one");
         over.send(new Run(
                 null,
                 Wire.command("ROLE"),
                 1,
-                new Answer(answer -> seen(over, number, answer), () -> lookFailed(over)),
+                new Answer(answer -> seen(primary, over, number, answer), () -> lookFailed(primary, over)),
                 loop.nanoTime(),
                 1));
     }
 
-    private void lookFailed(BackendConnection over) {
-        if (over == connection) {
+    private void lookFailed(Primary primary, BackendConnection over) {
+        if (over == primary.connection) {
             lookUnderWay = false;
             over.close();
             if (!keeping.isEmpty()) {
@@ -419,30 +579,43 @@ final class Confirmations {
         }
     }
 
-    private void seen(BackendConnection over, long number, Reply answer) {
+    private void seen(Primary primary, BackendConnection over, long number, Reply answer) {
         Protection wanted = protection;
-        if (over != connection || wanted == null) {
+        if (over != primary.connection || wanted == null || !lookUnderWay || number != looksSent) {
             return;
         }
-        lookUnderWay = false;
-        // One that is no primary (any more) confirms nothing: what is kept waits for the end of the switch.
+        // One that is no primary (any more) confirms nothing: what is kept waits for the end of the switch, or until
+        // another one takes its place.
         if (answer instanceof Reply.Array(List<Reply> role)
                 && role.size() == 3
                 && role.getFirst().text().equals("master")
                 && role.get(1) instanceof Reply.Int(long offset)) {
-            seen(number, offset, acknowledged(role.get(2), wanted.link()));
+            primary.offset = offset;
+            primary.acknowledged = acknowledged(role.get(2), wanted.links());
+        } else {
+            lookIsVain = true;
+        }
+        unanswered--;
+        if (unanswered > 0) {
+            return;
+        }
+        lookUnderWay = false;
+        if (lookIsVain) {
+            loop.lookAgain();
+        } else {
+            seen(new Look(number, all().stream().collect(Collectors.toMap(one -> one, one -> one.offset))));
         }
         lookSoon();
     }
 
-    /** The most that a replica of that name has acknowledged: after a break the one before may still be there. -1 without any. */
-    private static long acknowledged(Reply replicas, String name) {
+    /** The most that a replica of such a name has acknowledged: after a break the one before may still be there. -1 without any. */
+    private static long acknowledged(Reply replicas, Set<String> names) {
         long most = -1;
         if (replicas instanceof Reply.Array(List<Reply> each)) {
             for (Reply one : each) {
                 if (one instanceof Reply.Array(List<Reply> replica)
                         && replica.size() == 3
-                        && replica.getFirst().text().equals(name)) {
+                        && names.contains(replica.getFirst().text())) {
                     most = Math.max(most, Long.parseLong(replica.get(2).text()));
                 }
             }
@@ -450,10 +623,10 @@ final class Confirmations {
         return most;
     }
 
-    private void seen(long number, long offset, long acknowledged) {
+    private void seen(Look look) {
         if (suspended) {
-            boolean caughtUp = offsetWhenSuspended >= 0 && acknowledged >= offsetWhenSuspended;
-            offsetWhenSuspended = offset;
+            boolean caughtUp = lookWhenSuspended != null && lookWhenSuspended.isConfirmed();
+            lookWhenSuspended = look;
             if (caughtUp) {
                 suspended = false;
                 stalled = false;
@@ -464,9 +637,9 @@ final class Confirmations {
         if (looks.size() == LOOKS_MAX) {
             looks.removeLast(); // what waits for that one can wait for this one
         }
-        looks.add(new Look(number, offset));
+        looks.add(look);
         long confirmed = -1;
-        for (Look first = looks.peek(); first != null && first.offset() <= acknowledged; first = looks.peek()) {
+        for (Look first = looks.peek(); first != null && first.isConfirmed(); first = looks.peek()) {
             confirmed = looks.remove().number();
         }
         if (confirmed >= 0) {
@@ -534,7 +707,7 @@ final class Confirmations {
 
     private void suspend(Protection wanted) {
         suspended = true;
-        offsetWhenSuspended = -1;
+        lookWhenSuspended = null;
         LOG.warn(
                 "fleet {}: for more than {} ms the other fleet has confirmed no write; writes are acknowledged without it"
                         + " until it has caught up (on-stall: async)",

@@ -54,7 +54,12 @@ final class LostCommands {
             long sinceNanos,
             @Nullable Retries retries) {
         static Lost reply(ByteBuf bytes) {
-            return new Lost(bytes, 0, 1, false, false, MAY_HAVE_RUN, null);
+            return reply(bytes, false);
+        }
+
+        /** {@code writes}: of a server to a write, which has to be confirmed. */
+        static Lost reply(ByteBuf bytes, boolean writes) {
+            return new Lost(bytes, 0, 1, false, writes, MAY_HAVE_RUN, null);
         }
 
         /** One that goes to a cluster again. */
@@ -149,8 +154,15 @@ final class LostCommands {
     boolean next() {
         Lost next = lost.element();
         if (next.commands() == 0) {
+            if (next.writes() && !session.isQuiet()) {
+                return false;
+            }
             lost.remove();
-            session.replyInTurn(next.bytes());
+            if (next.writes()) {
+                session.replyToWriteNow(next.bytes());
+            } else {
+                session.replyInTurn(next.bytes());
+            }
             return true;
         }
         return session.loop().isSharded() ? sendToShard(next) : send(next);

@@ -250,6 +250,7 @@ final class ProxyLoop {
         if (known != null && map != null) {
             known.mapChanged(map);
         }
+        confirmations.clusterChanged();
         sessions.stream()
                 .filter(session ->
                         session.shardTracking.isOn() || session.monitor.isOn() || !session.subscriptions.isEmpty())

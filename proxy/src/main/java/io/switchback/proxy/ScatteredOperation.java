@@ -301,7 +301,11 @@ abstract class ScatteredOperation extends Operation {
                 releaseReplies();
                 releaseCaching();
                 done = true;
-                session.reply(whole);
+                if (repeatable) {
+                    session.reply(whole);
+                } else {
+                    session.replyToWrite(whole);
+                }
                 return true;
             }
         }

@@ -32,10 +32,6 @@ final class ApplyCheck {
 
     void look(List<Primary> old, List<Primary> fresh) {
         common(old, fresh);
-        if (cache.fleet(Side.NEW).isCluster() && file.protect() == Protect.SYNC) {
-            findings.problem("protect: sync cannot be kept in front of fleet "
-                    + cache.fleet(Side.NEW).name() + ", which is a cluster; say protect: async");
-        }
     }
 
     /** Where links can only scan. */

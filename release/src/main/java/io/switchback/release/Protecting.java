@@ -1,6 +1,7 @@
 package io.switchback.release;
 
 import io.switchback.environment.Environment;
+import io.switchback.fleet.FleetException;
 import io.switchback.ledger.Ledger;
 import io.switchback.proxy.BackendRoute;
 import io.switchback.proxy.CacheProxy;
@@ -10,7 +11,11 @@ import io.switchback.release.ReleaseState.Side;
 import io.switchback.sync.RelayLink;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -25,6 +30,9 @@ final class Protecting {
 
     private final ManagedCache cache;
     private final ReleaseStore store;
+    /** First slots of the shards of a fleet to which a switch was to lead: their links have no place in the record before they flow. */
+    private final Set<Integer> slotsAhead = ConcurrentHashMap.newKeySet();
+
     private ProtectionState told = ProtectionState.OFF;
     private boolean closed;
 
@@ -38,8 +46,17 @@ final class Protecting {
      * for it.
      */
     CompletableFuture<Void> setAhead(String release, BackendRoute next) {
-        CacheRecord record = store.cache(release, cache.name());
-        return wanted(release, record)
+        if (store.file(release).protect() == Protect.ASYNC) {
+            return CompletableFuture.completedFuture(null);
+        }
+        try {
+            ApplyLinks.shards(next.fleet().topologyNow()).stream()
+                    .map(ApplyLinks::firstSlot)
+                    .forEach(slotsAhead::add);
+        } catch (FleetException e) {
+            return CompletableFuture.failedFuture(e);
+        }
+        return wanted(release, store.cache(release, cache.name()))
                 .map(protection -> cache.proxy().protect(next, protection))
                 .orElseGet(() -> CompletableFuture.completedFuture(null));
     }
@@ -78,8 +95,11 @@ final class Protecting {
         if (file.protect() == Protect.ASYNC) {
             return Optional.empty();
         }
-        String link = RelayLink.announcedName(MovingCache.linkName(release, cache.name(), Side.NEW), record.secret());
-        return Optional.of(new Protection(link, file.onStall(), Protection.STALL));
+        String whole = MovingCache.linkName(release, cache.name(), Side.NEW);
+        Set<String> links = Stream.concat(slotsAhead.stream(), record.namedBefore().stream())
+                .map(slot -> RelayLink.announcedName(ApplyLinks.name(whole, slot), record.secret()))
+                .collect(Collectors.toSet());
+        return Optional.of(new Protection(links, file.onStall(), Protection.STALL));
     }
 
     private void tellChange(String release) {
@@ -118,5 +138,6 @@ final class Protecting {
         cache.proxy().unprotect();
         told = ProtectionState.OFF;
         closed = false;
+        slotsAhead.clear();
     }
 }
