@@ -177,9 +177,12 @@ final class ClusterProtectionTest {
     void linksThatAreNamedLaterConfirmWhatWasKeptBefore() {
         protect(OnStall.HOLD, List.of(LINKS.get(0), LINKS.get(2)));
         try (RawClient writer = ProxyFixture.client(proxy)) {
+            followers.get(1).stop();
             writer.send("SET", keys.get(1), "1");
             assertThat(writer.hasReplyWithin(UNKEPT_MS)).isFalse();
             protect(OnStall.HOLD, LINKS);
+            assertThat(writer.hasReplyWithin(UNKEPT_MS)).isFalse();
+            followers.get(1).resume();
             assertThat(writer.reply().text()).isEqualTo("OK");
             assertThat(followers.get(1).text("GET", keys.get(1))).isEqualTo("1");
         }
