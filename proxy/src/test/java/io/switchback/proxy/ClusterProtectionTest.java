@@ -123,7 +123,20 @@ final class ClusterProtectionTest {
             assertThat(writer.reply().text()).isEqualTo("[4]");
             assertThat(writer.reply().text()).isEqualTo("OK");
             awaitProtection(ProtectionState.ON);
+            theReplyThatIsJoinedOfSeveralShardsWaitsToo(writer, reader);
         }
+    }
+
+    private void theReplyThatIsJoinedOfSeveralShardsWaitsToo(RawClient writer, RawClient reader) {
+        followers.get(1).stop();
+        writer.send("MSET", keys.get(0), "6", keys.get(1), "6");
+        Await.until(
+                LIMIT,
+                "the writes to be done",
+                () -> reader.text("GET", keys.get(1)).equals("6"));
+        assertThat(writer.hasReplyWithin(UNKEPT_MS)).isFalse();
+        followers.get(1).resume();
+        assertThat(writer.reply().text()).isEqualTo("OK");
     }
 
     @Test
