@@ -123,19 +123,24 @@ final class ClusterProtectionTest {
             assertThat(writer.reply().text()).isEqualTo("[4]");
             assertThat(writer.reply().text()).isEqualTo("OK");
             awaitProtection(ProtectionState.ON);
-            theReplyThatIsJoinedOfSeveralShardsWaitsToo(writer, reader);
+            for (RealServer follower : followers) {
+                theReplyThatIsJoinedOfAllShardsWaitsFor(follower, writer, reader);
+            }
         }
     }
 
-    private void theReplyThatIsJoinedOfSeveralShardsWaitsToo(RawClient writer, RawClient reader) {
-        followers.get(1).stop();
-        writer.send("MSET", keys.get(0), "6", keys.get(1), "6");
-        Await.until(
-                LIMIT,
-                "the writes to be done",
-                () -> reader.text("GET", keys.get(1)).equals("6"));
+    private void theReplyThatIsJoinedOfAllShardsWaitsFor(RealServer follower, RawClient writer, RawClient reader) {
+        follower.stop();
+        String value = "joined, " + follower.port();
+        writer.send("MSET", keys.get(0), value, keys.get(1), value, keys.get(2), value);
+        for (String key : keys) {
+            Await.until(
+                    LIMIT,
+                    "the writes to be done",
+                    () -> reader.text("GET", key).equals(value));
+        }
         assertThat(writer.hasReplyWithin(UNKEPT_MS)).isFalse();
-        followers.get(1).resume();
+        follower.resume();
         assertThat(writer.reply().text()).isEqualTo("OK");
     }
 
