@@ -1362,6 +1362,12 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         }
     }
 
+    /** What the client is told of a write that was answered, and lost before it was confirmed. */
+    ByteBuf unconfirmed() {
+        loop.routeTraffic().notAnswered(1);
+        return Wire.error(lostMessage("what it had answered was not confirmed"));
+    }
+
     /** The reply to a write that servers have answered, which is taken over; kept until it is confirmed. Nothing else may be under way. */
     void replyToWrite(ByteBuf reply) {
         if (silent) {

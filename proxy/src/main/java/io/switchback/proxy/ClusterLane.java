@@ -456,6 +456,8 @@ final class ClusterLane {
         private boolean isAnswered;
         private boolean begun;
         private boolean kept;
+        /** {@link Confirmations#losses} as of when the first of the replies came that the client has not been given. */
+        private int losses;
         /** Why its connection broke. */
         private @Nullable String lost;
         /** How many of its commands have been answered, up to the first that was not run. */
@@ -643,6 +645,9 @@ final class ClusterLane {
                 script.receive(in, index, length);
             }
             List<Object> later = outcomes;
+            if (replies == null && (later == null || later.size() == 1) && outcome == null) {
+                losses = session.loop().confirmations().losses();
+            }
             if (later != null) {
                 ByteBuf so = outcome;
                 if (so == null) {
@@ -705,6 +710,10 @@ final class ClusterLane {
             if (silent) {
                 return;
             }
+            if (writes && losses != session.loop().confirmations().losses()) {
+                giveErrorsInstead(ended, endsInside);
+                return;
+            }
             passedInside = endsInside;
             boolean keeps = session.loop().confirmations().keeps();
             kept = begun ? kept && keeps : writes && keeps;
@@ -712,6 +721,19 @@ final class ClusterLane {
             session.passOn(in, index, length, kept ? ended : -1, endsInside);
             if (overReplica != null && !session.readsReplies()) {
                 pauseReplica();
+            }
+        }
+
+        /** What was answered is lost, and nobody knows whether it will be confirmed. */
+        private void giveErrorsInstead(int ended, boolean endsInside) {
+            if (endsInside || passedInside) {
+                session.closeInsideReply("what it had answered was not confirmed");
+                return;
+            }
+            for (int i = 0; i < ended; i++) {
+                ByteBuf error = session.unconfirmed();
+                session.passOn(error, error.readerIndex(), error.readableBytes(), -1, false);
+                error.release();
             }
         }
 
@@ -1085,14 +1107,14 @@ final class ClusterLane {
                 if (before != null && !part.silent) {
                     int begin = reply == 0 ? 0 : part.ends[reply - 1];
                     rest.add(LostCommands.Lost.reply(
-                            before.retainedSlice(begin, part.ends[reply] - begin), part.writes));
+                            before.retainedSlice(begin, part.ends[reply] - begin), part.writes, part.losses));
                 }
                 continue;
             }
             switch (outcomes == null || at >= outcomes.size() ? null : outcomes.get(at)) {
                 case ByteBuf reply -> {
                     if (!part.silent) {
-                        rest.add(LostCommands.Lost.reply(reply.retain(), part.writes));
+                        rest.add(LostCommands.Lost.reply(reply.retain(), part.writes, part.losses));
                     }
                 }
                 case NotExecuted answer -> notRun(part, answer, index, length, rest);

@@ -60,6 +60,8 @@ final class Confirmations {
     private static final long LOOK_PAUSE_STALLED_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
 
     private static final long STALL_CHECK_MS = 100;
+    /** A primary that has not answered a look for so long may be gone. */
+    private static final long LOOK_HANGS_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
     /** For so long a failure to connect is told to whoever asks, before it is tried again. */
     private static final long FAILURE_NANOS = TimeUnit.MILLISECONDS.toNanos(200);
     /** Looks that wait to be confirmed; past it the newest ones are taken together. */
@@ -82,8 +84,10 @@ final class Confirmations {
 
     private @Nullable Primary only;
 
+    private int losses;
     private long looksSent;
     private boolean lookUnderWay;
+    private long lookSentNanos;
     /** Of the look that is under way, those that have not answered. */
     private int unanswered;
 
@@ -184,11 +188,19 @@ final class Confirmations {
         }
     }
 
-    /** As {@link #lift()}, where it is set for that route. */
+    /**
+     * As {@link #lift()}, where it is set for that route and its fleet is still in use: nothing is confirmed any more. Where one of its primaries does not answer now, that may be for the same reason, and
+     * nobody knows whether the next one has what is kept.
+     */
     void lift(BackendRoute of) {
-        if (of.equals(route)) {
-            lift();
+        if (!of.equals(route)) {
+            return;
         }
+        boolean hangs = lookUnderWay && loop.nanoTime() - lookSentNanos > LOOK_HANGS_NANOS;
+        if (isActive() && (hangs || !canLook())) {
+            lose("the other fleet confirms nothing any more, and a primary does not answer");
+        }
+        lift();
     }
 
     /** Nothing is kept any more, and what was is given out. */
@@ -272,6 +284,14 @@ final class Confirmations {
             open();
         }
         return false;
+    }
+
+    /**
+     * How often what servers had answered was lost before it was confirmed. Whoever has the reply to a write that its client is to get later remembers this as of when it came: where it is another one by
+     * then, the client gets an error instead ({@link ClientSession#unconfirmed}).
+     */
+    int losses() {
+        return losses;
     }
 
     /** What a write is answered where none may be sent because the fleet does not answer. */
@@ -373,7 +393,13 @@ final class Confirmations {
             waitingForReady.clear();
             resumeWaiting();
             lookSoon();
+        } else if (isWaitedFor()) {
+            open(); // one that was there may have been closed meanwhile
         }
+    }
+
+    private boolean isWaitedFor() {
+        return !keeping.isEmpty() || !waitingToWrite.isEmpty() || !waitingForReady.isEmpty();
     }
 
     /** A connection is there, and is of use once it has said which process it leads to. */
@@ -420,6 +446,10 @@ final class Confirmations {
             }
             primary.opening = null;
             failure = null;
+            ClusterMap map = loop.cluster();
+            if (map != null && primary.server != null) {
+                map.reached(primary.server);
+            }
             String process = InfoReport.parse(made.server.toString(), answer).text("run_id");
             boolean another = !primary.runId.isEmpty() && !primary.runId.equals(process);
             primary.connection = made;
@@ -555,6 +585,7 @@ final class Confirmations {
         lookIsVain = false;
         unanswered = asked.size();
         looksSent++;
+        lookSentNanos = loop.nanoTime();
         asked.forEach(primary -> ask(primary, looksSent));
     }
 
@@ -663,6 +694,7 @@ final class Confirmations {
 
     /** Nobody knows whether the writes whose replies are kept are still there: their clients are told so. */
     void lose(String why) {
+        losses += keeps() ? 1 : 0;
         if (!keeping.isEmpty()) {
             String error = ClientSession.lostMessage(loop.route(), why);
             List.copyOf(keeping).forEach(output -> output.lose(error));
@@ -687,6 +719,12 @@ final class Confirmations {
             return;
         }
         boolean waits = !keeping.isEmpty() || !waitingToWrite.isEmpty();
+        if (waits && !canLook()) {
+            loop.lookAgain();
+            open();
+        } else if (lookUnderWay && loop.nanoTime() - lookSentNanos > LOOK_HANGS_NANOS) {
+            loop.lookAgain(); // at a host that is gone
+        }
         if (!waits || loop.nanoTime() - progressAtNanos < wanted.stall().toNanos()) {
             return;
         }

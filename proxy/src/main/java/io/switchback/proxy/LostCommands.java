@@ -44,6 +44,7 @@ final class LostCommands {
      *
      * @param sinceNanos since when it has certainly not run, as a server said that is no primary; {@link #MAY_HAVE_RUN} where that is not so
      * @param retries how often no server of a cluster has run it; null where that is not known of any
+     * @param losses of a reply to a write: {@link Confirmations#losses} as of when it came
      */
     record Lost(
             ByteBuf bytes,
@@ -52,19 +53,20 @@ final class LostCommands {
             boolean silent,
             boolean writes,
             long sinceNanos,
-            @Nullable Retries retries) {
+            @Nullable Retries retries,
+            int losses) {
         static Lost reply(ByteBuf bytes) {
-            return reply(bytes, false);
+            return reply(bytes, false, 0);
         }
 
-        /** {@code writes}: of a server to a write, which has to be confirmed. */
-        static Lost reply(ByteBuf bytes, boolean writes) {
-            return new Lost(bytes, 0, 1, false, writes, MAY_HAVE_RUN, null);
+        /** {@code writes}: of a server to a write, which has to be confirmed, and came when that much had been lost. */
+        static Lost reply(ByteBuf bytes, boolean writes, int losses) {
+            return new Lost(bytes, 0, 1, false, writes, MAY_HAVE_RUN, null, losses);
         }
 
         /** One that goes to a cluster again. */
         static Lost again(ByteBuf bytes, int attempt, boolean silent, boolean writes, @Nullable Retries retries) {
-            return new Lost(bytes, 1, attempt, silent, writes, MAY_HAVE_RUN, retries);
+            return new Lost(bytes, 1, attempt, silent, writes, MAY_HAVE_RUN, retries, 0);
         }
 
         boolean hasNotRun() {
@@ -99,9 +101,9 @@ final class LostCommands {
                 if (hasNotRun(run, i) || (run.notRun != null && mayRunTwice(run, rule))) {
                     // Not an attempt: nothing but the wait is limited.
                     long since = run.notRunSinceNanos == 0 ? session.loop().nanoTime() : run.notRunSinceNanos;
-                    lost.add(new Lost(bytes.retain(), 1, run.attempt, run.silent, writes, since, null));
+                    lost.add(new Lost(bytes.retain(), 1, run.attempt, run.silent, writes, since, null, 0));
                 } else if (mayRunTwice(run, rule) && mayTryAgain(run.attempt)) {
-                    lost.add(new Lost(bytes.retain(), 1, run.attempt + 1, run.silent, writes, MAY_HAVE_RUN, null));
+                    lost.add(new Lost(bytes.retain(), 1, run.attempt + 1, run.silent, writes, MAY_HAVE_RUN, null, 0));
                 } else {
                     session.loop().routeTraffic().notAnswered(1);
                     if (!run.silent) {
@@ -158,7 +160,10 @@ final class LostCommands {
                 return false;
             }
             lost.remove();
-            if (next.writes()) {
+            if (next.writes() && next.losses() != session.loop().confirmations().losses()) {
+                next.bytes().release();
+                session.replyInTurn(session.unconfirmed());
+            } else if (next.writes()) {
                 session.replyToWriteNow(next.bytes());
             } else {
                 session.replyInTurn(next.bytes());

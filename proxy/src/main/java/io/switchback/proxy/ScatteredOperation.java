@@ -81,6 +81,9 @@ abstract class ScatteredOperation extends Operation {
         private int repliesToSkip;
 
         private @Nullable Endpoint server;
+        /** {@link Confirmations#losses} as of when its reply came. */
+        private int losses;
+
         private @Nullable ByteBuf coming;
         private boolean isTooLong;
         private @Nullable ByteBuf reply;
@@ -109,6 +112,7 @@ abstract class ScatteredOperation extends Operation {
                 if (failure != null) {
                     loop.routeTraffic().notAnswered(1);
                     reply = Wire.error(failure);
+                    losses = loop.confirmations().losses();
                 }
                 return;
             }
@@ -141,6 +145,7 @@ abstract class ScatteredOperation extends Operation {
             if (so == null) {
                 so = in.alloc().buffer(length);
                 coming = so;
+                losses = session.loop().confirmations().losses();
             }
             bytes += length;
             if (isTooLong || bytes > max) {
@@ -212,6 +217,7 @@ abstract class ScatteredOperation extends Operation {
             }
             session.loop().routeTraffic().notAnswered(1);
             reply = Wire.error(session.lostMessage(why));
+            losses = session.loop().confirmations().losses();
         }
 
         private void release() {
@@ -301,10 +307,14 @@ abstract class ScatteredOperation extends Operation {
                 releaseReplies();
                 releaseCaching();
                 done = true;
+                int losses = loop.confirmations().losses();
                 if (repeatable) {
                     session.reply(whole);
-                } else {
+                } else if (now.stream().allMatch(piece -> piece.losses == losses)) {
                     session.replyToWrite(whole);
+                } else {
+                    whole.release();
+                    session.reply(session.unconfirmed());
                 }
                 return true;
             }

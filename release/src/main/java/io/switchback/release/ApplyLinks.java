@@ -197,7 +197,7 @@ final class ApplyLinks implements CacheLinks {
 
     @Override
     public boolean isMendedByCopy(LinkBreak kind, Side inUse) {
-        return kind != LinkBreak.FINAL;
+        return kind != LinkBreak.LED_AWAY && kind != LinkBreak.FINAL;
     }
 
     @Override

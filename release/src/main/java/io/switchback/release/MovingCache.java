@@ -237,9 +237,9 @@ final class MovingCache implements AutoCloseable {
         return isOwed || isBroken;
     }
 
-    /** Whether only a person may have the links mended that have broken: what the other fleet has may be wanted as it is. */
-    boolean isMendedByWordOnly() {
-        return linkBroken != null && brokenAs == LinkBreak.LED_AWAY;
+    /** What the links have broken of; {@link LinkBreak#FINAL} as long as they have not. */
+    LinkBreak brokenAs() {
+        return linkBroken == null ? LinkBreak.FINAL : brokenAs;
     }
 
     /** Whether links of this process have broken since they were opened. */

@@ -96,7 +96,9 @@ final class Protecting {
             return Optional.empty();
         }
         String whole = MovingCache.linkName(release, cache.name(), Side.NEW);
-        Set<String> links = Stream.concat(slotsAhead.stream(), record.namedBefore().stream())
+        Stream<Integer> known = Stream.concat(slotsAhead.stream(), record.namedBefore().stream());
+        Stream<Integer> begun = record.bases().stream().map(base -> ApplyLinks.firstSlot(base.slots()));
+        Set<String> links = Stream.concat(known, begun)
                 .map(slot -> RelayLink.announcedName(ApplyLinks.name(whole, slot), record.secret()))
                 .collect(Collectors.toSet());
         return Optional.of(new Protection(links, file.onStall(), Protection.STALL));

@@ -81,7 +81,7 @@ final class RelayLinks implements CacheLinks {
     /** What breaks the way back, though a relay would break of it again, links that apply mend. */
     @Override
     public boolean isMendedByCopy(LinkBreak kind, Side inUse) {
-        return inUse == Side.NEW || kind == LinkBreak.OUT_OF_STEP || kind == LinkBreak.TARGET_LOST;
+        return inUse == Side.NEW || (kind != LinkBreak.LED_AWAY && kind != LinkBreak.FINAL);
     }
 
     @Override

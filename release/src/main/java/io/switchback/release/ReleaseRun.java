@@ -530,7 +530,7 @@ final class ReleaseRun {
         while (!isCopied(cache)) {
             if (cache.isMendable(Side.OLD)) {
                 Reopening reopening = reopening(cache);
-                reopening.look(Side.OLD, true);
+                reopening.look(Side.OLD, Reopening.OtherFleet.NOT_USED_YET);
                 if (reopening.isGivenUp()) {
                     throw failure("the link of " + cache.name() + " is broken: " + cache.linkBroken() + "; "
                             + reopening.waitsFor());
@@ -886,7 +886,8 @@ final class ReleaseRun {
     private void copyAgainWhatIsOutOfStep(boolean mayThrowAway) {
         if (nextCopyLook.passed()) {
             nextCopyLook = Deadline.in(environment, COPY_LOOK);
-            reopenings.values().forEach(one -> one.look(standing.state().side(), mayThrowAway));
+            Reopening.OtherFleet other = mayThrowAway ? Reopening.OtherFleet.LEFT : Reopening.OtherFleet.WANTED;
+            reopenings.values().forEach(one -> one.look(standing.state().side(), other));
         }
     }
 

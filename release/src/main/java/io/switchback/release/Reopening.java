@@ -11,6 +11,7 @@ import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.Topology;
 import io.switchback.release.ReleaseState.Side;
 import io.switchback.sync.CarriedKeys;
+import io.switchback.sync.LinkBreak;
 import io.switchback.sync.LinkStatus;
 import io.switchback.sync.apply.ApplyLink;
 import java.time.Duration;
@@ -63,11 +64,24 @@ final class Reopening {
     private boolean copies;
     private long beganAtNanos;
     private boolean isWaiting;
+    /** The other fleet's server followed a relay when the links were seen to be broken, or may have: one that is a primary later was made one on purpose. */
+    private boolean wasFollowing;
+
     private long brokenSinceNanos;
     private String seen = "";
     private long settledSinceNanos;
     private volatile String waitsFor = "";
     private volatile boolean givenUp;
+
+    /** What the fleet that is not in use is. */
+    enum OtherFleet {
+        /** Clients have never been there. */
+        NOT_USED_YET,
+        /** They have been led away from it. */
+        LEFT,
+        /** Somebody is about to lead them there, or may be. */
+        WANTED
+    }
 
     Reopening(MovingCache cache, FleetPreparation preparation, Environment environment) {
         this.cache = cache;
@@ -99,9 +113,9 @@ final class Reopening {
     /**
      * Begins a copy where one is owed, and now is the time.
      *
-     * @param mayThrowAway whether what the other fleet has may be given up, unless it is hollow already
+     * @param other what the fleet that is not in use is, unless it is hollow already
      */
-    void look(Side inUse, boolean mayThrowAway) {
+    void look(Side inUse, OtherFleet other) {
         long now = environment.nanoTime();
         if (!cache.isMendable(inUse)) {
             rest(now);
@@ -119,6 +133,7 @@ final class Reopening {
             isWaiting = true;
             brokenSinceNanos = now;
             seen = "";
+            wasFollowing = cache.brokenAs() != LinkBreak.OUT_OF_STEP || isFollowing(inUse.other());
         }
         if (attempts >= ATTEMPTS_MAX) {
             if (!givenUp) {
@@ -131,7 +146,7 @@ final class Reopening {
                     "it was copied again " + attempts + " times in vain: say pause, and resume, to have it tried again";
             return;
         }
-        String why = whyNotNow(inUse, mayThrowAway, now);
+        String why = whyNotNow(inUse, other, now);
         if (!why.equals(waitsFor)) {
             LOG.info("cache {}: {}", cache.name(), why.isEmpty() ? "both fleets stand still" : why);
         }
@@ -158,14 +173,11 @@ final class Reopening {
         waitsFor = "";
     }
 
-    private String whyNotNow(Side inUse, boolean mayThrowAway, long now) {
+    private String whyNotNow(Side inUse, OtherFleet other, long now) {
         boolean isHollow = cache.remembered().hollow();
-        if (!isHollow && !mayThrowAway) {
+        if (!isHollow && other == OtherFleet.WANTED) {
             return "what fleet " + cache.fleet(inUse.other()).name()
                     + " has is kept while the release stands still, or goes back there with a loss";
-        }
-        if (cache.isMendedByWordOnly() && !asked) {
-            return "who did that may want it so: say pause, and resume, to have it copied again";
         }
         try {
             String unsettled = whyUnsettled(now);
@@ -178,11 +190,58 @@ final class Reopening {
                 return "attempt " + (attempts + 1) + " of " + ATTEMPTS_MAX + " begins in "
                         + Duration.ofNanos(left).plusSeconds(1).toSeconds() + " s";
             }
-            String lost = isHollow ? "" : whyLost(inUse);
-            return lost.isEmpty() ? cache.links().whyNoCopyAgain(inUse) : lost;
+            String kept = isHollow ? "" : whyKept(inUse, other);
+            return kept.isEmpty() ? cache.links().whyNoCopyAgain(inUse) : kept;
         } catch (FleetException e) {
             seen = "";
             return String.valueOf(e.getMessage());
+        }
+    }
+
+    /** What the other fleet has may be all that there is of it. */
+    private String whyKept(Side inUse, OtherFleet other) {
+        String lost = whyLost(inUse);
+        if (!lost.isEmpty() || asked || other == OtherFleet.NOT_USED_YET) {
+            return lost;
+        }
+        String word = whyOnlyByWord(inUse);
+        return word.isEmpty() ? "" : word + ": say pause, and resume, to have it copied over";
+    }
+
+    // ---- whether a person has to say it
+
+    /** What speaks for it that somebody wants what the other fleet has; empty where nothing does. */
+    private String whyOnlyByWord(Side inUse) {
+        String other = "fleet " + cache.fleet(inUse.other()).name();
+        if (cache.brokenAs() == LinkBreak.SOURCE_SET_BACK) {
+            return "the server in use may have lost what " + other + " still has";
+        }
+        if (cache.brokenAs() == LinkBreak.LED_AWAY) {
+            return "who has made it so may want what " + other + " has";
+        }
+        if (cache.kind() == LinkKind.RELAY) {
+            try (ServerConnection server = cache.connect(inUse.other())) {
+                Role role = ReplicationState.read(server).role();
+                if (role == Role.REPLICA && !cache.isFollower(server)) {
+                    return server.endpoint() + " follows somebody else, who may want what " + other + " has";
+                }
+                if (role == Role.PRIMARY && wasFollowing) {
+                    return server.endpoint() + " was made a primary, and who did that may want what it has";
+                }
+            }
+        }
+        return "";
+    }
+
+    private boolean isFollowing(Side side) {
+        if (cache.kind() != LinkKind.RELAY) {
+            return false;
+        }
+        try (ServerConnection server = cache.connect(side)) {
+            return ReplicationState.read(server).role() == Role.REPLICA;
+        } catch (FleetException e) {
+            LOG.info("cache {}: whether it follows is not known: {}", cache.name(), e.getMessage());
+            return true;
         }
     }
 
@@ -315,7 +374,7 @@ final class Reopening {
                 cache.links().startCopy();
             }
             copies = true;
-        } catch (FleetException e) {
+        } catch (FleetException | ReleaseException e) {
             LOG.warn("cache {}: the copy has not begun: {}", cache.name(), e.getMessage());
             waitsFor = String.valueOf(e.getMessage());
         }

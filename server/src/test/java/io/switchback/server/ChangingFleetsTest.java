@@ -216,6 +216,9 @@ final class ChangingFleetsTest {
                         return false;
                     }
                 });
+                if (fleet == green) {
+                    theWordIsGiven(fleets); // that all of it is there, the server cannot prove
+                }
                 awaitWayBack(fleets, WayBack.OPEN);
             }
             fleets.order(RELEASE, Order.Kind.ROLLBACK);
@@ -439,6 +442,19 @@ final class ChangingFleetsTest {
     }
 
     // ---- what the tests have in common
+
+    private static void theWordIsGiven(TwoFleets fleets) {
+        fleets.await(
+                RELEASE,
+                "a person asked",
+                now -> now.caches()
+                        .getFirst()
+                        .wayBackDetail()
+                        .contains("may have lost what fleet blue still has: say pause"));
+        fleets.order(RELEASE, Order.Kind.PAUSE);
+        fleets.awaitStatus(RELEASE, Status.PAUSED);
+        fleets.order(RELEASE, Order.Kind.RESUME);
+    }
 
     private static void move(RealCluster cluster, RealServer to, int... slots) {
         IntStream.of(slots).forEach(slot -> cluster.moveSlot(slot, to));

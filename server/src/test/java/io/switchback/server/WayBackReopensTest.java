@@ -203,6 +203,72 @@ final class WayBackReopensTest {
         }
     }
 
+    /** Its dump is older than what it was killed with, and the old fleet has all of it. */
+    @Test
+    void aNewFleetThatComesBackWithAnOlderDumpIsNotCopiedOverTheOldOneUnasked() {
+        try (TwoFleets fleets = fleets(binary("redis-7.0"), binary("redis-8.0"))) {
+            fleets.startNode();
+            fill(fleets);
+            fleets.begin(TwoFleets.release(RELEASE, "hold: { limit: 5s }\nfleet-loss: { then: wait }"));
+            fleets.awaitObserving(RELEASE);
+            fleets.green.call("SAVE");
+            try (Jedis client = fleets.client()) {
+                client.set("later", "1");
+                Await.until(SOME_TRAFFIC, "the old fleet to have it", () -> fleets.blue.number("EXISTS", "later") == 1);
+            }
+            fleets.green.kill();
+            fleets.green.restart();
+            fleets.await(
+                    RELEASE,
+                    "a person asked",
+                    now -> now.caches().getFirst().wayBackDetail().contains("may have lost what fleet blue still has"));
+            assertThat(kind(fleets)).isEqualTo(LinkKind.RELAY);
+            assertThat(fleets.green.number("EXISTS", "later")).isZero();
+            fleets.rollbackAcceptingLoss(RELEASE);
+            fleets.awaitStatus(RELEASE, Status.ROLLED_BACK);
+            demandFilled(fleets);
+            try (Jedis client = fleets.client()) {
+                assertThat(client.get("later")).isEqualTo("1");
+            }
+        }
+    }
+
+    /** The way back had been closed before, and the copy had not begun. */
+    @Test
+    void anOldFleetThatIsGivenAnotherRoleWhileItWaitsToBeFilledAgainIsLeftAlone() {
+        ServerBinary server = binary("redis-7.0");
+        try (TwoFleets fleets = TwoFleets.start(server, server, folder)) { // with the rights for a relay alone
+            fleets.startNode();
+            fill(fleets);
+            observe(fleets);
+            fleets.green.call("CONFIG", "SET", "repl-backlog-size", "16384");
+            fleets.blue.stop();
+            try (Jedis client = fleets.client()) {
+                fleets.green.call("CLIENT", "KILL", "TYPE", "replica");
+                for (int i = 0; i < 300; i++) {
+                    client.set("missed:" + i, "x".repeat(10_000));
+                }
+            } finally {
+                fleets.blue.resume();
+            }
+            awaitDetail(fleets, "does not let this user write");
+            fleets.blue.call("REPLICAOF", "127.0.0.1", Integer.toString(fleets.blue.port() + 1));
+            awaitDetail(fleets, "follows somebody else");
+            fleets.blue.call("REPLICAOF", "NO", "ONE");
+            fleets.blue.call("SET", "theirs", "1");
+            awaitDetail(fleets, "was made a primary");
+            for (RealServer one : List.of(fleets.blue, fleets.green)) {
+                one.call("ACL", "SETUSER", SwitchbackUser.RELAY.name(), "+@write", "+@scripting");
+            }
+            fleets.order(RELEASE, Order.Kind.PAUSE);
+            fleets.awaitStatus(RELEASE, Status.PAUSED);
+            assertThat(fleets.blue.text("GET", "theirs")).isEqualTo("1");
+            fleets.order(RELEASE, Order.Kind.RESUME);
+            awaitWayBack(fleets, WayBack.OPEN);
+            assertThat(fleets.blue.number("EXISTS", "theirs")).isZero();
+        }
+    }
+
     /** Also where the one before it has not come to free the old fleet's server of its role. */
     @Test
     void aNodeThatEndsWhileItFillsTheOldFleetAgainIsFollowedByOneThatDoes() {
@@ -240,6 +306,13 @@ final class WayBackReopensTest {
                 RELEASE,
                 "the way back " + wanted,
                 now -> now.caches().getFirst().wayBack() == wanted);
+    }
+
+    private static void awaitDetail(TwoFleets fleets, String what) {
+        fleets.await(
+                RELEASE,
+                "the way back closed: " + what,
+                now -> now.caches().getFirst().wayBackDetail().contains(what));
     }
 
     private static LinkKind kind(TwoFleets fleets) {

@@ -670,11 +670,13 @@ public final class RelayLink implements Link {
             Optional<String> gone = StreamPosition.whyGone(info, id, offset);
             if (gone.isPresent()) {
                 throw new BrokenLinkException(
-                        LinkBreak.OUT_OF_STEP, source + " cannot go on from offset " + offset + ": " + gone.get());
+                        StreamPosition.isSetBack(info, id, offset) ? LinkBreak.SOURCE_SET_BACK : LinkBreak.OUT_OF_STEP,
+                        source + " cannot go on from offset " + offset + ": " + gone.get());
             }
             Optional<String> ahead = StreamPosition.whyAhead(info, id, Math.max(offset, receivedSource));
             if (ahead.isPresent()) {
-                throw new BrokenLinkException(LinkBreak.OUT_OF_STEP, source + " cannot be followed: " + ahead.get());
+                throw new BrokenLinkException(
+                        LinkBreak.SOURCE_SET_BACK, source + " cannot be followed: " + ahead.get());
             }
             connection.announce(announcedName());
             connection.psync(

@@ -3,6 +3,7 @@ package io.switchback.sync.apply;
 import io.switchback.environment.Deadline;
 import io.switchback.environment.Environment;
 import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.FleetAddress;
 import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.InfoReport;
@@ -673,6 +674,13 @@ public final class ApplyLink extends ClientLink {
             }
         }
 
+        /** Where another server takes a dead one's place, what that had not been sent yet is lost by design, and no reason to stand still. */
+        private LinkBreak setBack() {
+            return settings.source().address() instanceof FleetAddress.Standalone
+                    ? LinkBreak.SOURCE_SET_BACK
+                    : LinkBreak.OUT_OF_STEP;
+        }
+
         private String askToContinue(String id, long offset, long untilAtMost) throws IOException, BrokenLinkException {
             String where = "the source " + settings.source().where();
             InfoReport info = source.info();
@@ -682,13 +690,14 @@ public final class ApplyLink extends ClientLink {
             Optional<String> gone = StreamPosition.whyGone(info, id, offset);
             if (gone.isPresent()) {
                 throw new BrokenLinkException(
-                        LinkBreak.OUT_OF_STEP, where + " cannot go on from offset " + offset + ": " + gone.get());
+                        StreamPosition.isSetBack(info, id, offset) ? setBack() : LinkBreak.OUT_OF_STEP,
+                        where + " cannot go on from offset " + offset + ": " + gone.get());
             }
             // A link that was just opened knows only how far the one before it may have come.
             Optional<String> ahead =
                     StreamPosition.whyAhead(info, id, sentAtMost < 0 ? untilAtMost : Math.max(offset, sentAtMost));
             if (ahead.isPresent()) {
-                throw new BrokenLinkException(LinkBreak.OUT_OF_STEP, where + " cannot be followed: " + ahead.get());
+                throw new BrokenLinkException(setBack(), where + " cannot be followed: " + ahead.get());
             }
             source.announce(announcedName());
             source.psync(id, offset + 1, CAPABILITIES, Optional.of(UNDERSTOOD_VERSION));

@@ -40,6 +40,13 @@ public final class StreamPosition {
         return Optional.empty();
     }
 
+    /** Whether a source that cannot go on from there has another history, or less of this one: then its target may have what it has not. */
+    public static boolean isSetBack(InfoReport info, String id, long offset) {
+        boolean earlier = id.equals(info.text("master_replid2")) && offset + 1 <= info.number("second_repl_offset");
+        boolean isKnown = earlier || id.equals(info.text("master_replid"));
+        return !isKnown || info.number("master_repl_offset") < offset;
+    }
+
     /**
      * Why a target that was given history {@code id} up to {@code received} has more of it than the source, which was promoted since; empty where it has not.
      * To be asked beside {@link #whyGone}, which looks at where the source is asked to go on: that can be well before what was received.
