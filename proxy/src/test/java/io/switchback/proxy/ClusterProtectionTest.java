@@ -190,6 +190,39 @@ final class ClusterProtectionTest {
         }
     }
 
+    /** It was answered, and waited for the reply of another shard, when its primary died with it: the next primary, which may have nothing of it, cannot confirm it. */
+    @Test
+    void whatADeadPrimaryHadAnsweredIsNotConfirmedByItsSuccessorThoughItsClientWaitedForAnotherShard() {
+        protect(OnStall.HOLD, LINKS);
+        RealServer first = cluster.primaryOf(RealCluster.slotOf(keys.get(0)));
+        RealServer slow = cluster.primaryOf(RealCluster.slotOf(keys.get(1)));
+        RealServer next = cluster.replicasOf(first).getFirst();
+        followers.get(0).stop();
+        try (RawClient inTurn = ProxyFixture.client(proxy);
+                RawClient joined = ProxyFixture.client(proxy);
+                RawClient reader = ProxyFixture.client(proxy)) {
+            slow.stop();
+            inTurn.send("GET", keys.get(1));
+            inTurn.send("INCR", keys.get(0));
+            joined.send("MSET", keys.get(0), "7", keys.get(1), "7");
+            Await.until(
+                    LIMIT,
+                    "both writes to be done",
+                    () -> reader.text("GET", keys.get(0)).matches("[78]"));
+            first.kill();
+            next.call("CLUSTER", "FAILOVER", "TAKEOVER"); // the others are too few to be asked
+            Await.until(
+                    LIMIT,
+                    "the next primary to be asked",
+                    () -> !reader.text("GET", keys.get(0)).contains("switchback"));
+            followers.add(follower(next, LINKS.get(0)));
+            slow.resume();
+            inTurn.reply();
+            assertThat(inTurn.reply().text()).contains("may or may not have run");
+            assertThat(joined.reply().text()).contains("may or may not have run");
+        }
+    }
+
     /** A shard more has a link more, which the next record of the release names. */
     @Test
     void linksThatAreNamedLaterConfirmWhatWasKeptBefore() {

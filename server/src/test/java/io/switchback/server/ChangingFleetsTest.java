@@ -216,7 +216,7 @@ final class ChangingFleetsTest {
                         return false;
                     }
                 });
-                if (fleet == green) {
+                if (fleet.equals(green)) {
                     theWordIsGiven(fleets); // that all of it is there, the server cannot prove
                 }
                 awaitWayBack(fleets, WayBack.OPEN);
