@@ -303,6 +303,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
             }
             return false;
         }
+        if (tracking.isForgetting()) {
+            return false;
+        }
         if (large != null) {
             return goOn(large);
         }
@@ -1647,10 +1650,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (lane != null) {
             lane.forgetConnections();
         }
-        if (loop.isSharded() && (tracking.redirect() != null || modes.needConnection())) {
+        if (loop.isSharded() && modes.needConnection()) {
             LOG.warn(
-                    "client {} is closed: what it has asked of its connection (CLIENT TRACKING with REDIRECT, NO-TOUCH or IMPORT-SOURCE) cannot be had of"
-                            + " a cluster, which is in use now",
+                    "client {} is closed: what it has asked of its connection (CLIENT NO-TOUCH or IMPORT-SOURCE) cannot be had of a cluster, which is in use now",
                     address);
             loop.execute(this::close);
         }

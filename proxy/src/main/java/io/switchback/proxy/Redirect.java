@@ -5,11 +5,14 @@ import static java.nio.charset.StandardCharsets.US_ASCII;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.ByteBufUtil;
 import io.netty.buffer.Unpooled;
+import io.switchback.fleet.Endpoint;
 import io.switchback.resp.Protocol;
 import io.switchback.resp.Reply;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -21,12 +24,19 @@ import org.jspecify.annotations.Nullable;
  * to the target, on the target's event loop. Only a client that is its own target has no companion: the server is told the own connection,
  * over which invalidations keep their place between the replies.
  *
+ * <p>In front of a cluster each shard's primary has a companion of its own beside the connection over which the client's commands go there ({@link ShardTracking}), also where the client is
+ * its own target, and whatever it speaks: a server pushes nothing over a connection of RESP2. What comes over a companion there is told at once, and again once the client that tracks has the
+ * replies to all that it had sent until then: one of them may be the value that was changed.
+ *
  * <p>Owned by the event loop of the client that tracks. An invalidation that is lost is a stale read for as long as the target lives,
  * one too many costs a read. So where the connections are gone, or too much is on its way, the target is told to forget everything; and
- * the client's next command waits until it has been told ({@link #hasTold}). One batch is on its way to the target's loop at a time;
+ * where they are gone the client's next command waits until it has been told ({@link #isForgetting}): what it is answered may be newer. One batch is on its way to the target's loop at a time;
  * that loop's tasks keep their order, so what came over a former companion never comes behind that.
  *
- * <p>Where the target is gone, the companion is closed. The rest the server does: it tells the client at the next invalidation, as it
+ * <p>Where the client redirects to somebody else, or does not track any more, what the server has sent over a companion until it took that may still be on its way. It is told to this target, who may have what
+ * it is about, and to nobody else: a companion is closed once it has answered a PING that was sent behind ({@link Companion#end}).
+ *
+ * <p>Where the target is gone, the companions are closed. The rest the servers do: each tells the client at the next invalidation, as it
  * does where a real target is gone.
  */
 final class Redirect implements Flushable {
@@ -39,17 +49,17 @@ final class Redirect implements Flushable {
 
     private final ClientSession session;
     private final ClientSession target;
-    private final OwnConnection companion;
-    private @Nullable Feed feed;
-    private @Nullable BackendConnection asked;
-    private @Nullable String failure;
-    /** By which the server was told of it last. */
-    private long serverId;
+    /** By the servers beside whose connections they are; null where the fleet is no cluster. */
+    private final Map<@Nullable Endpoint, Companion> companions = new HashMap<>(1);
 
     private List<ByteBuf> waiting = new ArrayList<>();
     private long bytesWaiting;
     private boolean underWay;
     private boolean flushAsked;
+    /** Whether the target is to forget everything, since connections are gone: among what waits, and among what is under way. */
+    private boolean forgetsNext;
+
+    private boolean forgetsNow;
     private boolean targetGone;
     private boolean over;
 
@@ -57,7 +67,6 @@ final class Redirect implements Flushable {
     Redirect(ClientSession session, ClientSession target) {
         this.session = session;
         this.target = target;
-        this.companion = new OwnConnection(session);
     }
 
     /** What the proxy calls the target. */
@@ -69,32 +78,139 @@ final class Redirect implements Flushable {
         return target == session;
     }
 
-    // --- the connection that the server is told of
+    // --- the connections that servers are told of
 
-    /** Whether it stands, and the server's name for it is known. If not, that is seen to, and the session resumed. */
-    boolean isReady() {
-        BackendConnection connection = isToItself() ? session.own().get() : companion.get(Protocol.RESP3);
-        if (connection == null || connection.clientId() > 0) {
-            return connection != null;
+    private Companion companion(@Nullable Endpoint server) {
+        return companions.computeIfAbsent(server, Companion::new);
+    }
+
+    /** Whether it stands, and the server's name for it is known. If not, that is seen to, and the session resumed, or {@link #takeFailure} says why not. */
+    boolean isReady(@Nullable Endpoint server) {
+        return companion(server).isReady();
+    }
+
+    /** Why {@link #isReady} will not be; said once. */
+    @Nullable
+    String takeFailure(@Nullable Endpoint server) {
+        return companion(server).takeFailure();
+    }
+
+    /** The server's name for it, once it {@link #isReady}. */
+    byte[] serverId(@Nullable Endpoint server) {
+        return companion(server).name();
+    }
+
+    /** The server has taken the id; whether what has it still stands. */
+    boolean isPlaced(@Nullable Endpoint server) {
+        Companion companion = companion(server);
+        if (targetGone) {
+            companion.discard();
+            return true;
         }
-        if (asked != connection) {
-            asked = connection;
+        return companion.isNamed();
+    }
+
+    /** One connection beside one over which commands go; or the own connection of a client that is its own target, in front of no cluster. */
+    private final class Companion {
+        private final @Nullable Endpoint server;
+        private final OwnConnection own = new OwnConnection(session);
+        private @Nullable Feed feed;
+        private @Nullable BackendConnection asked;
+        /** The one of which the server was told last. */
+        private @Nullable BackendConnection named;
+
+        private @Nullable String failure;
+
+        Companion(@Nullable Endpoint server) {
+            this.server = server;
+        }
+
+        private boolean isOwnOfSession() {
+            return server == null && isToItself();
+        }
+
+        private @Nullable BackendConnection current() {
+            return isOwnOfSession() ? session.own().current() : own.current();
+        }
+
+        private boolean isReady() {
+            BackendConnection connection = isOwnOfSession()
+                    ? session.own().get()
+                    : own.get(session.key(Protocol.RESP3).at(server));
+            if (connection == null || connection.clientId() > 0) {
+                return connection != null;
+            }
+            if (asked != connection) {
+                asked = connection;
+                ask(connection, new IdAnswer(this, connection), "CLIENT", "ID");
+            }
+            return false;
+        }
+
+        private void ask(BackendConnection connection, ReplySink answer, String... command) {
             connection.send(new Run(
-                    null,
-                    Wire.command("CLIENT", "ID"),
-                    1,
-                    new IdAnswer(connection),
-                    session.loop().nanoTime(),
-                    1));
+                    null, Wire.command(command), 1, answer, session.loop().nanoTime(), 1));
         }
-        return false;
+
+        private @Nullable String takeFailure() {
+            String said = failure == null ? own.takeFailure() : failure;
+            failure = null;
+            return said;
+        }
+
+        private byte[] name() {
+            BackendConnection connection = current();
+            if (connection == null) {
+                throw new IllegalStateException("there is no connection to redirect to");
+            }
+            named = connection;
+            return Long.toString(connection.clientId()).getBytes(US_ASCII);
+        }
+
+        private boolean isNamed() {
+            return isOwnOfSession() || (named != null && own.is(named));
+        }
+
+        /** With another one that may change. */
+        private void failed(String why) {
+            discard();
+            failure = why;
+        }
+
+        private void discard() {
+            forget();
+            own.discard();
+        }
+
+        private void forget() {
+            asked = null;
+            failure = null;
+            Feed unfinished = feed;
+            feed = null;
+            if (unfinished != null) {
+                unfinished.release();
+            }
+        }
+
+        /** Closes it behind what its server has sent until now. Whether there is something to wait for. */
+        private boolean end() {
+            BackendConnection connection = own.current();
+            if (connection == null || !connection.isOpen()) {
+                own.clientGone();
+                return false;
+            }
+            ask(connection, new End(this), "PING");
+            return true;
+        }
     }
 
     private final class IdAnswer implements ReplySink {
+        private final Companion companion;
         private final BackendConnection connection;
         private final ByteBuf reply = Unpooled.buffer();
 
-        IdAnswer(BackendConnection connection) {
+        IdAnswer(Companion companion, BackendConnection connection) {
+            this.companion = companion;
             this.connection = connection;
         }
 
@@ -111,7 +227,7 @@ final class Redirect implements Flushable {
                 connection.clientId(number);
             } else {
                 connection.clientId(UNKNOWN_ID);
-                failure = "ERR switchback: REDIRECT needs the right to CLIENT ID: " + id.text();
+                companion.failed("ERR switchback: REDIRECT needs the right to CLIENT ID: " + id.text());
             }
             session.loop().resumeLater(session);
         }
@@ -123,79 +239,102 @@ final class Redirect implements Flushable {
         }
     }
 
-    /** Why {@link #isReady} will not be; said once. */
-    @Nullable
-    String takeFailure() {
-        String said = failure == null ? companion.takeFailure() : failure;
-        failure = null;
-        return said;
-    }
+    /** What was said last over a companion, by which time all that its server had to say has come. */
+    private final class End implements ReplySink {
+        private final Companion companion;
 
-    /** The server's name for it, once it {@link #isReady}. */
-    byte[] serverId() {
-        BackendConnection connection = isToItself() ? session.own().current() : companion.current();
-        if (connection == null) {
-            throw new IllegalStateException("there is no connection to redirect to");
+        End(Companion companion) {
+            this.companion = companion;
         }
-        serverId = connection.clientId();
-        return Long.toString(serverId).getBytes(US_ASCII);
-    }
 
-    /** The server has taken the id; whether what has it still stands. */
-    boolean isPlaced() {
-        if (targetGone) {
+        @Override
+        public void receive(Run run, ByteBuf in, int index, int length) {}
+
+        @Override
+        public void answered(Run run) {
+            ended();
+        }
+
+        @Override
+        public void lost(Run run, String why) {
+            if (!targetGone) {
+                forgetEverything();
+            }
+            ended();
+        }
+
+        private void ended() {
             companion.discard();
-            return true;
+            companions.remove(companion.server);
+            if (companions.isEmpty()) {
+                session.tracking.ended(Redirect.this);
+            }
         }
-        BackendConnection now = companion.current();
-        return isToItself() || (now != null && now.clientId() == serverId);
     }
 
     boolean isOver(BackendConnection connection) {
-        return companion.is(connection);
+        return over(connection) != null;
     }
 
-    /** The companion broke. */
-    void companionLost(String why) {
-        connectionsGone();
-        failure = session.lostMessage(why);
-    }
-
-    /** Both connections are to be had anew. */
-    void connectionsGone() {
-        asked = null;
-        failure = null;
-        Feed unfinished = feed;
-        feed = null;
-        if (unfinished != null) {
-            unfinished.release();
+    private @Nullable Companion over(BackendConnection connection) {
+        for (Companion companion : companions.values()) {
+            if (companion.own.is(connection)) {
+                return companion;
+            }
         }
-        companion.discard();
+        return null;
+    }
+
+    /** Beside whose connection that companion is; null in front of no cluster. */
+    @Nullable
+    Endpoint serverOf(BackendConnection connection) {
+        Companion companion = over(connection);
+        return companion == null ? null : companion.server;
+    }
+
+    /** The one in front of no cluster broke, before anything was redirected to it. */
+    void failed(String why) {
+        companion(null).failed(session.lostMessage(why));
+    }
+
+    /** The one beside that server's connection is to be had anew. */
+    void connectionGone(@Nullable Endpoint server) {
+        Companion companion = companions.get(server);
+        if (companion != null) {
+            companion.discard();
+        }
     }
 
     // --- what comes
 
-    /** Part of a push message has come over the companion. The buffer is the caller's. */
+    /** Part of a push message has come over a companion. The buffer is the caller's. */
     void receive(BackendConnection from, ByteBuf in, int index, int length, boolean ends) {
-        Feed now = feed;
+        Companion companion = over(from);
+        if (companion == null) {
+            return;
+        }
+        Feed now = companion.feed;
         if (now == null) {
             now = new Feed(from, session.loop().limits().outputBytesPerClientMax(), tooLong -> from.close());
-            feed = now;
+            companion.feed = now;
         }
         ByteBuf message = now.whole(in, index, length, ends);
         if (message == null) {
             return;
         }
-        if (PushMessage.read(message).kind().equals("invalidate")) {
+        if (!PushMessage.read(message).kind().equals("invalidate")) {
+            message.release();
+        } else if (companion.server == null) {
             tell(message);
         } else {
-            message.release();
+            session.shardTracking.tell(message, this);
         }
     }
 
     /** The target can keep nothing of what it has: what the server knew of it is gone. */
     void forgetEverything() {
         if (!targetGone) {
+            forgetsNext = !isToItself();
             tell(everything());
             flushNow();
         } else if (session.identity.protocol() == Protocol.RESP3) {
@@ -209,10 +348,10 @@ final class Redirect implements Flushable {
     }
 
     /** Takes the message over. */
-    private void tell(ByteBuf message) {
+    void tell(ByteBuf message) {
         if (isToItself()) {
             session.invalidated(message, true);
-        } else if (over || targetGone) {
+        } else if (targetGone) {
             message.release();
         } else {
             waiting.add(message);
@@ -239,6 +378,8 @@ final class Redirect implements Flushable {
         waiting = new ArrayList<>();
         bytesWaiting = 0;
         underWay = true;
+        forgetsNow = forgetsNext;
+        forgetsNext = false;
         target.loop().execute(() -> {
             batch.forEach(message -> target.invalidated(message, true));
             session.loop().execute(this::taken);
@@ -247,13 +388,14 @@ final class Redirect implements Flushable {
 
     private void taken() {
         underWay = false;
+        forgetsNow = false;
         flushNow();
         session.loop().resumeLater(session);
     }
 
-    /** Nothing is on its way to the target. */
-    boolean hasTold() {
-        return !underWay && waiting.isEmpty();
+    /** Connections are gone, and the target has not been told yet. */
+    boolean isForgetting() {
+        return forgetsNow || forgetsNext;
     }
 
     private void dropWaiting() {
@@ -271,20 +413,28 @@ final class Redirect implements Flushable {
 
     private void targetGone() {
         targetGone = true;
+        forgetsNext = false;
         dropWaiting();
-        if (session.tracking.isPlacedOver(this)) {
-            companion.discard();
-        }
+        companions.forEach((server, companion) -> {
+            if (server == null
+                    ? session.tracking.isPlacedOver(this)
+                    : session.shardTracking.isPlacedOver(this, server)) {
+                companion.discard();
+            }
+        });
         session.loop().resumeLater(session);
     }
 
-    /** Nothing is redirected any more. */
+    /** Nothing is redirected any more, but what has been. Then {@link Tracking#ended}. */
     void end() {
         if (!over) {
             over = true;
-            dropWaiting();
-            connectionsGone();
-            companion.clientGone();
+            List.copyOf(companions.values()).stream()
+                    .filter(companion -> !companion.end())
+                    .forEach(companion -> companions.remove(companion.server));
+            if (companions.isEmpty()) {
+                session.tracking.ended(this);
+            }
             target.loop().execute(() -> target.redirectedNoLonger(this));
         }
     }
@@ -295,7 +445,7 @@ final class Redirect implements Flushable {
     ByteBuf withTargetId(ByteBuf reply) {
         String text = Wire.text(ByteBufUtil.getBytes(reply));
         return Unpooled.copiedBuffer(
-                text.replaceFirst("(redirect\r\n|redir-broken\r\n):" + serverId + "\r\n", "$1:" + targetId() + "\r\n"),
+                text.replaceFirst("(redirect\r\n|redir-broken\r\n):[0-9]+\r\n", "$1:" + targetId() + "\r\n"),
                 StandardCharsets.ISO_8859_1);
     }
 

@@ -23,10 +23,29 @@ import org.slf4j.LoggerFactory;
  * that is lost, or comes before the reply that it is about, is a stale read for as long as the client lives, one too many costs a read. For the same reason the client is told to forget everything where a
  * connection is gone, where a command was sent again, and behind what it has read over another connection (EXEC, a command that waits).
  *
- * <p>Owned by the session's event loop. Invariant: nothing is read for the client over a connection of {@link #places} that is not placed. REDIRECT is refused.
+ * <p>With REDIRECT it is the same, but that the target is told ({@link Redirect}). Each primary is told the id of a companion that stands there beside the connection over which commands go. Who is told what, and when:
+ *
+ * <ul>
+ *   <li>What comes over a companion is told at once, as the server would: what it is about may be kept already, and the client may be slow in reading other replies. But it may be about a read whose reply the
+ *       client has not got, since companions are other connections, and replies wait for their turn. So where anything is under way it is told again, as it is to a client that does not redirect, once the client has the
+ *       replies to all that had been sent to any shard when it came.
+ *   <li>A message names the target that the server was told when it sent it, since each {@link Redirect} has companions of its own. So the former target hears what was meant for it, also behind the answer to the command
+ *       that named another one.
+ *   <li>A place whose own connection breaks, or that is left (the slot map, a switch, another user): what was read there nobody tracks any more. The target is told to forget everything, behind the replies that
+ *       have come from there; and the client's next command is not taken before it has been told, since it may be answered by what is newer ({@link #isForgetting}).
+ *   <li>A place whose companion breaks: likewise. Its server goes on naming what is not there, and prefixes cannot be said to it again, so that the place is left for another connection once nothing is unanswered
+ *       on it. What is answered there until then is read untracked; that is why everything is forgotten behind it.
+ *   <li>The target goes: companions are closed, places stay. Each server then says so by itself, as of a target of its own, and the client is told with the proxy's id.
+ *   <li>The client goes, or turns tracking off: what has come is told at once; what is still on its way, before its companion is closed.
+ * </ul>
+ *
+ * <p>Owned by the session's event loop. Invariants: nothing is read for the client over a connection of {@link #places} that is not placed; where it redirects, a place is placed only while
+ * the companion stands that its server was told of, or the target is gone.
  */
 final class ShardTracking {
     private static final Logger LOG = LoggerFactory.getLogger(ShardTracking.class);
+    /** What one that is not to be told yet takes beside its bytes, about. */
+    private static final int LATE_BYTES = 64;
 
     private final ClientSession session;
     private final Map<Endpoint, Place> places = new HashMap<>(0);
@@ -34,21 +53,26 @@ final class ShardTracking {
     private final ArrayDeque<Late> late = new ArrayDeque<>(0);
 
     private long lateBytes;
+    /** How many of them tell a target to forget everything. */
+    private int lateForgets;
     /** Of the cluster, when it was last looked at. */
     private int version;
 
-    /** Not before that part of what is under way has been given to the client; without one, once nothing that came is kept. */
-    private record Late(ByteBuf message, ClusterLane.@Nullable Part behind) {}
+    /**
+     * Not before that part of what is under way has been given to the client; without one, once nothing that came is kept.
+     *
+     * @param message null where everything is to be forgotten
+     * @param to who is told; null for the client itself
+     */
+    private record Late(@Nullable ByteBuf message, @Nullable Redirect to, ClusterLane.@Nullable Part behind) {}
 
     ShardTracking(ClientSession session) {
         this.session = session;
     }
 
-    /** Whether commands go this way. Who redirects does not come before a cluster. */
+    /** Whether commands go this way. */
     boolean isOn() {
-        return session.tracking.isOn()
-                && session.tracking.redirect() == null
-                && session.loop().isSharded();
+        return session.tracking.isOn() && session.loop().isSharded();
     }
 
     // --- the connections
@@ -61,7 +85,10 @@ final class ShardTracking {
         if (connection == null || place.isPlaced(connection)) {
             return connection;
         }
-        place.ask(connection);
+        Redirect to = session.tracking.redirect();
+        if (to == null || to.isReady(server)) {
+            place.ask(connection);
+        }
         return null;
     }
 
@@ -69,7 +96,9 @@ final class ShardTracking {
     @Nullable
     String takeFailure(Endpoint server) {
         Place place = places.get(server);
-        return place == null ? null : place.own.takeFailure();
+        String failure = place == null ? null : place.own.takeFailure();
+        Redirect to = session.tracking.redirect();
+        return failure == null && to != null ? to.takeFailure(server) : failure;
     }
 
     Place place(Endpoint server) {
@@ -125,6 +154,11 @@ final class ShardTracking {
         private final OwnConnection own = new OwnConnection(session);
         private @Nullable BackendConnection placedOver;
         private @Nullable BackendConnection askedOver;
+        /** Its server names a companion that is not there any more. */
+        private boolean mustLeave;
+        /** What was said over the connection before this one was refused. */
+        private boolean wasRefused;
+
         private @Nullable Feed feed;
 
         private Place(Endpoint server) {
@@ -138,7 +172,11 @@ final class ShardTracking {
             if (current != null && !current.isOpen()) {
                 own.gone();
             }
-            return own.get(session.key(server));
+            if (mustLeave && isQuiet()) {
+                mustLeave = false;
+                own.leave(false);
+            }
+            return mustLeave ? null : own.get(session.key(server));
         }
 
         @Nullable
@@ -166,9 +204,28 @@ final class ShardTracking {
             askedOver = connection;
         }
 
-        /** It has been told all there is to be told. */
+        /** It has been told all there is to be told; unless that was of what is not there any more. */
         void placed(BackendConnection connection) {
-            placedOver = connection;
+            if (askedOver != connection) {
+                return;
+            }
+            Redirect to = session.tracking.redirect();
+            if (to == null || to.isPlaced(server)) {
+                placedOver = connection;
+                wasRefused = false;
+            } else {
+                mustBeLeft();
+            }
+        }
+
+        private void mustBeLeft() {
+            boolean wasPlaced = placedOver != null;
+            mustLeave |= askedOver != null;
+            placedOver = null;
+            askedOver = null;
+            if (wasPlaced) {
+                forgetEverything();
+            }
         }
 
         private void ask(BackendConnection connection) {
@@ -179,7 +236,7 @@ final class ShardTracking {
             connection.spoil();
             connection.send(new Run(
                     null,
-                    session.tracking.again(false),
+                    session.tracking.again(server),
                     session.tracking.commands(),
                     new Again(this, connection),
                     session.loop().nanoTime(),
@@ -190,11 +247,13 @@ final class ShardTracking {
             own.gone();
             placedOver = null;
             askedOver = null;
+            mustLeave = false;
             release();
         }
 
         private void discard() {
             own.discard();
+            session.tracking.companionsGone(server);
             closed();
         }
 
@@ -235,7 +294,11 @@ final class ShardTracking {
             if (session.isClosed()) {
                 return;
             }
-            if (refusal != null) {
+            boolean counts = refusal != null && place.askedOver == connection;
+            if (counts && !place.wasRefused && session.tracking.redirect() != null) {
+                place.discard(); // the companion may be gone, of which nothing has been heard yet
+                place.wasRefused = true;
+            } else if (counts) {
                 LOG.warn(
                         "client {} is closed: what it has read cannot be tracked any more: {}",
                         session.address(),
@@ -243,9 +306,7 @@ final class ShardTracking {
                 session.close();
                 return;
             }
-            if (place.askedOver == connection) {
-                place.placed(connection);
-            }
+            place.placed(connection);
             session.loop().resumeLater(session);
         }
 
@@ -271,11 +332,29 @@ final class ShardTracking {
         return false;
     }
 
-    /** What that server was told last it has refused: where it was told other things in front of it, it is told these anew. */
-    private void tellAnew(Endpoint server) {
+    /** The companion beside the connection to that server broke. */
+    void companionGone(Redirect of, Endpoint server) {
+        Place place = places.get(server);
+        if (place != null && of == session.tracking.redirect()) {
+            place.mustBeLeft();
+        }
+        session.loop().resumeLater(session);
+    }
+
+    boolean isPlacedOver(Redirect which, Endpoint server) {
+        Place place = places.get(server);
+        return place != null && place.placedOver != null && session.tracking.redirect() == which;
+    }
+
+    /**
+     * What that server was told last some have refused. Where {@code itself}, it is as it was, but for what it was told in front of it, which it is told anew. Else it has taken what does not count.
+     */
+    private void refused(Endpoint server, boolean itself) {
         Place place = place(server);
         BackendConnection connection = place.own.current();
-        if (connection != null && !place.isPlaced(connection)) {
+        if (!itself) {
+            place.mustBeLeft();
+        } else if (connection != null && !place.isPlaced(connection)) {
             place.discard();
         }
     }
@@ -299,9 +378,7 @@ final class ShardTracking {
         places.values().forEach(session.isClosed() ? Place::clientGone : Place::discard);
         places.clear();
         if (session.isClosed()) {
-            late.forEach(one -> one.message().release());
-            late.clear();
-            lateBytes = 0;
+            givenAll();
         }
     }
 
@@ -335,10 +412,8 @@ final class ShardTracking {
                     place.feed = feed;
                 }
                 ByteBuf message = feed.whole(in, index, length, ends);
-                if (message != null && PushMessage.read(message).kind().equals("invalidate")) {
-                    tell(message);
-                } else if (message != null) {
-                    message.release();
+                if (message != null) {
+                    received(message);
                 }
                 return true;
             }
@@ -346,33 +421,80 @@ final class ShardTracking {
         return false;
     }
 
-    /** Behind everything that has come: an answer may be among it of which no server tells what becomes of it. */
-    void forgetEverything() {
-        tell(Tracking.forgetEverything(Protocol.RESP3));
+    private void received(ByteBuf message) {
+        String kind = PushMessage.read(message).kind();
+        if (kind.equals("invalidate")) {
+            tell(message, null);
+            return;
+        }
+        message.release();
+        if (kind.equals("tracking-redir-broken") && session.tracking.redirect() != null) {
+            forgetEverything(); // of the target, where that is gone, it is said instead
+        }
     }
 
-    /** Takes the message over. */
-    private void tell(ByteBuf message) {
-        if (session.isClosed()) {
-            message.release();
+    /** Behind everything that has come: an answer may be among it of which no server tells what becomes of it. */
+    void forgetEverything() {
+        late(new Late(null, session.tracking.redirect(), session.lane().lastPart()));
+    }
+
+    /** What has come is told to the client, or to whom it redirects. Takes the message over. */
+    void tell(ByteBuf message, @Nullable Redirect to) {
+        late(new Late(message, to, session.lane().lastPart()));
+    }
+
+    private void late(Late next) {
+        boolean nothingIsKept = next.behind() == null && late.isEmpty() && !session.keepsReplies();
+        if (nothingIsKept || session.isClosed()) {
+            tell(next);
             return;
         }
-        ClusterLane.Part last = session.lane().lastPart();
-        if (last == null && late.isEmpty() && !session.keepsReplies()) {
-            session.invalidated(message, false);
-            return;
+        Redirect to = next.to();
+        if (to != null && !to.isToItself()) {
+            ByteBuf message = next.message();
+            tell(new Late(message == null ? null : message.retainedDuplicate(), to, null));
         }
-        late.add(new Late(message, last));
-        lateBytes += message.readableBytes();
+        add(next);
         if (lateBytes > session.loop().limits().outputBytesPerClientPause()) {
             session.loop().reached(Limit.INVALIDATIONS);
-            late.forEach(one -> one.message().release());
-            late.clear();
-            ByteBuf everything = Tracking.forgetEverything(Protocol.RESP3);
-            lateBytes = everything.readableBytes();
-            late.add(new Late(everything, last));
+            forgetInstead(next);
         }
         session.loop().resumeLater(session);
+    }
+
+    private void add(Late one) {
+        late.add(one);
+        lateBytes += bytes(one);
+        lateForgets += isForgetting(one) ? 1 : 0;
+    }
+
+    private static long bytes(Late one) {
+        ByteBuf message = one.message();
+        return message == null ? LATE_BYTES : LATE_BYTES + message.readableBytes();
+    }
+
+    private static boolean isForgetting(Late one) {
+        return one.message() == null && one.to() != null;
+    }
+
+    /** There is too much of it: whoever was to be told something forgets everything. */
+    private void forgetInstead(Late last) {
+        Map<@Nullable Redirect, Late> all = new HashMap<>(1);
+        while (!late.isEmpty()) {
+            Late one = remove();
+            if (one.message() != null) {
+                one.message().release();
+            }
+            all.put(one.to(), new Late(null, one.to(), last.behind()));
+        }
+        all.values().forEach(this::add);
+    }
+
+    private Late remove() {
+        Late one = late.remove();
+        lateBytes -= bytes(one);
+        lateForgets -= isForgetting(one) ? 1 : 0;
+        return one;
     }
 
     /** The client has the replies to that part, or somebody else sees to them. */
@@ -390,9 +512,24 @@ final class ShardTracking {
     }
 
     private void give() {
-        ByteBuf message = late.remove().message();
-        lateBytes -= message.readableBytes();
-        session.invalidated(message, false);
+        tell(remove());
+    }
+
+    private void tell(Late one) {
+        ByteBuf message = one.message();
+        Redirect to = one.to();
+        if (to == null) {
+            session.invalidated(message == null ? Tracking.forgetEverything(Protocol.RESP3) : message, false);
+        } else if (message == null) {
+            to.forgetEverything();
+        } else {
+            to.tell(message);
+        }
+    }
+
+    /** A target is to forget everything once the client has its replies. */
+    boolean isForgetting() {
+        return lateForgets > 0;
     }
 
     boolean hasLate() {
@@ -403,17 +540,15 @@ final class ShardTracking {
 
     /** CLIENT TRACKING and CLIENT CACHING: every shard's primary is told, and all have to agree. */
     static final class Asking extends Operation {
-        private final byte[][] command;
-        private final boolean caches;
+        private final TrackingCommand command;
         private final Map<Endpoint, Answer> answers = new HashMap<>();
         private int version;
         private boolean begun;
         private boolean done;
 
-        Asking(ClientSession session, byte[][] command) {
+        Asking(ClientSession session, byte[][] words) {
             super(session);
-            this.command = command;
-            this.caches = SessionCommands.word(command, 1).equals("CACHING");
+            this.command = new TrackingCommand(session, words);
         }
 
         @Override
@@ -426,7 +561,11 @@ final class ShardTracking {
                 return false;
             }
             if (map == null) {
-                return handOver();
+                ClientTracking.handOver(session, command);
+                return false;
+            }
+            if (!command.knowsTarget()) {
+                return false;
             }
             if (begun && version == map.version() && !answers.isEmpty()) {
                 return areAllThere(map) && finish();
@@ -434,16 +573,18 @@ final class ShardTracking {
             answers.values().forEach(Answer::release);
             answers.clear();
             List<Endpoint> servers = servers(map);
+            boolean areReady = true;
             for (Endpoint server : servers) {
-                Place place = session.shardTracking.place(server);
-                BackendConnection connection = place.connection();
-                if (connection == null) {
-                    String failure = place.takeFailure();
-                    return failure != null && finish(Wire.error(failure));
+                boolean isReady = isReady(server);
+                String failure = isReady ? null : takeFailure(server);
+                if (failure != null) {
+                    session.tracking.wants(null);
+                    return finish(Wire.error(failure));
                 }
-                if (place.isBeingAsked(connection)) {
-                    return false;
-                }
+                areReady &= isReady;
+            }
+            if (!areReady) {
+                return false;
             }
             begun = true;
             version = map.version();
@@ -451,18 +592,32 @@ final class ShardTracking {
             return false;
         }
 
+        /** Whether it can be asked now. If not, the session is resumed when it can, or {@link #takeFailure} says why not. */
+        private boolean isReady(Endpoint server) {
+            Place place = session.shardTracking.place(server);
+            BackendConnection connection = place.connection();
+            boolean isReady = connection != null && !place.isBeingAsked(connection);
+            Redirect now = session.tracking.redirect();
+            if (now != null && (connection == null || !place.isPlaced(connection))) {
+                isReady &= now.isReady(server);
+            }
+            Redirect next = command.redirect();
+            if (next != null) {
+                isReady &= next.isReady(server);
+            }
+            return isReady;
+        }
+
+        private @Nullable String takeFailure(Endpoint server) {
+            String failure = session.shardTracking.takeFailure(server);
+            Redirect next = command.redirect();
+            return failure == null && next != null ? next.takeFailure(server) : failure;
+        }
+
         /** What is said of the next command is asked of one server alone: it is said again in front of that command. */
         private List<Endpoint> servers(ClusterMap map) {
             List<Endpoint> all = map.primaries();
-            return caches && !all.isEmpty() ? all.subList(0, 1) : all;
-        }
-
-        private boolean handOver() {
-            if (ClientTracking.judge(session, command) instanceof SessionCommands.Perform(Operation next)) {
-                session.perform(next);
-                session.loop().resumeLater(session);
-            }
-            return false;
+            return command.tracks() || all.isEmpty() ? all : all.subList(0, 1);
         }
 
         private void send(Endpoint server) {
@@ -476,12 +631,12 @@ final class ShardTracking {
             int before = place.isPlaced(connection) ? 0 : session.tracking.commands();
             Answer answer = new Answer(connection, before);
             answers.put(server, answer);
-            ByteBuf all = before == 0 ? Unpooled.buffer() : session.tracking.again(false);
-            ByteBuf one = Wire.command(command);
+            ByteBuf all = before == 0 ? Unpooled.buffer() : session.tracking.again(server);
+            ByteBuf one = Wire.command(command.asTheServerKnowsIt(server));
             all.writeBytes(one);
             one.release();
             int count = before + 1;
-            if (caches) {
+            if (!command.tracks()) {
                 ByteBuf ping = Wire.command("PING"); // uses it up: the next command may go elsewhere
                 all.writeBytes(ping);
                 ping.release();
@@ -505,28 +660,29 @@ final class ShardTracking {
             ByteBuf error = null;
             for (Answer answer : answers.values()) {
                 ByteBuf reply = answer.reply;
-                if (reply != null && AskingOperation.isError(reply)) {
+                if (reply != null && answer.isRefusal()) {
                     error = reply;
                 }
             }
             ByteBuf said = error != null ? error : answers.values().iterator().next().reply;
             ByteBuf reply = said == null ? Wire.ok() : said.retainedDuplicate();
-            boolean off = !caches
-                    && command.length > 2
-                    && SessionCommands.word(command, 2).equals("OFF");
-            if (error == null && off) {
+            if (error != null) {
+                session.tracking.wants(null);
+            } else if (command.turnsOff()) {
                 session.tracking.off();
-            } else if (error == null && caches) {
-                session.tracking.ofNext(command);
-            } else if (error == null) {
-                session.tracking.onAtShards(command);
+            } else if (command.tracks()) {
+                session.tracking.onAtShards(command.withoutRedirect());
+            } else {
+                session.tracking.ofNext(command.words());
+            }
+            if (error == null && session.tracking.isOn()) {
                 answers.forEach(
                         (server, answer) -> session.shardTracking.place(server).placed(answer.connection));
             }
             if (!session.tracking.isOn()) {
                 session.shardTracking.off();
             } else if (error != null) {
-                answers.keySet().forEach(session.shardTracking::tellAnew);
+                answers.forEach((server, answer) -> session.shardTracking.refused(server, answer.isRefusal()));
             }
             answers.values().forEach(Answer::release);
             answers.clear();
@@ -580,6 +736,10 @@ final class ShardTracking {
                 coming.release();
             }
 
+            private boolean isRefusal() {
+                return reply != null && AskingOperation.isError(reply);
+            }
+
             private void release() {
                 ByteBuf had = reply;
                 reply = null;
@@ -592,6 +752,7 @@ final class ShardTracking {
         @Override
         void clientGone() {
             done = true;
+            command.abandon();
             answers.values().forEach(Answer::release);
             answers.clear();
         }

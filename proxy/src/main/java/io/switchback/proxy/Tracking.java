@@ -2,11 +2,14 @@ package io.switchback.proxy;
 
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
+import io.switchback.fleet.Endpoint;
 import io.switchback.resp.Protocol;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -38,6 +41,8 @@ final class Tracking {
     private @Nullable Redirect redirect;
     /** Has been asked for and not been granted yet. */
     private @Nullable Redirect wanted;
+    /** To whom nothing is redirected any more, but something may still come that was. */
+    private Set<Redirect> ending = Set.of();
 
     Tracking(ClientSession session) {
         this.session = session;
@@ -84,25 +89,45 @@ final class Tracking {
         Redirect unused = wanted;
         wanted = next;
         if (unused != null && unused != redirect && unused != next) {
-            unused.end();
+            end(unused);
+        }
+    }
+
+    private void end(@Nullable Redirect former) {
+        if (former != null) {
+            if (ending.isEmpty()) {
+                ending = new HashSet<>(1);
+            }
+            ending.add(former);
+            former.end();
+        }
+    }
+
+    /** Nothing comes any more for that one. */
+    void ended(Redirect former) {
+        if (!ending.isEmpty()) {
+            ending.remove(former);
         }
     }
 
     /** It was asked for, without REDIRECT or with what is wanted, and granted. */
     void on(byte[][] command) {
+        onAtShards(command);
+        askedAgain();
+    }
+
+    /** Likewise, by the shards of a cluster. */
+    void onAtShards(byte[][] command) {
         Redirect former = redirect;
         redirect = wanted;
         wanted = null;
-        if (former != null) {
-            former.end();
-        }
+        end(former);
         commands.add(command);
-        askedAgain();
     }
 
     /** The own connection has been asked, and has granted all. */
     void askedAgain() {
-        placed = redirect == null || redirect.isPlaced();
+        placed = redirect == null || redirect.isPlaced(null);
         mustLeave = !placed;
     }
 
@@ -113,16 +138,9 @@ final class Tracking {
         mustLeave = false;
         Redirect former = redirect;
         redirect = null;
-        if (former != null) {
-            former.end();
-        }
+        end(former);
         wants(null);
         session.shardTracking.off();
-    }
-
-    /** It was asked for, and granted by the shards of a cluster. */
-    void onAtShards(byte[][] command) {
-        commands.add(command);
     }
 
     /** Whether one of the options that count now is this. */
@@ -160,6 +178,12 @@ final class Tracking {
         ofNext = null;
     }
 
+    /** Whoever it redirects to is to forget everything, and has not been told: what this client is answered next may be newer. */
+    boolean isForgetting() {
+        Redirect to = redirect;
+        return to != null && (to.isForgetting() || session.shardTracking.isForgetting());
+    }
+
     // --- on another connection
 
     boolean mustBeAsked() {
@@ -175,14 +199,14 @@ final class Tracking {
         }
         BackendConnection own = session.own().get();
         Redirect to = redirect;
-        return own != null && (to == null || (to.hasTold() && to.isReady())) ? own : null;
+        return own != null && (to == null || (!to.isForgetting() && to.isReady(null))) ? own : null;
     }
 
     /** Why it will not come; said once. */
     @Nullable
     String takeFailure() {
         String failure = session.own().takeFailure();
-        return failure == null && redirect != null ? redirect.takeFailure() : failure;
+        return failure == null && redirect != null ? redirect.takeFailure(null) : failure;
     }
 
     int count() {
@@ -196,18 +220,19 @@ final class Tracking {
 
     /** All of it, for another connection. */
     ByteBuf again() {
-        return again(true);
+        ByteBuf all = again(null);
+        byte[][] next = ofNext;
+        if (next != null) {
+            add(all, next);
+        }
+        return all;
     }
 
-    /** Likewise; with or without what was said of the next command. */
-    ByteBuf again(boolean withNext) {
+    /** All of it but what was said of the next command; for that server of a cluster. */
+    ByteBuf again(@Nullable Endpoint server) {
         ByteBuf all = Unpooled.buffer();
         for (byte[][] command : commands) {
-            add(all, redirect == null ? command : with(redirect, command));
-        }
-        byte[][] next = ofNext;
-        if (next != null && withNext) {
-            add(all, next);
+            add(all, redirect == null ? command : with(redirect.serverId(server), command));
         }
         return all;
     }
@@ -218,10 +243,10 @@ final class Tracking {
         one.release();
     }
 
-    static byte[][] with(Redirect redirect, byte[][] command) {
+    private static byte[][] with(byte[] id, byte[][] command) {
         byte[][] longer = Arrays.copyOf(command, command.length + 2);
         longer[command.length] = REDIRECT;
-        longer[command.length + 1] = redirect.serverId();
+        longer[command.length + 1] = id;
         return longer;
     }
 
@@ -230,13 +255,7 @@ final class Tracking {
         boolean wasPlaced = placed;
         placed = false;
         mustLeave = false;
-        if (wanted != null) {
-            wanted.connectionsGone();
-        }
-        Redirect to = redirect;
-        if (to != null) {
-            to.connectionsGone();
-        }
+        companionsGone(null);
         if (wasPlaced) {
             forgetEverything();
         }
@@ -251,10 +270,37 @@ final class Tracking {
         }
     }
 
-    // --- the companion of a client that redirects
+    // --- the companions of a client that redirects
+
+    /** Those beside the connection to that server of a cluster, or beside the own one, are to be had anew. */
+    void companionsGone(@Nullable Endpoint server) {
+        if (wanted != null) {
+            wanted.connectionGone(server);
+        }
+        Redirect to = redirect;
+        if (to != null) {
+            to.connectionGone(server);
+        }
+    }
 
     boolean isCompanion(BackendConnection connection) {
-        return (redirect != null && redirect.isOver(connection)) || (wanted != null && wanted.isOver(connection));
+        return over(connection) != null;
+    }
+
+    /** Whose companion it is. */
+    private @Nullable Redirect over(BackendConnection connection) {
+        if (redirect != null && redirect.isOver(connection)) {
+            return redirect;
+        }
+        if (wanted != null && wanted.isOver(connection)) {
+            return wanted; // invalidations may come before the answer to what was asked
+        }
+        for (Redirect former : ending) {
+            if (former.isOver(connection)) {
+                return former;
+            }
+        }
+        return null;
     }
 
     boolean isPlacedOver(Redirect which) {
@@ -263,26 +309,29 @@ final class Tracking {
 
     /** Whether it has come over a companion. The buffer is the caller's. */
     boolean receive(BackendConnection from, ByteBuf in, int index, int length, boolean ends) {
-        for (Redirect to :
-                new Redirect[] {redirect, wanted}) { // invalidations may come before the answer to what was asked
-            if (to != null && to.isOver(from)) {
-                to.receive(from, in, index, length, ends);
-                return true;
-            }
+        Redirect to = over(from);
+        if (to != null) {
+            to.receive(from, in, index, length, ends);
         }
-        return false;
+        return to != null;
     }
 
-    /** Whether it was the companion by which this client tracked. */
+    /** Whether it was the companion by which this client tracked, in front of no cluster. */
     boolean companionClosed(BackendConnection connection) {
-        if (wanted != null && wanted.isOver(connection)) {
-            wanted.companionLost("the server closed it");
-        }
-        Redirect to = redirect;
-        if (to == null || !to.isOver(connection)) {
+        Redirect to = over(connection);
+        if (to == null || (to != redirect && to != wanted)) {
             return false;
         }
-        to.connectionsGone();
+        Endpoint server = to.serverOf(connection);
+        to.connectionGone(server);
+        if (server != null) {
+            session.shardTracking.companionGone(to, server);
+            return false;
+        }
+        if (to == wanted) {
+            to.failed("the server closed it");
+            return false;
+        }
         boolean wasPlaced = placed;
         placed = false;
         mustLeave |= wasPlaced; // the server goes on naming what is not there

@@ -1,14 +1,17 @@
 package io.switchback.proxy;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.switchback.fleet.FleetWatch;
 import io.switchback.testkit.Await;
 import io.switchback.testkit.RealCluster;
 import io.switchback.testkit.RealServer;
+import io.switchback.testkit.ServerBinary;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.TreeSet;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -226,13 +229,15 @@ class ClusterSwitchTest {
 
     /** What a cluster cannot do for a client that has it from the server ends the client's connection, and says so in the log. */
     @Test
-    void aClientThatRedirectsIsClosedByASwitchToACluster() {
-        try (RawClient client = ProxyFixture.client(proxy);
+    void aClientThatDoesNotTouchIsClosedByASwitchToACluster(@TempDir Path folder) {
+        Optional<ServerBinary> modern = ServerBinary.named("redis-8.0");
+        assumeTrue(modern.isPresent());
+        try (RealServer knows = RealServer.start(modern.orElseThrow(), folder);
+                RawClient client = ProxyFixture.client(proxy);
                 RawClient other = ProxyFixture.client(proxy)) {
-            client.text("HELLO", "3");
-            String id = other.text("CLIENT", "ID");
-            assertThat(client.text("CLIENT", "TRACKING", "ON", "REDIRECT", id)).isEqualTo("OK");
-            switchTo(toCluster(2));
+            switchTo(ProxyFixture.route("grey", knows, 2));
+            assertThat(client.text("CLIENT", "NO-TOUCH", "ON")).isEqualTo("OK");
+            switchTo(toCluster(3));
             client.readToEnd();
             assertThat(other.text("SET", "k", "v")).isEqualTo("OK");
         }

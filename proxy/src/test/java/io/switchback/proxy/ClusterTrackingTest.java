@@ -241,6 +241,23 @@ class ClusterTrackingTest {
         }
     }
 
+    /** What was said before is said again to that server in front of it. */
+    @Test
+    void whatIsSaidOfTheNextCommandMayBeSaidOfOneThatGoesOverANewConnection() {
+        try (RawClient optIn = tracker("OPTIN");
+                RawClient other = client()) {
+            RealServer node = cluster.nodes().getFirst();
+            String key = cluster.keyOn(node, "q");
+            optIn.text("GET", key);
+            node.call("CLIENT", "KILL", "TYPE", "normal");
+            assertThat(optIn.rawReply()).isEqualTo(FORGET_ALL);
+            assertThat(optIn.text("CLIENT", "CACHING", "YES")).isEqualTo("OK");
+            assertThat(optIn.text("GET", key)).isEmpty();
+            assertThat(other.text("SET", key, "1")).isEqualTo("OK");
+            assertThat(optIn.rawReply()).isEqualTo(forget(key));
+        }
+    }
+
     @Test
     void whatTheServersRefuseIsRefusedInTheirWords() {
         try (RawClient client = client();
@@ -260,9 +277,6 @@ class ClusterTrackingTest {
             }) {
                 assertThat(client.text(command)).as(String.join(" ", command)).isEqualTo(direct.text(command));
             }
-            assertThat(client.text("CLIENT", "TRACKING", "ON", "REDIRECT", client.text("CLIENT", "ID")))
-                    .contains("with REDIRECT is not supported in front of a cluster");
-            assertThat(client.text("PING")).isEqualTo("PONG");
         }
     }
 

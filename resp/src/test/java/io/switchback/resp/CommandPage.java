@@ -94,10 +94,11 @@ final class CommandPage {
               deleted in one transaction; the fleet's user needs the right to that. Servers are let wait for 10 ms at a time, and asked again.
             - CLIENT TRACKING: what a client that tracks asks for goes over connections of its own to each shard, and invalidations come from all of them, none before a reply that
               the shard gave before it. The client is told to forget everything where one of these connections breaks, where a command of its own was redirected, and behind EXEC and XREAD with BLOCK, since what
-              they read is not tracked. REDIRECT is refused.
+              they read is not tracked. With REDIRECT, to a client of the same node, all of this is told to the target, in its protocol, at once, and again where the client that tracks had no replies yet to what it had sent; and the next command of the client that tracks waits until the target knows
+              that everything is to be forgotten. CLIENT TRACKINGINFO says of a target that is gone what any shard has noticed.
             - SCRIPT KILL and FUNCTION KILL go to every shard: OK where one has killed something, NOTBUSY where nothing runs anywhere. CLIENT PAUSE and UNPAUSE are said to every shard.
             - MONITOR brings the lines of every shard as they come, also of one that joins later. The client is closed where one of the connections breaks.
-            - Refused are CLIENT NO-TOUCH and IMPORT-SOURCE. A client for which one of them is on, or that tracks with REDIRECT, is closed by a switch that leads to a cluster.
+            - Refused are CLIENT NO-TOUCH and IMPORT-SOURCE. A client for which one of them is on is closed by a switch that leads to a cluster.
 
             | command | treatment | again | in a cluster | |
             | --- | --- | --- | --- | --- |
