@@ -205,7 +205,8 @@ final class Reopening {
             return lost;
         }
         String word = whyOnlyByWord(inUse);
-        String say = inUse == Side.NEW ? "pause, and resume," : "resume"; // which leads forward, to what is copied first
+        String say =
+                inUse == Side.NEW ? "pause, and resume," : "resume"; // which leads forward, to what is copied first
         return word.isEmpty() ? "" : word + ": say " + say + " to have it copied over";
     }
 
