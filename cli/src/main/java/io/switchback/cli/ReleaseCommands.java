@@ -32,7 +32,8 @@ import picocli.CommandLine.Parameters;
             "Every command takes --node FILE (default: node.yaml) and --json.",
             "",
             "The steps: check, backup, migrate, sync, verify, cutover, observe, finish.",
-            "Until finish, rollback goes back without copying anything; resume goes forward again."
+            "Until finish, rollback goes back without copying anything; resume goes forward again.",
+            "Where the way back is closed, rollback waits until the old fleet is filled again."
         })
 final class ReleaseCommands {
     private static final Duration FOLLOW_TURN = Duration.ofMillis(250);
@@ -153,7 +154,9 @@ final class ReleaseCommands {
 
     @Command(
             name = "pause",
-            description = "Stands still after what is under way; the link goes on.",
+            description =
+                    "Stands still after what is under way; the link goes on. No gate is judged meanwhile, and an old"
+                            + " fleet whose way back is closed is not copied over.",
             mixinStandardHelpOptions = true)
     int pause(@Mixin NodeOptions options, @Parameters(paramLabel = "NAME", arity = "0..1") @Nullable String name) {
         return order(options, name, "pause", false);
@@ -161,7 +164,9 @@ final class ReleaseCommands {
 
     @Command(
             name = "resume",
-            description = "Goes on; after a rollback: goes forward again, without a copy.",
+            description =
+                    "Goes on; after a rollback: forward again, without a copy unless the link has broken. Where the"
+                            + " way back is closed it also means: copy over what the old fleet has.",
             mixinStandardHelpOptions = true)
     int resume(@Mixin NodeOptions options, @Parameters(paramLabel = "NAME", arity = "0..1") @Nullable String name) {
         return order(options, name, "resume", false);
@@ -170,14 +175,17 @@ final class ReleaseCommands {
     @Command(
             name = "rollback",
             description =
-                    "Goes back to the old fleet. Nothing is copied and nothing is lost; waits while the way back is closed.",
+                    "Goes back to the old fleet. Nothing is lost; waits while the way back is closed, until the old fleet has"
+                            + " been filled again.",
             mixinStandardHelpOptions = true)
     int rollback(
             @Mixin NodeOptions options,
             @Parameters(paramLabel = "NAME", arity = "0..1") @Nullable String name,
             @Option(
                             names = "--accept-loss",
-                            description = "go even where the way back is closed, without what the old fleet has not")
+                            description =
+                                    "go even where the way back is closed, without what the old fleet has not; not to a"
+                                            + " fleet that is being filled again")
                     boolean acceptLoss) {
         return order(options, name, "rollback", acceptLoss);
     }

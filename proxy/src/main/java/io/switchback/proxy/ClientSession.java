@@ -289,7 +289,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         if (underWay != null && underWay.bars()) {
             return false;
         }
-        if (operation == null && shardTracking.hasLate() && (underWay == null || !underWay.isUnderWay())) {
+        if (!keepsReplies() && shardTracking.hasLate() && (underWay == null || !underWay.isUnderWay())) {
             shardTracking.givenAll();
         }
         if (shardTracking.isOn()) {

@@ -645,7 +645,9 @@ final class ClusterLane {
                 script.receive(in, index, length);
             }
             List<Object> later = outcomes;
-            if (replies == null && (later == null || later.size() == 1) && outcome == null) {
+            if (replies == null
+                    && outcome == null
+                    && (later == null || later.stream().noneMatch(ByteBuf.class::isInstance))) {
                 losses = session.loop().confirmations().losses();
             }
             if (later != null) {

@@ -228,6 +228,30 @@ final class Confirmations {
         }
     }
 
+    /** Another server is the primary of the fleet in use, which is no cluster: what the former one says is of no use any more. */
+    void primaryIs(Endpoint server) {
+        if (isActive()) {
+            loop.execute(() -> askInstead(server)); // as above
+        }
+    }
+
+    private void askInstead(Endpoint server) {
+        Primary former = only;
+        BackendConnection over = former == null ? null : former.connection;
+        boolean isThere = over != null && over.server.equals(server);
+        if (former == null || isThere || !isActive()) {
+            return;
+        }
+        only = new Primary(null);
+        lookUnderWay = false;
+        former.close();
+        if (over != null) {
+            lose(over.server + " is no primary any more");
+            loop.backends().closeAllTo(over.server); // what comes over these was not written to the next one
+        }
+        open();
+    }
+
     private void drop() {
         if (stallCheck != null) {
             stallCheck.cancel(false);

@@ -235,6 +235,9 @@ final class ProxyLoop {
         if (seen instanceof Topology.Replicated(Endpoint primary, var _) && !isPrimary(before, primary)) {
             outages.over(fleet);
             backends.primaryIs(fleet, primary);
+            if (route.fleet().name().equals(fleet)) {
+                confirmations.primaryIs(primary);
+            }
             Replicas former = replicas;
             if (former != null && route.fleet().name().equals(fleet)) {
                 former.primaryChanged();

@@ -11,6 +11,7 @@ import java.util.ArrayDeque;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -133,13 +134,21 @@ final class ShardTracking {
         }
     }
 
+    /** What was said over that connection counts for nothing. */
+    private void leave(Endpoint server, BackendConnection over) {
+        Place place = places.get(server);
+        if (place != null && place.askedOver == over) {
+            place.mustBeLeft();
+        }
+    }
+
     private void changed(List<Endpoint> primaries) {
         boolean anyWasPlaced = false;
         for (Endpoint server : List.copyOf(places.keySet())) {
             Place place = place(server);
             anyWasPlaced |= place.placedOver != null;
             if (!primaries.contains(server) && place.isQuiet()) {
-                place.discard();
+                place.end();
                 places.remove(server);
             }
         }
@@ -234,13 +243,15 @@ final class ShardTracking {
             }
             askedOver = connection;
             connection.spoil();
-            connection.send(new Run(
+            Run again = new Run(
                     null,
                     session.tracking.again(server),
                     session.tracking.commands(),
                     new Again(this, connection),
                     session.loop().nanoTime(),
-                    1));
+                    1);
+            again.oneByOne = true; // each refusal is looked for
+            connection.send(again);
         }
 
         private void closed() {
@@ -255,6 +266,12 @@ final class ShardTracking {
             own.discard();
             session.tracking.companionsGone(server);
             closed();
+        }
+
+        /** Nobody will ask for it again, nor for what is still being opened. */
+        private void end() {
+            discard();
+            own.clientGone();
         }
 
         private void clientGone() {
@@ -364,7 +381,7 @@ final class ShardTracking {
         boolean anyWasPlaced = false;
         for (Place place : places.values()) {
             anyWasPlaced |= place.placedOver != null;
-            place.discard();
+            place.end();
         }
         places.clear();
         if (anyWasPlaced) {
@@ -375,7 +392,7 @@ final class ShardTracking {
     /** The client does not track any more, or is gone. */
     void off() {
         // What has been sent counts as sent until it is answered, also where nobody waits for it.
-        places.values().forEach(session.isClosed() ? Place::clientGone : Place::discard);
+        places.values().forEach(session.isClosed() ? Place::clientGone : Place::end);
         places.clear();
         if (session.isClosed()) {
             givenAll();
@@ -542,8 +559,6 @@ final class ShardTracking {
     static final class Asking extends Operation {
         private final TrackingCommand command;
         private final Map<Endpoint, Answer> answers = new HashMap<>();
-        private int version;
-        private boolean begun;
         private boolean done;
 
         Asking(ClientSession session, byte[][] words) {
@@ -567,18 +582,20 @@ final class ShardTracking {
             if (!command.knowsTarget()) {
                 return false;
             }
-            if (begun && version == map.version() && !answers.isEmpty()) {
-                return areAllThere(map) && finish();
-            }
-            answers.values().forEach(Answer::release);
-            answers.clear();
             List<Endpoint> servers = servers(map);
+            if (!answers.isEmpty() && answers.keySet().equals(Set.copyOf(servers))) {
+                return areAllThere() && finish();
+            }
+            dropAnswers();
             boolean areReady = true;
             for (Endpoint server : servers) {
                 boolean isReady = isReady(server);
                 String failure = isReady ? null : takeFailure(server);
                 if (failure != null) {
                     session.tracking.wants(null);
+                    if (!session.tracking.isOn()) {
+                        session.shardTracking.off();
+                    }
                     return finish(Wire.error(failure));
                 }
                 areReady &= isReady;
@@ -586,10 +603,17 @@ final class ShardTracking {
             if (!areReady) {
                 return false;
             }
-            begun = true;
-            version = map.version();
             servers.forEach(this::send);
             return false;
+        }
+
+        /** They count for nothing. What was said to those servers by that is asked of them again: over other connections, since it cannot be taken back. */
+        private void dropAnswers() {
+            answers.forEach((server, answer) -> {
+                answer.release();
+                session.shardTracking.leave(server, answer.connection);
+            });
+            answers.clear();
         }
 
         /** Whether it can be asked now. If not, the session is resumed when it can, or {@link #takeFailure} says why not. */
@@ -645,12 +669,10 @@ final class ShardTracking {
             session.ask(connection, all, count, answer);
         }
 
-        private boolean areAllThere(ClusterMap map) {
-            boolean all = answers.size() == servers(map).size()
-                    && answers.values().stream().allMatch(answer -> answer.reply != null);
+        private boolean areAllThere() {
+            boolean all = answers.values().stream().allMatch(answer -> answer.reply != null);
             if (!all) {
-                answers.values().forEach(Answer::release);
-                answers.clear(); // a connection broke: once more
+                dropAnswers(); // a connection broke: once more
                 session.loop().resumeLater(session);
             }
             return all;

@@ -80,7 +80,7 @@ class ReplicaHistoryTest {
                 }
                 ReplicaCounts counts = proxy.replicaCounts();
                 // Who has just been answered from memory is ahead of every replica.
-                assertThat(counts.reads()).as("%s", counts).isGreaterThan(remembers ? 20 : OPERATIONS / 10);
+                assertThat(counts.reads()).as("%s", counts).isGreaterThan(remembers ? 0 : OPERATIONS / 10);
                 assertThat(counts.atPrimaryForOwn()).as("%s", counts).isPositive();
                 if (remembers) {
                     assertThat(proxy.memoryCounts().hits()).isPositive();

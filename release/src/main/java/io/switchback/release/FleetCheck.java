@@ -149,8 +149,9 @@ final class FleetCheck {
                 relay.look(old.getFirst().server(), old.getFirst().info(), cache.fleet(Side.OLD));
                 relay.look(fresh.getFirst().server(), fresh.getFirst().info(), cache.fleet(Side.NEW));
                 ApplyCheck.whyNotWritten(old.getFirst().server())
-                        .ifPresent(why -> findings.warn("should the way back be closed, it is not opened again: " + why
-                                + ", as links that apply do (docs/rights.md)"));
+                        .ifPresent(why -> findings.warn(
+                                "should the way back be closed, it is opened again only once this user may write: "
+                                        + why + "; give it the rights of switchback-relay-or-apply (docs/rights.md)"));
             }
             case APPLY -> new ApplyCheck(cache, file, findings).look(old, fresh);
             case SCAN -> new ApplyCheck(cache, file, findings).lookWhereNobodyFollows(old, fresh);

@@ -22,8 +22,8 @@ import org.slf4j.LoggerFactory;
 /**
  * What this node's clients of a cache are promised with {@code protect: sync}: an acknowledged write is on both fleets. Thread-safe.
  *
- * <p>A way back that is closed cannot confirm anything, and no rollback without a loss is left that the promise could serve: it is given up
- * then, loudly, so that clients do not wait for ever, and holds again once there is a link.
+ * <p>A way back that is closed, or is being filled again, cannot confirm anything, and no rollback without a loss is left that the promise could serve: it is given up
+ * then, loudly, so that clients do not wait for ever, and holds again once the way back is open.
  */
 final class Protecting {
     private static final Logger LOG = LoggerFactory.getLogger(Protecting.class);
@@ -75,7 +75,7 @@ final class Protecting {
                     release,
                     closedNow
                             ? "the way back is closed: writes are acknowledged although they are on the new fleet alone"
-                            : "there is a link again: writes are acknowledged once they are on both fleets");
+                            : "the way back is open again: writes are acknowledged once they are on both fleets");
         }
         if (wanted.isPresent() && !closedNow) {
             CacheProxy proxy = cache.proxy();

@@ -90,12 +90,13 @@ final class RelayCheck {
         if (info.appendOnly()) {
             findings.warn(
                     server.endpoint() + " has appendonly yes: should it restart as a follower it asks for a full copy,"
-                            + " and the way back closes; switch it off while the release is open, if you can");
+                            + " and the way back closes until a copy has filled it again; switch it off while the release is open, if you can");
         }
         if (info.configFile().isEmpty()) {
             findings.warn(
                     server.endpoint() + " was started without a config file: should it restart as a follower it comes"
-                            + " up as a primary, and the way back closes");
+                            + " up as a primary, and the way back closes until a copy has filled it again; where no node sees the"
+                            + " restart, a person has to say so");
         }
     }
 

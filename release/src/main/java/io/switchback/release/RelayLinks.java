@@ -78,7 +78,7 @@ final class RelayLinks implements CacheLinks {
         copy(Optional.of(backupFolder), now -> now.withCopyOf(List.of(SourceBase.ALL)));
     }
 
-    /** What breaks the way back, though a relay would break of it again, links that apply mend. */
+    /** Whatever broke the way back: links that apply mend it, also what a relay would break of again. */
     @Override
     public boolean isMendedByCopy(LinkBreak kind, Side inUse) {
         return inUse == Side.NEW || (kind != LinkBreak.LED_AWAY && kind != LinkBreak.FINAL);
@@ -90,6 +90,10 @@ final class RelayLinks implements CacheLinks {
             return "";
         }
         try (ServerConnection target = cache.connect(Side.OLD)) {
+            if (ReplicationState.read(target).role() == ReplicationState.Role.REPLICA && !cache.isFollower(target)) {
+                return target.endpoint()
+                        + " follows somebody else; make it a primary, or say finish if it is wanted so";
+            }
             return ApplyCheck.whyNotWritten(target)
                     .map(why ->
                             why + ", as links that apply do (docs/rights.md); allow it, and they go on by themselves")

@@ -205,10 +205,13 @@ final class ReleaseRun {
 
     private String closedBecause(MovingCache cache, @Nullable LinkStatus link) {
         String waits = reopening(cache).waitsFor();
-        boolean reopens = cache.isMendable(Side.NEW) && !reopening(cache).isGivenUp();
-        String next = reopens
-                ? "; it is opened again by a new copy" + (waits.isEmpty() ? "" : ": " + waits)
-                : waits.isEmpty() ? "" : "; " + waits;
+        String next = waits.isEmpty() ? "" : ": " + waits;
+        if (cache.isMendable(Side.NEW)) {
+            next = (reopening(cache).needsPerson()
+                            ? "; it is not opened again by itself"
+                            : "; it is opened again by a new copy")
+                    + next;
+        }
         if (cache.remembered().hollow()) {
             return cache.linkBroken() + "; fleet " + cache.fleet(Side.OLD).name()
                     + " is not whole, and no rollback goes there" + next;
@@ -783,7 +786,7 @@ final class ReleaseRun {
         Deadline opening = Deadline.in(environment, OPENING_LIMIT);
         while (standing.state().side() == Side.NEW) {
             reopenLinksThatCan();
-            copyAgainWhatIsOutOfStep(!acceptLoss);
+            copyAgainWhatIsOutOfStep(!acceptLoss && standing.state().status() != Status.PAUSED);
             boolean isWhole =
                     caches.stream().noneMatch(cache -> cache.remembered().hollow());
             List<MovingCache> notOpen = caches.stream()

@@ -2,8 +2,10 @@ package io.switchback.release;
 
 import io.switchback.environment.Environment;
 import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.FleetAddress;
 import io.switchback.fleet.FleetException;
 import io.switchback.fleet.FleetSpec;
+import io.switchback.fleet.InfoReport;
 import io.switchback.fleet.Keyspace;
 import io.switchback.fleet.ReplicationState;
 import io.switchback.fleet.ReplicationState.Role;
@@ -11,9 +13,11 @@ import io.switchback.fleet.ServerConnection;
 import io.switchback.fleet.Topology;
 import io.switchback.release.ReleaseState.Side;
 import io.switchback.sync.CarriedKeys;
+import io.switchback.sync.LinkBase;
 import io.switchback.sync.LinkBreak;
 import io.switchback.sync.LinkStatus;
 import io.switchback.sync.apply.ApplyLink;
+import io.switchback.sync.source.StreamPosition;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -27,7 +31,8 @@ import org.slf4j.LoggerFactory;
  * again, a bounded number of times.
  *
  * <p>What the other fleet has is thrown away by that, and is what is left of the data should the fleet in use have lost its own. So nothing is copied from a fleet that has far fewer keys than the other
- * one, nor while somebody has said that he accepts a loss: then the other fleet is what he wants. One that is hollow already has nothing to lose.
+ * one; nor while the release stands still, or somebody has said that he accepts a loss, since then the other fleet may be what he wants; nor, without a person's word, where somebody else may want it. One that is hollow
+ * already has nothing to lose.
  *
  * <p>For the release's own thread; what it waits for may be read by any.
  */
@@ -72,6 +77,10 @@ final class Reopening {
     private long settledSinceNanos;
     private volatile String waitsFor = "";
     private volatile boolean givenUp;
+    /** What it waits for does not come by itself. */
+    private boolean isKept;
+
+    private volatile boolean needsPerson;
 
     /** What the fleet that is not in use is. */
     enum OtherFleet {
@@ -97,6 +106,11 @@ final class Reopening {
     /** Whether it will not begin by itself any more. */
     boolean isGivenUp() {
         return givenUp;
+    }
+
+    /** Whether it will not begin before a person has done something. */
+    boolean needsPerson() {
+        return needsPerson || givenUp;
     }
 
     /** Somebody has looked at it, and has it tried again. */
@@ -136,17 +150,16 @@ final class Reopening {
             wasFollowing = cache.brokenAs() != LinkBreak.OUT_OF_STEP || isFollowing(inUse.other());
         }
         if (attempts >= ATTEMPTS_MAX) {
+            String vain = "it was copied again " + attempts + " times in vain" + toHaveIt("tried again", inUse, other);
             if (!givenUp) {
                 givenUp = true;
-                cache.linkNote(
-                        "cache " + cache.name() + ": copied again " + attempts
-                                + " times in vain; it is not tried again by itself: say pause, and resume, to have it tried again");
+                cache.linkNote("cache " + cache.name() + ": " + vain);
             }
-            waitsFor =
-                    "it was copied again " + attempts + " times in vain: say pause, and resume, to have it tried again";
+            waitsFor = vain;
             return;
         }
         String why = whyNotNow(inUse, other, now);
+        needsPerson = isKept;
         if (!why.equals(waitsFor)) {
             LOG.info("cache {}: {}", cache.name(), why.isEmpty() ? "both fleets stand still" : why);
         }
@@ -164,8 +177,12 @@ final class Reopening {
         if (copies && flows) {
             copies = false;
             cache.linkNote("cache " + cache.name() + ": the copy is complete, and the links flow again");
+            LOG.warn(
+                    "cache {}: the copy is complete: both fleets are whole",
+                    cache.name()); // without a node there is the log alone
         }
         asked = false;
+        needsPerson = false;
         if (attempts > 0 && flows && now - beganAtNanos > HELD.toNanos()) {
             forgetAttempts();
         }
@@ -175,9 +192,11 @@ final class Reopening {
 
     private String whyNotNow(Side inUse, OtherFleet other, long now) {
         boolean isHollow = cache.remembered().hollow();
-        if (!isHollow && other == OtherFleet.WANTED) {
+        isKept = !isHollow && other == OtherFleet.WANTED;
+        if (isKept) {
             return "what fleet " + cache.fleet(inUse.other()).name()
-                    + " has is kept while the release stands still, or goes back there with a loss";
+                    + " has is kept while the release stands still: rollback --accept-loss goes back to it, resume lets it be"
+                    + " copied over";
         }
         try {
             String unsettled = whyUnsettled(now);
@@ -191,6 +210,7 @@ final class Reopening {
                         + Duration.ofNanos(left).plusSeconds(1).toSeconds() + " s";
             }
             String kept = isHollow ? "" : whyKept(inUse, other);
+            isKept = !kept.isEmpty();
             return kept.isEmpty() ? cache.links().whyNoCopyAgain(inUse) : kept;
         } catch (FleetException e) {
             seen = "";
@@ -205,9 +225,16 @@ final class Reopening {
             return lost;
         }
         String word = whyOnlyByWord(inUse);
-        String say =
-                inUse == Side.NEW ? "pause, and resume," : "resume"; // which leads forward, to what is copied first
-        return word.isEmpty() ? "" : word + ": say " + say + " to have it copied over";
+        return word.isEmpty() ? "" : word + toHaveIt("copied over", inUse, other);
+    }
+
+    /** A release that stands on the old fleet goes forward by resume alone; one that was never anywhere else, and cannot go on, ends. */
+    private static String toHaveIt(String what, Side inUse, OtherFleet other) {
+        if (other == OtherFleet.NOT_USED_YET) {
+            return "";
+        }
+        return ": say " + (inUse == Side.NEW && other == OtherFleet.LEFT ? "pause, and resume," : "resume")
+                + " to have it " + what;
     }
 
     // ---- whether a person has to say it
@@ -215,7 +242,7 @@ final class Reopening {
     /** What speaks for it that somebody wants what the other fleet has; empty where nothing does. */
     private String whyOnlyByWord(Side inUse) {
         String other = "fleet " + cache.fleet(inUse.other()).name();
-        if (cache.brokenAs() == LinkBreak.SOURCE_SET_BACK) {
+        if (cache.brokenAs() == LinkBreak.SOURCE_SET_BACK || isSetBackNow(inUse)) {
             return "the server in use may have lost what " + other + " still has";
         }
         if (cache.brokenAs() == LinkBreak.LED_AWAY) {
@@ -223,16 +250,29 @@ final class Reopening {
         }
         if (cache.kind() == LinkKind.RELAY) {
             try (ServerConnection server = cache.connect(inUse.other())) {
-                Role role = ReplicationState.read(server).role();
-                if (role == Role.REPLICA && !cache.isFollower(server)) {
-                    return server.endpoint() + " follows somebody else, who may want what " + other + " has";
-                }
-                if (role == Role.PRIMARY && wasFollowing) {
+                if (wasFollowing && ReplicationState.read(server).role() == Role.PRIMARY) {
                     return server.endpoint() + " was made a primary, and who did that may want what it has";
                 }
             }
         }
         return "";
+    }
+
+    /** The links may have broken of something else before, and do not look any more. */
+    private boolean isSetBackNow(Side inUse) {
+        FleetSpec source = cache.fleet(inUse);
+        List<SourceBase> bases = cache.remembered().bases();
+        if (cache.kind() == LinkKind.SCAN
+                || !(source.address() instanceof FleetAddress.Standalone)
+                || bases.size() != 1) {
+            return false;
+        }
+        LinkBase base = bases.getFirst().base();
+        long applied = cache.linkStatus().map(LinkStatus::appliedSourceOffset).orElse(-1L);
+        try (ServerConnection server = cache.connect(inUse)) {
+            InfoReport now = InfoReport.read(server, "replication");
+            return StreamPosition.isSetBack(now, base.sourceId(), Math.max(base.sourceOffset(), applied));
+        }
     }
 
     private boolean isFollowing(Side side) {

@@ -164,7 +164,8 @@ final class WayBackReopensTest {
             fill(fleets);
             observe(fleets);
             assertThat(fleets.status(RELEASE).warnings())
-                    .anyMatch(warning -> warning.contains("is not opened again") && warning.contains("docs/rights.md"));
+                    .anyMatch(warning -> warning.contains("opened again only once this user may write")
+                            && warning.contains("docs/rights.md"));
             fleets.blue.restart();
             fleets.await(
                     RELEASE,

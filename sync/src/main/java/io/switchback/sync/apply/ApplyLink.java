@@ -687,15 +687,16 @@ public final class ApplyLink extends ClientLink {
             if (StreamPosition.isLoading(info)) {
                 throw new IOException(where + " is loading its data");
             }
-            Optional<String> gone = StreamPosition.whyGone(info, id, offset);
-            if (gone.isPresent()) {
-                throw new BrokenLinkException(
-                        StreamPosition.isSetBack(info, id, offset) ? setBack() : LinkBreak.OUT_OF_STEP,
-                        where + " cannot go on from offset " + offset + ": " + gone.get());
-            }
             // A link that was just opened knows only how far the one before it may have come.
             Optional<String> ahead =
                     StreamPosition.whyAhead(info, id, sentAtMost < 0 ? untilAtMost : Math.max(offset, sentAtMost));
+            Optional<String> gone = StreamPosition.whyGone(info, id, offset);
+            if (gone.isPresent()) {
+                boolean isSetBack = ahead.isPresent() || StreamPosition.isSetBack(info, id, offset);
+                throw new BrokenLinkException(
+                        isSetBack ? setBack() : LinkBreak.OUT_OF_STEP,
+                        where + " cannot go on from offset " + offset + ": " + gone.get());
+            }
             if (ahead.isPresent()) {
                 throw new BrokenLinkException(setBack(), where + " cannot be followed: " + ahead.get());
             }
