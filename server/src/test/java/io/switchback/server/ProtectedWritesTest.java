@@ -117,57 +117,68 @@ final class ProtectedWritesTest {
         long seed = new Random().nextLong();
         Random random = new Random(seed);
         awaitProtection(fleets, ProtectionState.ON);
-        Map<String, String> acknowledged = new ConcurrentHashMap<>();
-        AtomicLong count = new AtomicLong();
+        Acknowledged acknowledged = new Acknowledged();
         List<CompletableFuture<Void>> writers = new ArrayList<>();
         for (int i = 0; i < WRITERS; i++) {
             int writer = i;
             int port = fleets.port();
             writers.add(CompletableFuture.runAsync(
-                    () -> write(port, writer, acknowledged, count),
+                    () -> write(port, writer, acknowledged),
                     task -> Thread.ofVirtual().start(task)));
         }
         long enough = (long) ACKNOWLEDGED_MIN + random.nextInt(ACKNOWLEDGED_SPAN);
-        Await.until(TwoFleets.STEP_LIMIT, enough + " writes", () -> count.get() >= enough);
+        Await.until(TwoFleets.STEP_LIMIT, enough + " writes", () -> acknowledged.count.get() >= enough);
         dies.run();
+        acknowledged.isOver = true;
         writers.forEach(CompletableFuture::join);
         List<String> missing = new ArrayList<>();
         try (Jedis old = fleets.blue.client()) {
-            acknowledged.forEach((key, value) -> {
+            acknowledged.writes.forEach((key, value) -> {
                 if (!value.equals(old.get(key))) {
                     missing.add(key);
                 }
             });
         }
         assertThat(missing)
-                .as("of %d acknowledged writes, on the old fleet; seed %d", acknowledged.size(), seed)
+                .as("of %d acknowledged writes, on the old fleet; seed %d", acknowledged.writes.size(), seed)
                 .isEmpty();
     }
 
-    /** Writes until the first error: alone, several together, in transactions, by script. */
-    private static void write(int port, int writer, Map<String, String> acknowledged, AtomicLong count) {
+    /** What clients were told was done, until a server died; where another one takes its place, they go on without an error. */
+    private static final class Acknowledged {
+        final Map<String, String> writes = new ConcurrentHashMap<>();
+        final AtomicLong count = new AtomicLong();
+        volatile boolean isOver;
+
+        void add(String key, String value) {
+            if (!isOver) {
+                writes.put(key, value);
+                count.incrementAndGet();
+            }
+        }
+    }
+
+    /** Writes until it is over, or the first error: alone, several together, in transactions, by script. */
+    private static void write(int port, int writer, Acknowledged acknowledged) {
         try (Jedis client = new Jedis("127.0.0.1", port, 30_000)) {
-            for (int i = 0; ; i++) {
+            for (int i = 0; !acknowledged.isOver; i++) {
                 String key = "w" + writer + "-" + i;
                 switch (writer % 4) {
                     case 0 -> {
                         client.set(key, "v" + i);
-                        acknowledged.put(key, "v" + i);
-                        count.incrementAndGet();
+                        acknowledged.add(key, "v" + i);
                     }
-                    case 1 -> together(client, key, acknowledged, count);
+                    case 1 -> together(client, key, acknowledged);
                     case 2 -> {
                         Transaction transaction = client.multi();
                         transaction.set(key, "v" + i);
                         transaction.get(key);
                         transaction.exec();
-                        acknowledged.put(key, "v" + i);
-                        count.incrementAndGet();
+                        acknowledged.add(key, "v" + i);
                     }
                     default -> {
                         client.eval("return redis.call('set', KEYS[1], ARGV[1])", 1, key, "v" + i);
-                        acknowledged.put(key, "v" + i);
-                        count.incrementAndGet();
+                        acknowledged.add(key, "v" + i);
                     }
                 }
             }
@@ -176,7 +187,7 @@ final class ProtectedWritesTest {
         }
     }
 
-    private static void together(Jedis client, String key, Map<String, String> acknowledged, AtomicLong count) {
+    private static void together(Jedis client, String key, Acknowledged acknowledged) {
         Pipeline pipeline = client.pipelined();
         List<Response<String>> replies = new ArrayList<>();
         for (int j = 0; j < WRITES_TOGETHER; j++) {
@@ -186,8 +197,7 @@ final class ProtectedWritesTest {
         pipeline.sync();
         for (int j = 0; j < WRITES_TOGETHER; j++) {
             replies.get(j).get(); // an error is thrown here
-            acknowledged.put(key + "-" + j, "x" + j);
-            count.incrementAndGet();
+            acknowledged.add(key + "-" + j, "x" + j);
         }
     }
 
