@@ -58,7 +58,7 @@ final class SentinelProtectionTest {
                     Await.until(
                             LIMIT,
                             "the next primary to be used",
-                            () -> reader.text("CONFIG", "GET", "port").contains(Integer.toString(next.port())));
+                            () -> reader.text("INFO", "server").contains("tcp_port:" + next.port()));
                     writer.send("SET", "key", "2");
                     Await.until(
                             LIMIT,
