@@ -1371,17 +1371,26 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements ReplyS
         return Wire.error(lostMessage("what it had answered was not confirmed"));
     }
 
-    /** The reply to a write that servers have answered, which is taken over; kept until it is confirmed. Nothing else may be under way. */
-    void replyToWrite(ByteBuf reply) {
+    /**
+     * The reply to a write that servers have answered, which is taken over; kept until it is confirmed. Nothing else may be under way.
+     *
+     * @param losses {@link Confirmations#losses} as of when it came, or the first part of it
+     */
+    void replyToWrite(ByteBuf reply, int losses) {
         if (silent) {
             reply.release();
         } else {
-            replyToWriteNow(reply);
+            replyToWriteNow(reply, losses);
         }
     }
 
     /** As {@link #replyToWrite}, whatever the command that was taken last is. */
-    void replyToWriteNow(ByteBuf reply) {
+    void replyToWriteNow(ByteBuf reply, int losses) {
+        if (losses != loop.confirmations().losses()) {
+            reply.release();
+            replyInTurn(unconfirmed());
+            return;
+        }
         if (closed || !loop.confirmations().keeps()) {
             replyInTurn(reply);
             return;

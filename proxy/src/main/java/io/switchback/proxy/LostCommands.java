@@ -160,11 +160,8 @@ final class LostCommands {
                 return false;
             }
             lost.remove();
-            if (next.writes() && next.losses() != session.loop().confirmations().losses()) {
-                next.bytes().release();
-                session.replyInTurn(session.unconfirmed());
-            } else if (next.writes()) {
-                session.replyToWriteNow(next.bytes());
+            if (next.writes()) {
+                session.replyToWriteNow(next.bytes(), next.losses());
             } else {
                 session.replyInTurn(next.bytes());
             }

@@ -307,14 +307,12 @@ abstract class ScatteredOperation extends Operation {
                 releaseReplies();
                 releaseCaching();
                 done = true;
-                int losses = loop.confirmations().losses();
                 if (repeatable) {
                     session.reply(whole);
-                } else if (now.stream().allMatch(piece -> piece.losses == losses)) {
-                    session.replyToWrite(whole);
                 } else {
-                    whole.release();
-                    session.reply(session.unconfirmed());
+                    session.replyToWrite(
+                            whole,
+                            now.stream().mapToInt(piece -> piece.losses).min().orElseThrow());
                 }
                 return true;
             }

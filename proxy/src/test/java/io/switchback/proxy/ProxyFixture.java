@@ -1,7 +1,9 @@
 package io.switchback.proxy;
 
 import io.switchback.fleet.Endpoint;
+import io.switchback.fleet.FleetAddress;
 import io.switchback.fleet.FleetSpec;
+import io.switchback.testkit.RealSentinels;
 import io.switchback.testkit.RealServer;
 import io.switchback.testkit.ServerBinary;
 import java.io.IOException;
@@ -58,5 +60,14 @@ final class ProxyFixture {
 
     static HoldOutcome hold(CacheProxy proxy, long limitMs) {
         return proxy.hold(Duration.ofMillis(limitMs)).join();
+    }
+
+    /** The fleet of a primary under sentinels, which are asked without a password. */
+    static FleetSpec fleet(String name, RealSentinels servers) {
+        List<Endpoint> sentinels = servers.endpoints().stream()
+                .map(one -> new Endpoint(one.getHost(), one.getPort()))
+                .toList();
+        return new FleetSpec(
+                name, new FleetAddress.Sentinel(sentinels, servers.primaryName(), Optional.empty()), Optional.empty());
     }
 }

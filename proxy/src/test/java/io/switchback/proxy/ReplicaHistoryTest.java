@@ -3,8 +3,6 @@ package io.switchback.proxy;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.switchback.environment.Environment;
-import io.switchback.fleet.Endpoint;
-import io.switchback.fleet.FleetAddress;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.FleetWatch;
 import io.switchback.fleet.ReplicaWatch;
@@ -171,15 +169,7 @@ class ReplicaHistoryTest {
         AtomicInteger reads = new AtomicInteger();
         List<CompletableFuture<Void>> readers = new ArrayList<>();
         try (RealSentinels servers = RealSentinels.start(ProxyFixture.binary(), folder, 2)) {
-            FleetSpec fleet = new FleetSpec(
-                    "watched",
-                    new FleetAddress.Sentinel(
-                            servers.endpoints().stream()
-                                    .map(one -> new Endpoint(one.getHost(), one.getPort()))
-                                    .toList(),
-                            servers.primaryName(),
-                            Optional.empty()),
-                    Optional.empty());
+            FleetSpec fleet = ProxyFixture.fleet("watched", servers);
             ProxyLimits patient =
                     new Limits().failoverWait(Duration.ofSeconds(30)).build();
             ReplicaSettings settings = new ReplicaSettings(

@@ -3,8 +3,6 @@ package io.switchback.proxy;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.switchback.environment.Environment;
-import io.switchback.fleet.Endpoint;
-import io.switchback.fleet.FleetAddress;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.FleetWatch;
 import io.switchback.testkit.Await;
@@ -12,7 +10,6 @@ import io.switchback.testkit.RealSentinels;
 import io.switchback.testkit.RealServer;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.Optional;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -30,15 +27,7 @@ final class SentinelProtectionTest {
     @Test
     void theFollowerOfAFormerPrimaryConfirmsNothingOfTheNextOne() {
         try (RealSentinels servers = RealSentinels.start(ProxyFixture.binary(), folder.resolve("fleet"), 1)) {
-            FleetSpec fleet = new FleetSpec(
-                    "watched",
-                    new FleetAddress.Sentinel(
-                            servers.endpoints().stream()
-                                    .map(one -> new Endpoint(one.getHost(), one.getPort()))
-                                    .toList(),
-                            servers.primaryName(),
-                            Optional.empty()),
-                    Optional.empty());
+            FleetSpec fleet = ProxyFixture.fleet("watched", servers);
             BackendRoute route = new BackendRoute(fleet, 1);
             ProxyLimits patient =
                     new Limits().failoverWait(Duration.ofSeconds(30)).build();

@@ -18,10 +18,8 @@ public final class StreamPosition {
     /** Why the source cannot go on from behind {@code offset} of history {@code id}; empty where it can. */
     public static Optional<String> whyGone(InfoReport info, String id, long offset) {
         long firstByte = offset + 1;
-        String current = info.text("master_replid");
-        boolean earlier = id.equals(info.text("master_replid2")) && firstByte <= info.number("second_repl_offset");
-        if (!id.equals(current) && !earlier) {
-            return Optional.of("its history is " + current + " now, the link's is " + id
+        if (!isOfItsHistory(info, id, offset)) {
+            return Optional.of("its history is " + info.text("master_replid") + " now, the link's is " + id
                     + "; was it restarted, or promoted more than once?");
         }
         long written = info.number("master_repl_offset");
@@ -42,9 +40,13 @@ public final class StreamPosition {
 
     /** Whether a source that cannot go on from there has another history, or less of this one: then its target may have what it has not. */
     public static boolean isSetBack(InfoReport info, String id, long offset) {
-        boolean earlier = id.equals(info.text("master_replid2")) && offset + 1 <= info.number("second_repl_offset");
-        boolean isKnown = earlier || id.equals(info.text("master_replid"));
-        return !isKnown || info.number("master_repl_offset") < offset;
+        return !isOfItsHistory(info, id, offset) || info.number("master_repl_offset") < offset;
+    }
+
+    /** That of now, or up to there the one before it. */
+    private static boolean isOfItsHistory(InfoReport info, String id, long offset) {
+        return id.equals(info.text("master_replid"))
+                || (id.equals(info.text("master_replid2")) && offset + 1 <= info.number("second_repl_offset"));
     }
 
     /**
