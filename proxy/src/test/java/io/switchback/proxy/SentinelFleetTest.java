@@ -3,8 +3,6 @@ package io.switchback.proxy;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.switchback.environment.Environment;
-import io.switchback.fleet.Endpoint;
-import io.switchback.fleet.FleetAddress;
 import io.switchback.fleet.FleetSpec;
 import io.switchback.fleet.FleetWatch;
 import io.switchback.resp.Reply;
@@ -16,7 +14,6 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicLong;
@@ -57,7 +54,7 @@ class SentinelFleetTest {
         Seen seen = new Seen();
         List<Thread> clients = new ArrayList<>();
         try (RealSentinels servers = RealSentinels.start(binary, folder, 2)) {
-            FleetSpec fleet = spec(servers);
+            FleetSpec fleet = ProxyFixture.fleet("watched", servers);
             ProxyLimits patient =
                     new Limits().failoverWait(Duration.ofSeconds(30)).build();
             try (CacheProxy proxy = ProxyFixture.proxy(new BackendRoute(fleet, 1), patient, ProxyFixture.LOOPS);
@@ -107,16 +104,6 @@ class SentinelFleetTest {
                 }
             }
         }
-    }
-
-    private static FleetSpec spec(RealSentinels servers) {
-        List<Endpoint> sentinels = servers.endpoints().stream()
-                .map(one -> new Endpoint(one.getHost(), one.getPort()))
-                .toList();
-        return new FleetSpec(
-                "watched",
-                new FleetAddress.Sentinel(sentinels, servers.primaryName(), Optional.empty()),
-                Optional.empty());
     }
 
     /** Waits until the load has gone on for a while. */
